@@ -1,0 +1,52 @@
+"""maggy: asynchronous hyperparameter optimization and ablation studies on Apache Spark.
+
+    from maggy import Searchspace, Float, Integer, Categorical, experiment
+
+    result = experiment.lagom(train_fn, searchspace, optimizer="asha")
+
+Names are looked up when they are first used (PEP 562), so importing maggy is light, on executors above all.
+"""
+
+from importlib import import_module
+
+_HOMES = {
+    "experiment": "maggy",
+    "Searchspace": "maggy.searchspace",
+    "Float": "maggy.domains",
+    "Integer": "maggy.domains",
+    "Categorical": "maggy.domains",
+    "Ordinal": "maggy.domains",
+    "Result": "maggy.result",
+    "Suggestion": "maggy.trial",
+    "Trial": "maggy.trial",
+    "Status": "maggy.trial",
+    "WAIT": "maggy.trial",
+    "DONE": "maggy.trial",
+    "Asha": "maggy.optimizers",
+    "RandomSearch": "maggy.optimizers",
+    "GridSearch": "maggy.optimizers",
+    "Median": "maggy.earlystop",
+    "NoProgress": "maggy.earlystop",
+    "Threshold": "maggy.earlystop",
+    "MaggyError": "maggy.errors",
+    "ConfigError": "maggy.errors",
+    "LauncherError": "maggy.errors",
+    "StoreError": "maggy.errors",
+    "StudyFailed": "maggy.errors",
+    "StopTrial": "maggy.errors",
+}
+
+__all__ = list(_HOMES)
+
+
+def __getattr__(name: str) -> object:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module 'maggy' has no attribute {name!r}")
+    found = import_module(f"maggy.{name}") if home == "maggy" else getattr(import_module(home), name)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOMES])

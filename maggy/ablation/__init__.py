@@ -1,0 +1,1 @@
+"""Ablation studies; see the roadmap in ARCHITECTURE.md."""

@@ -1,0 +1,201 @@
+"""What a call asks for, validated: every default in one place, every error a sentence, nothing started yet."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from numbers import Integral
+from typing import Any, get_args
+
+from maggy import plugins
+from maggy.earlystop import STOP_RULES, Median, StopRule
+from maggy.errors import ConfigError
+from maggy.optimizers import OPTIMIZERS, Asha, GridSearch, Optimizer, SingleRun
+from maggy.searchspace import Searchspace
+from maggy.trial import Direction, Objective
+
+NUM_TRIALS = 100
+BEAT = 1.0  # seconds between an executor's signs of life (Maggy's hb_interval)
+LEASE = 10.0  # seconds of silence after which an executor's trial is given to another
+GRACE = 5.0  # seconds that a trial has to heed a stop before its process is killed
+MAX_LOST = 3  # executors that a trial may cost before it is taken for the cause
+
+_DIRECTIONS: dict[str, Direction] = {"max": "max", "min": "min", "maximize": "max", "minimize": "min"}
+
+
+@dataclass(frozen=True)
+class StudyConfig:
+    """How a study is run. `settings()` is what its log remembers."""
+
+    searchspace: Searchspace
+    optimizer: Optimizer
+    rules: tuple[StopRule, ...]
+    objective: Objective
+    num_trials: int | None
+    seed: int
+    timeout: float | None = None
+    beat: float = BEAT
+    lease: float = LEASE
+    grace: float = GRACE
+    max_lost: int = MAX_LOST
+    max_failures: int | None = None
+    rules_asked_for: bool = False
+
+    def settings(self) -> dict[str, Any]:
+        """Return what a resume needs to know, as JSON values."""
+        return {
+            "searchspace": self.searchspace.to_dict(),
+            "metric": self.objective.metric,
+            "direction": self.objective.direction,
+            "num_trials": self.num_trials,
+            "seed": self.seed,
+            "optimizer": plugins.to_json(self.optimizer, OPTIMIZERS),
+            "earlystop": [plugins.to_json(rule, STOP_RULES) for rule in self.rules],
+        }
+
+    @property
+    def needs_reports(self) -> bool:
+        """Whether trials that never report make the call pointless: a rule was asked for, or ASHA stops trials."""
+        return self.rules_asked_for or isinstance(self.optimizer, Asha)
+
+    @property
+    def active_rules(self) -> tuple[StopRule, ...]:
+        """The stop rules, the optimizer's own judgement included."""
+        return (*self.rules, self.optimizer) if isinstance(self.optimizer, Asha) and self.optimizer.stops else self.rules
+
+
+def configure(
+    searchspace: Searchspace | Mapping[str, Any] | None,
+    *,
+    optimizer: str | Optimizer | None,
+    direction: str,
+    metric: str | None,
+    num_trials: int | None,
+    timeout: float | None,
+    earlystop: str | StopRule | Sequence[StopRule] | None,
+    es_min: int | None,
+    es_interval: int | None,
+    hb_interval: float | None,
+    max_failures: int | None,
+    seed: int | None,
+) -> StudyConfig:
+    """Validate what a call asks for. Raises `ConfigError`, a full sentence, for what cannot be."""
+    space = _space(searchspace)
+    chosen = _optimizer(optimizer, space)
+    check = getattr(chosen, "check", None)
+    if check is not None:
+        check(space)
+    return StudyConfig(
+        searchspace=space,
+        optimizer=chosen,
+        rules=_rules(earlystop, chosen, es_min, es_interval),
+        objective=Objective(metric, _direction(direction)),
+        num_trials=_num_trials(num_trials, timeout, chosen, space),
+        seed=secrets.randbits(32) if seed is None else _whole("seed", seed),
+        timeout=_seconds("timeout", timeout),
+        beat=_seconds("hb_interval", hb_interval) or BEAT,
+        lease=max(LEASE, 5 * (hb_interval or 0)),
+        max_failures=count_or_none("max_failures", max_failures),
+        rules_asked_for=earlystop not in ("default", None, "none"),
+    )
+
+
+def reconfigured(settings: Mapping[str, Any], optimizer: Optimizer | None, rules: Sequence[StopRule] | None) -> (
+    tuple[Optimizer, tuple[StopRule, ...]]
+):
+    """Rebuild a study's optimizer and stop rules from its log; those that are not maggy's own are passed again."""
+    chosen = optimizer or plugins.from_json("optimizer", settings["optimizer"], OPTIMIZERS)
+    if rules is not None:
+        return chosen, tuple(rules)
+    return chosen, tuple(plugins.from_json("stop rule", each, STOP_RULES) for each in settings["earlystop"])
+
+
+def _space(given: Searchspace | Mapping[str, Any] | None) -> Searchspace:
+    if given is None:
+        return Searchspace()
+    if isinstance(given, Searchspace):
+        return given.copy()
+    if isinstance(given, Mapping):
+        return Searchspace(**given)
+    raise ConfigError(f"the searchspace is of type {type(given).__name__}; write Searchspace(lr=Float(1e-4, 1e-1), …)")
+
+
+def _optimizer(given: str | Optimizer | None, space: Searchspace) -> Optimizer:
+    if given == "default":
+        given = "randomsearch" if len(space) else None
+    if given is None:
+        return SingleRun()
+    if isinstance(given, str):
+        if given.lower() == "asha-stopping":
+            return Asha(mode="stopping")
+        chosen: Optimizer = plugins.by_name("optimizer", given, {**OPTIMIZERS, "asha-stopping": Asha})
+        return chosen
+    if isinstance(given, type) or not callable(getattr(given, "ask", None)):
+        what = f"the class {given.__name__}" if isinstance(given, type) else f"of type {type(given).__name__}"
+        raise ConfigError(f"the optimizer is {what}; pass a name such as 'asha', or an instance with an ask() method")
+    return given
+
+
+def _rules(given: Any, optimizer: Optimizer, es_min: int | None, es_interval: int | None) -> tuple[StopRule, ...]:
+    count_or_none("es_min", es_min)
+    count_or_none("es_interval", es_interval)
+    median = Median(min_trials=es_min or Median.min_trials, interval=es_interval or Median.interval)
+    if isinstance(given, str):
+        match given.lower():
+            case "default":
+                return () if isinstance(optimizer, (Asha, SingleRun)) else (median,)
+            case "none":
+                return ()
+            case "median":
+                return (median,)
+        return (plugins.by_name("stop rule", given, {**STOP_RULES, "none": type(None)}),)
+    if given is None:
+        return ()
+    rules = tuple(given) if isinstance(given, Sequence) else (given,)
+    for rule in rules:
+        if isinstance(rule, (str, type)) or not callable(getattr(rule, "reason_to_stop", None)):
+            raise ConfigError(f"{rule!r} is no stop rule; pass 'median', None, or instances such as Median(min_trials=5)")
+    return rules
+
+
+def _direction(given: str) -> Direction:
+    found = _DIRECTIONS.get(given.lower()) if isinstance(given, str) else None
+    if found is None:
+        raise ConfigError(f"direction={given!r}; it must be one of {', '.join(map(repr, get_args(Direction)))}")
+    return found
+
+
+def _num_trials(given: int | None, timeout: float | None, optimizer: Optimizer, space: Searchspace) -> int | None:
+    if given is not None:
+        return _count("num_trials", given)
+    if isinstance(optimizer, GridSearch):
+        return None if space.size is None else int(space.size)
+    if isinstance(optimizer, SingleRun):
+        return 1
+    return None if timeout is not None else NUM_TRIALS
+
+
+def count_or_none(name: str, value: Any) -> int | None:
+    """Return `value` where it is None or a whole number of at least 1. Raises `ConfigError` otherwise."""
+    return None if value is None else _count(name, value)
+
+
+def _count(name: str, value: Any) -> int:
+    if _whole(name, value) < 1:
+        raise ConfigError(f"{name}={value!r}; it must be at least 1")
+    return int(value)
+
+
+def _whole(name: str, value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, Integral):
+        raise ConfigError(f"{name}={value!r}; it must be a whole number")
+    return int(value)
+
+
+def _seconds(name: str, value: Any) -> float | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < float("inf"):
+        raise ConfigError(f"{name}={value!r}; it must be a number of seconds, over 0")
+    return float(value)

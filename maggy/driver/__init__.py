@@ -1,0 +1,1 @@
+"""The driver: the scheduler that decides and the shells that act."""

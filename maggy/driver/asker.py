@@ -1,0 +1,99 @@
+"""Asking the optimizer: at once where that takes microseconds, on a thread of its own where it may take seconds."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from maggy.errors import ConfigError
+from maggy.events import Event
+from maggy.optimizers.base import Optimizer, rng_for
+from maggy.study import Study
+from maggy.trial import Answer, Suggestion
+
+Answered = Callable[[int, Suggestion | Answer | Exception, int], None]
+
+
+class Asker(Protocol):
+    """Gets answers from an optimizer; `answered(number, answer or exception, seen)` is called with each."""
+
+    def ask(self, number: int, study: Study, answered: Answered) -> None:
+        """Ask for suggestion `number`."""
+
+    def recorded(self, events: Sequence[Event]) -> None:
+        """Take in what has been recorded."""
+
+    def close(self) -> None:
+        """Ask no more."""
+
+
+def answer_to(optimizer: Optimizer, study: Study, seed: int, number: int) -> Suggestion | Answer | Exception:
+    """Ask once, and see that the answer lies in the searchspace."""
+    try:
+        answer = optimizer.ask(study, rng_for(seed, number))
+        if isinstance(answer, Suggestion):
+            study.searchspace.check(answer.params)
+        elif not isinstance(answer, Answer):
+            raise ConfigError(f"{type(optimizer).__name__}.ask() answered {answer!r}: not a Suggestion, WAIT or DONE")
+    except Exception as error:  # noqa: BLE001 - somebody else's optimizer may raise anything; the study reports it
+        return error
+    return answer
+
+
+class InlineAsker:
+    """Asks in the driver's own thread, with the scheduler's own study: for optimizers that call themselves quick."""
+
+    def __init__(self, optimizer: Optimizer, seed: int) -> None:
+        self._optimizer = optimizer
+        self._seed = seed
+
+    def ask(self, number: int, study: Study, answered: Answered) -> None:
+        """Ask and answer at once."""
+        answered(number, answer_to(self._optimizer, study, self._seed, number), study.position)
+
+    def recorded(self, events: Sequence[Event]) -> None:
+        """Nothing to do: the study is the scheduler's."""
+
+    def close(self) -> None:
+        """Nothing to do."""
+
+
+class ThreadAsker:
+    """Asks on a thread, which folds a copy of the log of its own; reports and stops are served meanwhile."""
+
+    def __init__(self, optimizer: Optimizer, seed: int, history: Sequence[Event | None]) -> None:
+        self._optimizer = optimizer
+        self._seed = seed
+        self._study = Study.of(history)
+        self._work: queue.SimpleQueue[Sequence[Event] | tuple[int, int, Answered] | None] = queue.SimpleQueue()
+        self._closed = False
+        self._thread = threading.Thread(target=self._serve, name="maggy-optimizer", daemon=True)
+        self._thread.start()
+
+    def ask(self, number: int, study: Study, answered: Answered) -> None:
+        """Have the thread ask, once it has folded the log up to where `study` stands now."""
+        self._work.put((number, study.position, answered))
+
+    def recorded(self, events: Sequence[Event]) -> None:
+        """Hand the events to the thread."""
+        self._work.put(events)
+
+    def close(self) -> None:
+        """Let the thread end after what it is at; it is a daemon, so it holds nobody up."""
+        self._closed = True
+        self._work.put(None)
+
+    def _serve(self) -> None:
+        asked: tuple[int, int, Answered] | None = None
+        while (work := self._work.get()) is not None and not self._closed:
+            if isinstance(work, tuple) and work and isinstance(work[0], int):
+                asked = work
+            else:
+                for event in work:
+                    self._study.apply(event)
+            if asked is not None and self._study.position >= asked[1]:
+                number, _, answered = asked
+                asked = None
+                answered(number, answer_to(self._optimizer, self._study, self._seed, number), self._study.position)

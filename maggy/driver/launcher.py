@@ -1,0 +1,104 @@
+"""Launchers: who starts executors, and starts a slot's executor again when it ends before the study does.
+
+Each slot has a thread of its own that runs one executor at a time, so a slot that ends early disturbs no other. On
+Spark that is a one-task job per slot: in one job for all, the first crash on `local[N]` and the fourth of a partition on
+a cluster would abort everybody's.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable
+from typing import Any, Protocol
+
+Task = Callable[[Iterable[int]], Iterable[str]]  # be the executor of these slots until the study is over
+
+FIRST_PAUSE = 0.1
+LONGEST_PAUSE = 5.0
+SHORT_LIFE = 5.0  # seconds; an executor that lived for less makes the pause before the next one longer
+HOPELESS = 4  # short lives in a row
+
+
+class Launcher(Protocol):
+    """Starts executors."""
+
+    def start(self, task: Task, count: int) -> None:
+        """Keep `count` executors running, each as `task([slot])`."""
+
+    def failed(self) -> str | None:
+        """Return why no slot can be kept running, or None while one can."""
+
+    def finish(self, patience: float) -> None:
+        """Start no more; give those that run `patience` seconds to return, then cancel them."""
+
+
+class SlotLauncher:
+    """What launchers share: a thread per slot, back-off between two lives of a slot, an orderly end."""
+
+    def __init__(self) -> None:
+        self._closing = threading.Event()
+        self._threads: list[threading.Thread] = []
+        self._short_lives: dict[int, int] = {}
+        self._cause = ""
+
+    def start(self, task: Task, count: int) -> None:
+        """Keep `count` executors running."""
+        self._short_lives = dict.fromkeys(range(count), 0)
+        for slot in range(count):
+            thread = self._thread(lambda slot=slot: self._keep(task, slot))  # type: ignore[misc]
+            thread.daemon = True
+            thread.name = f"maggy-slot-{slot}"
+            self._threads.append(thread)
+            thread.start()
+
+    def failed(self) -> str | None:
+        """Return the last cause once every slot has died young several times in a row."""
+        hopeless = self._short_lives and min(self._short_lives.values()) >= HOPELESS
+        return self._cause if hopeless else None
+
+    def finish(self, patience: float) -> None:
+        """Start no more; wait, then cancel, then wait once more."""
+        self._closing.set()
+        self._join(patience)
+        if any(thread.is_alive() for thread in self._threads):
+            self._cancel()
+            self._join(5.0)
+
+    def _thread(self, target: Callable[[], None]) -> threading.Thread:
+        return threading.Thread(target=target)
+
+    def _keep(self, task: Task, slot: int) -> None:
+        pause = FIRST_PAUSE
+        while not self._closing.is_set():
+            began = time.monotonic()
+            try:
+                self._cause = self._run(task, slot)
+            except Exception as error:  # noqa: BLE001 - a job may fail in any way; the slot is started again
+                self._cause = str(error)
+            if time.monotonic() - began < SHORT_LIFE:
+                self._short_lives[slot] += 1
+                self._closing.wait(pause)
+                pause = min(2 * pause, LONGEST_PAUSE)
+            else:
+                self._short_lives[slot] = 0
+                pause = FIRST_PAUSE
+
+    def _run(self, task: Task, slot: int) -> str:
+        """Run one executor to its end and return why it ended. Raises what made it fail."""
+        raise NotImplementedError
+
+    def _cancel(self) -> None:
+        """End what runs, at once."""
+        raise NotImplementedError
+
+    def _join(self, patience: float) -> None:
+        until = time.monotonic() + patience
+        for thread in self._threads:
+            thread.join(max(0.0, until - time.monotonic()))
+
+
+def last_line(text: Any) -> str:
+    """Return the last line that says something."""
+    lines = [line.strip() for line in str(text).splitlines() if line.strip()]
+    return lines[-1] if lines else ""

@@ -1,0 +1,57 @@
+"""The local launcher: executors as plain processes of this machine, for laptops without Java and for tests."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import subprocess
+import sys
+import tempfile
+
+from maggy.driver.launcher import SlotLauncher, Task, last_line
+from maggy.errors import LauncherError
+
+_BOOT = (
+    "import json, pickle, sys; sys.path[:] = json.loads(sys.argv.pop(1)); slot = int(sys.argv.pop(1)); "
+    "print(*pickle.load(sys.stdin.buffer)([slot]))"
+)
+
+
+class LocalLauncher(SlotLauncher):
+    """Keeps executors running as child processes.
+
+    The task goes in by standard input: it holds the study's secret, which must show neither in the process list nor in
+    an environment.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._processes: dict[int, subprocess.Popen[bytes]] = {}
+
+    def _run(self, task: Task, slot: int) -> str:
+        with tempfile.TemporaryFile() as errors:
+            process = subprocess.Popen(  # noqa: S603 - this interpreter, our own code
+                [sys.executable, "-c", _BOOT, json.dumps(sys.path), str(slot)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                start_new_session=True,  # Ctrl-C in a terminal is the driver's to handle
+            )
+            self._processes[slot] = process
+            said, _ = process.communicate(pickle.dumps(task))
+            if process.returncode:
+                errors.seek(0)
+                trace = errors.read().decode(errors="replace")
+                raise LauncherError(last_line(trace) or f"the executor exited with code {process.returncode}")
+            return said.decode().strip()
+
+    def _cancel(self) -> None:
+        for process in self._processes.values():
+            if process.poll() is None:
+                process.terminate()
+
+
+def cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,0 +1,350 @@
+"""The driver's mind: decides what a study does next, and never does it.
+
+Rules:
+
+1. Every input (`joined`, `received`, `suggested`, …) returns the actions to perform, in order. The study in here is the
+   fold of the recorded events, brought up to date as they are recorded.
+2. A report or an outcome counts only from the executor that holds the trial, at the attempt at which it holds it.
+3. `WAIT` is over when a trial has ended later than the position *that the optimizer had seen*. Comparing with the
+   position at the answer would lose the end that came in between, and hang; comparing with "or at" would spin.
+4. `DONE` is a promise: nobody is asked again, and the study closes when nothing is left to run.
+5. Lost is not failed: a lost trial is queued again, first in line, until it has cost `max_lost` executors.
+6. After the end everybody who joins is told to go home.
+
+`now` is seconds since the epoch, read off a clock that never goes back while the driver lives.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from maggy.driver.actions import Action, Ask, Close, Drop, Record, Send
+from maggy.earlystop.base import StopRule
+from maggy.events import Ended, Event, Lost, Reported, Started, StopRequested, StudyClosed, Suggested
+from maggy.rpc.messages import Beat, Bye, Finished, Join, Message, Reports, Run, Stop, Welcome
+from maggy.study import Study
+from maggy.trial import DONE, WAIT, Answer, Status, Suggestion, Trial
+
+ALIKE = 10  # trials that fail for the same reason before any has ended otherwise: the next would as well
+FAILED = "failed: "  # how the reason begins with which a study is closed that was given up
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What the scheduler is told of how to run a study; times in seconds (the defaults stand in `maggy.config`)."""
+
+    rules: Sequence[StopRule] = ()
+    lookahead: int = 0
+    timeout: float | None = None
+    beat: float = 1.0
+    lease: float = 10.0
+    grace: float = 5.0
+    max_lost: int = 3
+    max_failures: int | None = None
+    checkpoints: str = ""
+
+
+@dataclass(slots=True)
+class Worker:
+    """An executor as the driver sees it: what it holds, and when it was last heard."""
+
+    name: str
+    heard: float
+    trial: Trial | None = None
+    attempt: int = 0
+
+
+class Scheduler:
+    """Decides what a study does next. `study` is the fold of its log so far."""
+
+    def __init__(self, study: Study, terms: Terms) -> None:
+        self.study = study
+        self.closed: str | None = None
+        self.executors: dict[str, Worker] = {}
+        self._terms = terms
+        self._idle: dict[str, Worker] = {}
+        self._actions: list[Action] = []
+        self._asked: int | None = None  # the number of the ask that is out
+        self._waits: int | None = None  # the position seen by the ask that was answered with WAIT
+        self._done = False
+        self._ending: str | None = None  # why no more trials are given out
+        self._ends_at = math.inf  # when the timeout strikes, then when patience with running trials ends
+
+    # -- inputs ----------------------------------------------------------------------------------------------------
+
+    def opened(self, now: float) -> list[Action]:
+        """Begin or take up the study: what still ran when the last driver left is lost, and queued again."""
+        for trial in list(self.study.running.values()):
+            self._record(Lost(now, trial.id, trial.attempt, "the driver that ran it is gone", counts=False))
+        if self._terms.timeout is not None:
+            self._ends_at = now + self._terms.timeout
+        return self._turn(now)
+
+    def joined(self, hello: Join, now: float) -> list[Action]:
+        """Welcome an executor, or send it home."""
+        if self.closed is not None:
+            return [Send(hello.executor, Bye(self.closed))]
+        terms = self._terms
+        if (before := self.executors.get(hello.executor)) and before.trial is not None:
+            self._give_up(before.trial, "the executor joined again", now)
+        worker = self.executors[hello.executor] = self._idle[hello.executor] = Worker(hello.executor, now)
+        welcome = Welcome(terms.beat, terms.lease, terms.grace, self.study.objective.metric, terms.checkpoints)
+        self._do(Send(worker.name, welcome))
+        return self._turn(now)
+
+    def received(self, executor: str, message: Message, now: float) -> list[Action]:
+        """Take in what an executor says."""
+        worker = self.executors.get(executor)
+        if worker is None:
+            return []
+        worker.heard = now
+        match message:
+            case Reports() if self.holds(executor, message.trial, message.attempt):
+                self._reported(worker, message, now)
+            case Finished() if self.holds(executor, message.trial, message.attempt):
+                self._finished(worker, message, now)
+            case Beat():
+                return []  # that it was heard is all
+        return self._turn(now)
+
+    def lost(self, executor: str, why: str, now: float) -> list[Action]:
+        """Take in that an executor is gone."""
+        worker = self.executors.pop(executor, None)
+        if worker is None:
+            return []
+        self._idle.pop(executor, None)
+        if worker.trial is not None:
+            self._give_up(worker.trial, why, now)
+        return self._turn(now)
+
+    def suggested(self, number: int, answer: Suggestion | Answer, seen: int, now: float) -> list[Action]:
+        """Take in the optimizer's answer to ask `number`, for which it had seen the log up to `seen`."""
+        if number != self._asked:
+            return []
+        self._asked = None
+        if isinstance(answer, Suggestion) and answer.parent is None and not self.study.remaining:
+            answer = WAIT if self._busy() else DONE  # an optimizer that does not count is held to num_trials
+        if self._ending is not None:
+            pass
+        elif isinstance(answer, Suggestion):
+            self._record(Suggested(now, number, answer.params, answer.budget, answer.parent, seen))
+        elif answer is WAIT:
+            self._waits = seen
+        else:
+            self._done = True
+        return self._turn(now)
+
+    def tick(self, now: float) -> list[Action]:
+        """Take in that time has passed: leases end, the timeout strikes, patience ends."""
+        for worker in list(self.executors.values()):
+            if now >= worker.heard + self._terms.lease:
+                silence = f"executor silent for {self._terms.lease:g} s"
+                self._do(Drop(worker.name, silence))
+                del self.executors[worker.name]
+                self._idle.pop(worker.name, None)
+                if worker.trial is not None:
+                    self._give_up(worker.trial, silence, now)
+        if now >= self._ends_at:
+            if self._ending is None:
+                self._wind_down("timeout", now)
+            else:
+                self._cut_off(now)
+        return self._turn(now)
+
+    def interrupted(self, reason: str, now: float) -> list[Action]:
+        """End at once: what runs is lost, and will run again when the study is resumed."""
+        if self.closed is None:
+            self._ending = self._ending or reason
+            for worker in self.executors.values():
+                if worker.trial is not None:
+                    trial, worker.trial = worker.trial, None
+                    self._record(Lost(now, trial.id, worker.attempt, reason, counts=False))
+                    self._idle[worker.name] = worker
+            self._close(reason, now)
+        return self._taken()
+
+    def deadline(self) -> float:
+        """Return when `tick` is to be called next."""
+        if self.closed is not None:
+            return math.inf
+        leases = (worker.heard + self._terms.lease for worker in self.executors.values())
+        return min(self._ends_at, min(leases, default=math.inf))
+
+    def holds(self, executor: str, trial: int, attempt: int) -> bool:
+        """Whether this executor holds this trial at this attempt: otherwise what it says of it does not count."""
+        worker = self.executors.get(executor)
+        return worker is not None and worker.trial is not None and (worker.trial.id, worker.attempt) == (trial, attempt)
+
+    # -- trials ----------------------------------------------------------------------------------------------------
+
+    def _reported(self, worker: Worker, message: Reports, now: float) -> None:
+        trial = worker.trial
+        if trial is None:
+            return
+        for step, metrics in message.points:
+            self._record(Reported(now, trial.id, worker.attempt, step, metrics))
+            if trial.stop_reason is None and self._ending is None and self.study.objective.pick(metrics) is not None:
+                reasons = (rule.reason_to_stop(trial, self.study) for rule in self._terms.rules)
+                if reason := next(filter(None, reasons), None):
+                    self._stop(worker, trial, reason, now)
+
+    def _stop(self, worker: Worker, trial: Trial, reason: str, now: float) -> None:
+        self._record(StopRequested(now, trial.id, worker.attempt, reason))
+        self._do(Send(worker.name, Stop(trial.id, worker.attempt, reason)))
+
+    def _finished(self, worker: Worker, message: Finished, now: float) -> None:
+        trial = worker.trial
+        if trial is None:
+            return
+        worker.trial = None
+        self._idle[worker.name] = worker
+        self._record(outcome(trial, message, self.study, now))
+        self._judge_failures(now)
+
+    def _give_up(self, trial: Trial, cause: str, now: float) -> None:
+        """The attempt is gone: queue the trial again, or fail it where it has cost too many executors."""
+        attempt = trial.attempt
+        if trial.lost + 1 >= self._terms.max_lost:
+            error = f"lost {trial.lost + 1} times, the last time because: {cause}"
+            self._record(Ended(now, trial.id, attempt, Status.FAILED, None, {}, None, error))
+            self._judge_failures(now)
+        else:
+            self._record(Lost(now, trial.id, attempt, cause))
+
+    # -- the end ---------------------------------------------------------------------------------------------------
+
+    def _judge_failures(self, now: float) -> None:
+        """Give the study up when too many trials have failed, or the first ones all for the same reason."""
+        counts = self.study.counts
+        failed, limit = counts[Status.FAILED], self._terms.max_failures
+        if self._ending is not None or not failed:
+            return
+        if limit is not None and failed >= limit:
+            self._wind_down(f"{FAILED}{failed} trials have failed, and max_failures is {limit}", now)
+        elif failed == ALIKE and not counts[Status.COMPLETED] and not counts[Status.STOPPED]:
+            errors = {last_line(trial.error) for trial in self.study.trials.values() if trial.status is Status.FAILED}
+            if len(errors) == 1:
+                self._wind_down(f"{FAILED}the first {ALIKE} trials all failed alike: {errors.pop()}", now)
+
+    def _wind_down(self, reason: str, now: float) -> None:
+        """Give out no more; ask what runs to stop, and wait for it for a while longer than an executor would."""
+        self._ending = reason
+        self._ends_at = now + self._terms.grace + 1
+        for worker in self.executors.values():
+            if worker.trial is not None and worker.trial.stop_reason is None:
+                self._stop(worker, worker.trial, reason, now)
+
+    def _cut_off(self, now: float) -> None:
+        for worker in self.executors.values():
+            if (trial := worker.trial) is not None:
+                worker.trial = None
+                self._idle[worker.name] = worker
+                last = trial.curve.last
+                self._record(Ended(now, trial.id, worker.attempt, Status.STOPPED, last, {}, self._ending))
+
+    def _close(self, reason: str, now: float) -> None:
+        self.closed = reason
+        self._record(StudyClosed(now, reason))
+        for name in self.executors:
+            self._do(Send(name, Bye(reason)))
+        self._do(Close(reason))
+
+    # -- a turn ----------------------------------------------------------------------------------------------------
+
+    def _turn(self, now: float) -> list[Action]:
+        """After every input: hand out what is queued, ask for more, or see that it is over."""
+        if self.closed is None:
+            if self._ending is None:
+                self._hand_out(now)
+                self._ask()
+            if self._over():
+                self._close(self._ending or "done", now)
+        return self._taken()
+
+    def _hand_out(self, now: float) -> None:
+        while self._idle and self.study.queued:
+            name = next(iter(self._idle))
+            worker = self._idle.pop(name)
+            trial = self.study.trials[self.study.queued[0]]
+            worker.trial, worker.attempt = trial, trial.attempt
+            self._record(Started(now, trial.id, trial.attempt, name))
+            self._do(Send(name, Run(trial.id, trial.attempt, dict(trial.params), trial.budget, trial.parent)))
+
+    def _ask(self) -> None:
+        wanted = len(self._idle) + self._terms.lookahead - len(self.study.queued)
+        if self._asked is not None or self._done or wanted <= 0 or not self.executors:
+            return
+        if self._waits is not None and self.study.last_end <= self._waits:
+            self._done = not self._busy()  # with nothing left to run it would wait for an end that cannot come
+            return
+        self._waits = None
+        self._asked = self.study.next_id
+        self._do(Ask(self._asked, self.study.position))
+
+    def _busy(self) -> bool:
+        return bool(self.study.running or self.study.queued)
+
+    def _over(self) -> bool:
+        if self.study.running:
+            return False
+        return self._ending is not None or (self._done and not self.study.queued and self._asked is None)
+
+    def _record(self, event: Event) -> None:
+        self.study.apply(event)
+        self._actions.append(Record(event))
+
+    def _do(self, action: Action) -> None:
+        self._actions.append(action)
+
+    def _taken(self) -> list[Action]:
+        actions, self._actions = self._actions, []
+        return actions
+
+    # -- what must always hold -------------------------------------------------------------------------------------
+
+    def check(self) -> None:
+        """Raise `AssertionError` where an invariant does not hold; tests call it after every input."""
+        busy = {name: worker for name, worker in self.executors.items() if worker.trial is not None}
+        _hold(busy.keys() | self._idle.keys() == self.executors.keys(), "idle and busy are all executors")
+        _hold(not busy.keys() & self._idle.keys(), "nobody is both idle and busy")
+        held = [worker.trial.id for worker in busy.values() if worker.trial is not None]
+        _hold(sorted(held) == sorted(self.study.running), "each running trial has one executor, and the other way round")
+        for number in self.study.queued:
+            _hold(self.study.trials[number].status is Status.QUEUED, "the queue holds queued trials")
+        _hold(len(self.study.queued) == self.study.counts[Status.QUEUED], "every queued trial is in the queue")
+        if self.closed is None and self._ending is None and self._idle:
+            waits = self._waits is not None and self.study.last_end <= self._waits
+            _hold(not self.study.queued, "nobody is idle while a trial waits")
+            _hold(self._asked is not None or waits or self._done, "an idle executor has an ask out, or a reason to wait")
+        _hold(not self._actions, "nothing is left undone")
+        _hold(self.closed is not None or not self._over(), "a study that is over is closed")
+
+
+def outcome(trial: Trial, message: Finished, study: Study, now: float) -> Ended:
+    """Judge what an executor says of a trial's end: a completed trial needs a finite value of the objective."""
+    value = message.value
+    if value is None:
+        value = study.objective.pick(message.metrics) if message.metrics else trial.curve.last
+    status, error = message.status, message.error
+    if status == Status.COMPLETED:
+        if value is None:
+            error = f"no value of {study.objective.key!r}: train_fn returned none and reported none"
+        elif not math.isfinite(value):
+            error = f"train_fn returned {value} as {study.objective.key!r}"
+        if error:
+            status = Status.FAILED
+    reason = (trial.stop_reason or "train_fn raised StopTrial") if status == Status.STOPPED else None
+    return Ended(now, trial.id, message.attempt, status, value, message.metrics, reason, error)
+
+
+def last_line(error: str | None) -> str:
+    """Return what an error says in one line: the last of its traceback."""
+    return (error or "").strip().rpartition("\n")[2]
+
+
+def _hold(condition: Any, what: str) -> None:
+    if not condition:
+        raise AssertionError(f"broken invariant: {what}")

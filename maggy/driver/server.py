@@ -1,0 +1,234 @@
+"""The driver's shell: sockets, clock and store around the scheduler. It runs on a thread of its own.
+
+A *turn* takes all inputs that have come since the last one, lets the scheduler decide on each, commits what is to be
+recorded in one transaction, and only then sends. So the log is ahead of what executors do, and under load one commit
+serves many inputs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import Counter
+from collections.abc import Callable
+
+from maggy.driver.actions import Action, Ask, Close, Drop, Record, Send
+from maggy.driver.asker import Asker
+from maggy.driver.clock import Clock
+from maggy.driver.journal import Journal
+from maggy.driver.logs import TrialLogs
+from maggy.driver.scheduler import Scheduler
+from maggy.errors import MaggyError
+from maggy.rpc.messages import Beat, Join, Log, Message
+from maggy.rpc.stream import Peer
+from maggy.trial import Answer, Suggestion
+
+DRIVER_BEAT = 30.0  # seconds; executors notice a dead driver by TCP, this is for the silence that TCP does not notice
+RENEWAL = 2.0  # seconds between two signs of life in the store, and between two looks at what others wish
+Input = Callable[[float], list[Action]]
+
+
+class Server:
+    """Serves one study until it is closed. What the journal raises ends the study: nothing is done unrecorded."""
+
+    def __init__(
+        self, scheduler: Scheduler, *, secret: bytes, asker: Asker, journal: Journal, logs: TrialLogs, clock: Clock
+    ) -> None:
+        self.scheduler = scheduler
+        self.error: Exception | None = None
+        self.closed = threading.Event()  # the study is over; late joiners are still sent home
+        self.joined = 0  # executors that ever joined
+        self.strangers: Counter[str] = Counter()
+        self.secret = secret
+        self._asker = asker
+        self._journal = journal
+        self._logs = logs
+        self._clock = clock
+        self._peers: dict[str, Peer] = {}
+        self._inputs: list[Input] = []
+        self._turn_due = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._loop = asyncio.new_event_loop()
+        self._listener: asyncio.Server | None = None
+        self._thread = threading.Thread(target=self._serve, name="maggy-driver", daemon=True)
+
+    # -- from the outside, any thread ------------------------------------------------------------------------------
+
+    def start(self, host: str, port: int = 0) -> int:
+        """Open the study, listen, and return the port."""
+        self._listener = self._loop.run_until_complete(
+            self._loop.create_server(lambda: Peer(self, self.secret), host, port, backlog=1024)
+        )
+        self._loop.call_soon(self._put, self.scheduler.opened)
+        self._loop.call_later(DRIVER_BEAT, self._beat)
+        self._loop.call_later(RENEWAL, self._renew)
+        self._thread.start()
+        bound: int = self._listener.sockets[0].getsockname()[1]
+        return bound
+
+    def interrupt(self, reason: str) -> None:
+        """End the study at once; what runs will run again when it is resumed."""
+        if not self.closed.is_set():
+            self._loop.call_soon_threadsafe(self._put, lambda now: self.scheduler.interrupted(reason, now))
+
+    def stop(self) -> None:
+        """Stop listening and end the thread."""
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._asker.close()
+        self._loop.close()
+
+    # -- what peers say (see rpc.stream.Hub) ------------------------------------------------------------------------
+
+    def heard(self, peer: Peer, messages: list[Message]) -> None:
+        """Take in messages of one executor; the first has to be its introduction."""
+        for message in messages:
+            if peer.executor is None:
+                if not isinstance(message, Join) or message.executor in self._peers:
+                    peer.drop("an executor has to introduce itself first, under a name of its own")
+                    return
+                peer.executor = message.executor
+                self._peers[peer.executor] = peer
+                self.joined += 1
+                self._put(lambda now, hello=message: self.scheduler.joined(hello, now))  # type: ignore[misc]
+            else:
+                self._put(lambda now, name=peer.executor, said=message: self._received(name, said, now))  # type: ignore[misc]
+
+    def gone(self, peer: Peer, why: str) -> None:
+        """Take in that an executor is gone."""
+        if peer.executor is not None and self._peers.get(peer.executor) is peer:
+            name = peer.executor
+            del self._peers[name]
+            self._put(lambda now: self.scheduler.lost(name, why, now))
+
+    def refused(self, why: str) -> None:
+        """Count a stranger."""
+        self.strangers[why] += 1
+
+    # -- turns -----------------------------------------------------------------------------------------------------
+
+    def _put(self, given: Input) -> None:
+        self._inputs.append(given)
+        if not self._turn_due:
+            self._turn_due = True
+            self._loop.call_soon(self._turn)
+
+    def _turn(self) -> None:
+        try:
+            actions = self._decide()
+            self._turn_due = False
+            self._perform(actions)
+        except Exception as error:  # noqa: BLE001 - a full disk, a fault of ours or a plug-in's ends the study, never hangs it
+            self._turn_due = False
+            self._fail(error)
+        self._set_timer()
+
+    def _decide(self) -> list[Action]:
+        """Let the scheduler decide on all inputs, those that come up meanwhile included; commit what it records."""
+        due: list[Action] = []
+        now = self._clock.now()
+        while self._inputs:
+            inputs, self._inputs = self._inputs, []
+            for given in inputs:
+                actions = given(now)
+                due += actions
+                for action in actions:
+                    if isinstance(action, Ask):
+                        self._asker.ask(action.number, self.scheduler.study, self._answered)
+        events = [action.event for action in due if isinstance(action, Record)]
+        if events:
+            self._journal.commit(events)
+            self._asker.recorded(events)
+        return due
+
+    def _perform(self, actions: list[Action]) -> None:
+        for action in actions:
+            match action:
+                case Send():
+                    if peer := self._peers.get(action.executor):
+                        peer.send(action.message)
+                case Drop():
+                    if peer := self._peers.pop(action.executor, None):
+                        peer.drop(action.why)
+                case Close():
+                    self.closed.set()
+
+    def _received(self, name: str, message: Message, now: float) -> list[Action]:
+        if isinstance(message, Log):
+            if self.scheduler.holds(name, message.trial, message.attempt):
+                self._logs.write(message)
+            return []
+        return self.scheduler.received(name, message, now)
+
+    def _answered(self, number: int, answer: Suggestion | Answer | Exception, seen: int) -> None:
+        """Take in an optimizer's answer, from whichever thread it comes."""
+        if isinstance(answer, Exception):
+            problem = answer
+
+            def given(now: float) -> list[Action]:
+                self.error = problem
+                return self.scheduler.interrupted(f"the optimizer failed: {problem}", now)
+        else:
+            found = answer
+
+            def given(now: float) -> list[Action]:
+                return self.scheduler.suggested(number, found, seen, now)
+
+        if threading.current_thread() is self._thread:
+            self._put(given)
+        elif not self.closed.is_set():
+            self._loop.call_soon_threadsafe(self._put, given)
+
+    # -- time and the end ------------------------------------------------------------------------------------------
+
+    def _serve(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        self._loop.run_forever()
+        for peer in list(self._peers.values()):
+            peer.close()
+        if self._listener is not None:
+            self._listener.close()
+        self._loop.run_until_complete(asyncio.sleep(0))
+        self._loop.run_until_complete(self._loop.shutdown_asyncgens())
+
+    def _set_timer(self) -> None:
+        """Call `tick` when the scheduler wants it; an alarm that rings too early only sets the next one."""
+        delay = self.scheduler.deadline() - self._clock.now()
+        if delay == float("inf"):
+            return
+        when = self._loop.time() + max(delay, 0)
+        if self._timer is None or self._timer.when() > when:
+            if self._timer is not None:
+                self._timer.cancel()
+            self._timer = self._loop.call_at(when, self._ring)
+
+    def _ring(self) -> None:
+        self._timer = None
+        if self.scheduler.deadline() <= self._clock.now():
+            self._put(self.scheduler.tick)
+        else:
+            self._set_timer()
+
+    def _beat(self) -> None:
+        for peer in self._peers.values():
+            peer.send(Beat())
+        self._loop.call_later(DRIVER_BEAT, self._beat)
+
+    def _renew(self) -> None:
+        try:
+            wishes = self._journal.renew(self._clock.now())
+        except MaggyError as error:
+            self._fail(error)
+            return
+        if "stop" in wishes:
+            self._put(lambda now: self.scheduler.interrupted("stopped by another process", now))
+        if not self.closed.is_set():
+            self._loop.call_later(RENEWAL, self._renew)
+
+    def _fail(self, error: Exception) -> None:
+        """What cannot be recorded must not be done: tell everybody to go home and hand the error to the caller."""
+        self.error = self.error or error
+        for action in self.scheduler.interrupted(f"the driver failed: {error}", self._clock.now()):
+            if isinstance(action, Send) and (peer := self._peers.get(action.executor)):
+                peer.send(action.message)
+        self.closed.set()

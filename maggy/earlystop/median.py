@@ -1,0 +1,94 @@
+"""The median stopping rule.
+
+Golovin, Solnik, Moitra, Kochanski, Karro, Sculley, "Google Vizier: A Service for Black-Box Optimization", KDD 2017,
+section 3.2.2: stop a trial at step s if its best value so far is worse than the median of the running averages, up to
+step s, of the trials that have ended.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import insort
+from dataclasses import dataclass
+
+from maggy.earlystop.base import due
+from maggy.errors import ConfigError
+from maggy.study import Study
+from maggy.trial import Status, Trial
+
+
+@dataclass(frozen=True)
+class Median:
+    """Stops a trial whose best value is worse than the median of the others' running averages at the same step.
+
+    Arguments:
+        min_trials: trials that must have ended before the rule acts (Maggy's `es_min`).
+        interval: steps between two looks at a trial (Maggy's `es_interval`).
+        grace_steps: the rule leaves a trial alone up to this step.
+
+    Trials that were stopped count as far as they came and no further: leaving them out would let the bar rise with each
+    stop, until only the best survive.
+
+    """
+
+    min_trials: int = 10
+    interval: int = 1
+    grace_steps: int = 0
+
+    def __post_init__(self) -> None:
+        if self.min_trials < 1 or self.interval < 1 or self.grace_steps < 0:
+            raise ConfigError(
+                f"the median rule has min_trials={self.min_trials}, interval={self.interval}, "
+                f"grace_steps={self.grace_steps}; the first two must be at least 1, the last at least 0"
+            )
+
+    def reason_to_stop(self, trial: Trial, study: Study) -> str | None:
+        """Compare the trial's best loss with the median at its last step."""
+        step = trial.curve.steps[-1]
+        if step <= self.grace_steps and self.grace_steps:
+            return None
+        if study.counts[Status.COMPLETED] + study.counts[Status.STOPPED] < self.min_trials or not due(
+            trial, self.interval
+        ):
+            return None
+        averages = study.index(RunningAverages).at(step)
+        if len(averages) < self.min_trials:
+            return None
+        median = averages[len(averages) // 2]  # of an even number the worse of the two: when in doubt, go on
+        best = min((loss for loss in map(study.objective.loss, trial.curve.values) if loss == loss), default=math.inf)  # noqa: PLR0124 - NaN differs from itself
+        if best <= median:
+            return None
+        value, bar = (f"{study.objective.value(each):.6g}" for each in (best, median))
+        return f"median rule: best value {value} by step {step} is worse than the median {bar} of {len(averages)}"
+
+
+class RunningAverages:
+    """The mean loss up to a step of every ended trial that came so far, sorted; steps come up on demand."""
+
+    def __init__(self, study: Study) -> None:
+        self._study = study
+        self._sorted: dict[int, list[float]] = {}
+        self._ended: list[Trial] = []
+
+    def update(self, trial: Trial) -> None:
+        """Take in a trial's averages when it has completed or was stopped, once."""
+        if trial.status in (Status.COMPLETED, Status.STOPPED) and trial.curve:
+            self._ended.append(trial)
+            for step, averages in self._sorted.items():
+                self._insert(averages, trial, step)
+
+    def at(self, step: int) -> list[float]:
+        """Return the running averages at `step`, best first."""
+        averages = self._sorted.get(step)
+        if averages is None:
+            averages = self._sorted[step] = []
+            for trial in self._ended:
+                self._insert(averages, trial, step)
+        return averages
+
+    def _insert(self, averages: list[float], trial: Trial, step: int) -> None:
+        if trial.curve.steps[-1] < step:
+            return
+        losses = [loss for loss in map(self._study.objective.loss, trial.curve.upto(step)) if math.isfinite(loss)]
+        if losses:
+            insort(averages, sum(losses) / len(losses))

@@ -1,0 +1,125 @@
+"""The facts that a study remembers. Their sequence is the study; everything else is derived from it.
+
+An event's kind never changes its meaning. Readers skip kinds that they do not know and ignore fields that they do not
+know; writers refuse a log whose `StudyOpened.version` is newer than `LOG_VERSION`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+LOG_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class StudyOpened:
+    """A study began, with these settings (see `maggy.config.StudyConfig`)."""
+
+    at: float
+    settings: Mapping[str, Any]
+    version: int = LOG_VERSION
+
+
+@dataclass(frozen=True, slots=True)
+class StudyResumed:
+    """A driver took the study up again; `changed` holds the settings that differ from before."""
+
+    at: float
+    changed: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Suggested:
+    """The optimizer, having `seen` the log up to that position, answered ask number `trial` with this configuration."""
+
+    at: float
+    trial: int
+    params: Mapping[str, Any]
+    budget: float | None
+    parent: int | None
+    seen: int
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """An executor was given the trial at this attempt."""
+
+    at: float
+    trial: int
+    attempt: int
+    executor: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reported:
+    """The training function reported metrics at a step."""
+
+    at: float
+    trial: int
+    attempt: int
+    step: int
+    metrics: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class StopRequested:
+    """The driver asked the trial to stop, for a reason that a person can read."""
+
+    at: float
+    trial: int
+    attempt: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """The attempt is gone and the trial is queued again; `counts` towards `max_lost` unless the driver is to blame."""
+
+    at: float
+    trial: int
+    attempt: int
+    cause: str
+    counts: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The trial reached its final state: `completed`, `stopped` or `failed`."""
+
+    at: float
+    trial: int
+    attempt: int
+    status: str
+    value: float | None
+    metrics: Mapping[str, Any]
+    reason: str | None = None
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StudyClosed:
+    """The driver let the study go: done, timed out, interrupted or failed."""
+
+    at: float
+    reason: str
+
+
+Event = StudyOpened | StudyResumed | Suggested | Started | Reported | StopRequested | Lost | Ended | StudyClosed
+KINDS: dict[str, type[Event]] = {
+    kind.__name__: kind
+    for kind in (StudyOpened, StudyResumed, Suggested, Started, Reported, StopRequested, Lost, Ended, StudyClosed)
+}
+_FIELDS = {kind: tuple(field.name for field in fields(kind)) for kind in KINDS.values()}
+
+
+def body(event: Event) -> dict[str, Any]:
+    """Return the event's fields as JSON values."""
+    return {name: getattr(event, name) for name in _FIELDS[type(event)]}
+
+
+def restored(kind: str, content: Mapping[str, Any]) -> Event | None:
+    """Rebuild an event from its kind and body; None for a kind of a later version."""
+    cls = KINDS.get(kind)
+    return cls(**{name: content[name] for name in _FIELDS[cls] if name in content}) if cls else None

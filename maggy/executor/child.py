@@ -1,0 +1,186 @@
+"""The trial's process: runs the user's function for one trial after another, and nothing else of maggy's.
+
+It is exec-ed by the agent and talks with it over pipes; orders come in and facts go out as JSON frames. What is printed
+goes to file descriptors 1 and 2, which the agent reads. The main thread runs the function and looks at the pipe of
+orders whenever the function reports; a second thread only waits for the agent's death and dies with it.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import mmap
+import os
+import pickle
+import select
+import sys
+import threading
+import traceback
+from collections.abc import Mapping
+from typing import Any
+
+from maggy.errors import StopTrial
+from maggy.executor.reporter import Reporter, as_number, single_out
+from maggy.jsonvalue import dumps, loads
+from maggy.trainfn import TrainFn, arguments
+from maggy.trial import Objective
+
+HEADER = 4
+CHUNK = 64 * 1024
+
+
+class Orders:
+    """The pipe from the agent: frames of JSON, read when somebody asks."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+        self._data = bytearray()
+        self._poll = select.poll()
+        self._poll.register(fd, select.POLLIN)
+
+    def next(self) -> Any:
+        """Wait for the next order; None when the agent has closed the pipe."""
+        while (order := self._frame()) is None:
+            if not self._read():
+                return None
+        return order
+
+    def waiting(self) -> list[Any]:
+        """Return the orders that have come, without waiting."""
+        while self._poll.poll(0):
+            if not self._read():
+                break
+        found = []
+        while (order := self._frame()) is not None:
+            found.append(order)
+        return found
+
+    def _read(self) -> bool:
+        data = os.read(self._fd, CHUNK)
+        self._data += data
+        return bool(data)
+
+    def _frame(self) -> Any:
+        if len(self._data) < HEADER:
+            return None
+        end = HEADER + int.from_bytes(self._data[:HEADER], "big")
+        if len(self._data) < end:
+            return None
+        frame = loads(bytes(self._data[HEADER:end]))
+        del self._data[:end]
+        return frame
+
+
+class TrialProcess:
+    """Runs trials as they are ordered."""
+
+    def __init__(self, orders: Orders, facts: int, function: mmap.mmap) -> None:
+        self._orders = orders
+        self._facts = facts
+        self._function = function
+        self._loaded: tuple[TrainFn, Mapping[str, Any]] | None = None
+
+    def serve(self) -> None:
+        """Run what is ordered until the agent closes the pipe. Stops for a trial that has ended come too late."""
+        while (order := self._orders.next()) is not None:
+            kind, body = order
+            if kind == "run":
+                outcome = self._run(body)
+                sys.stdout.flush()
+                sys.stderr.flush()
+                self._tell("finished", outcome)
+
+    def _run(self, run: dict[str, Any]) -> dict[str, Any]:
+        objective = Objective(run["metric"])
+        reporter = Reporter(
+            run["trial"],
+            run["attempt"],
+            budget=run["budget"],
+            parent=run["parent"],
+            objective=objective,
+            checkpoints=run["checkpoints"],
+            send=lambda step, metrics: self._tell("report", [step, metrics]),
+            stop=lambda: self._asked_to_stop(run),
+        )
+        try:
+            train_fn, constants = self._load()
+            provided = {
+                **constants,
+                "hparams": dict(run["params"]),
+                "reporter": reporter,
+                "budget": run["budget"],
+                "trial": run["trial"],
+            }
+            returned = train_fn(**arguments(train_fn, run["params"], provided))
+            value, metrics = judged(returned, objective)
+        except StopTrial:
+            return _outcome("stopped")
+        except BaseException as error:  # noqa: BLE001 - whatever user code raises, SystemExit too, is this trial's end
+            return _outcome("failed", error=told(error))
+        return _outcome("completed", value, metrics)
+
+    def _load(self) -> tuple[TrainFn, Mapping[str, Any]]:
+        """Unpickle the function, once; what it needs and cannot be imported here is named."""
+        if self._loaded is None:
+            try:
+                self._loaded = pickle.loads(self._function)  # noqa: S301 - came with the Spark closure, never by socket
+            except ModuleNotFoundError as error:
+                raise ModuleNotFoundError(
+                    f"the training function needs the module {error.name!r}, which this executor cannot import: "
+                    "install it there, or ship your own modules with sc.addPyFile(…) or --py-files",
+                    name=error.name,
+                ) from None
+        return self._loaded
+
+    def _asked_to_stop(self, run: dict[str, Any]) -> str | None:
+        for kind, body in self._orders.waiting():
+            if kind == "stop" and (body["trial"], body["attempt"]) == (run["trial"], run["attempt"]):
+                return str(body["reason"])
+        return None
+
+    def _tell(self, kind: str, body: Any) -> None:
+        payload = dumps([kind, body]).encode()
+        data = len(payload).to_bytes(HEADER, "big") + payload
+        while data:  # a full pipe blocks: an agent that cannot follow slows the trial down, and nothing is lost
+            data = data[os.write(self._facts, data) :]
+
+
+def judged(returned: Any, objective: Objective) -> tuple[float | None, dict[str, float]]:
+    """Return (value, metrics) of what a training function has returned: a number, a dict of numbers, or None."""
+    if returned is None:
+        return None, {}
+    if isinstance(returned, Mapping):
+        metrics = {str(key): as_number(value, str(key)) for key, value in returned.items()}
+        return single_out(metrics, objective), metrics
+    value = as_number(returned, objective.key)
+    return value, {objective.key: value}
+
+
+def told(error: BaseException) -> str:
+    """Return the traceback from the user's first frame on: maggy's own frames help nobody."""
+    if isinstance(error, SystemExit):
+        return f"train_fn called sys.exit({error.code!r})\n" + "".join(traceback.format_exception(error))
+    trace = error.__traceback__
+    while trace is not None and trace.tb_frame.f_code.co_filename == __file__:
+        trace = trace.tb_next
+    return "".join(traceback.format_exception(error.with_traceback(trace)))
+
+
+def _outcome(
+    status: str, value: float | None = None, metrics: dict[str, float] | None = None, error: str | None = None
+) -> dict[str, Any]:
+    return {"status": status, "value": value, "metrics": metrics or {}, "error": error}
+
+
+def _die_with(agent: int) -> None:
+    os.read(agent, 1)  # returns when the agent's end of the pipe is closed, by its death if by nothing else
+    os._exit(1)
+
+
+def main(orders: int, facts: int, agent: int, function: int) -> None:
+    """Serve the agent on the other end of these file descriptors."""
+    faulthandler.enable()
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(line_buffering=True, errors="replace")  # type: ignore[union-attr]
+    threading.Thread(target=_die_with, args=(agent,), daemon=True, name="maggy-agent-watch").start()
+    with mmap.mmap(function, 0, access=mmap.ACCESS_READ) as pickled:
+        TrialProcess(Orders(orders), facts, pickled).serve()

@@ -1,0 +1,116 @@
+"""The agent's handle on the trial's process: start it, order it about, read what it says, kill it.
+
+The process is exec-ed, never forked: a forked child would hold the agent's socket open and so hide the agent's death.
+It is warm: one process runs trial after trial, and is started anew only after it has died.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from typing import Any
+
+from maggy.jsonvalue import dumps, loads
+
+HEADER = 4
+CHUNK = 64 * 1024
+_BOOT = (
+    "import json, sys; sys.path[:] = json.loads(sys.argv.pop(1)); "
+    "from maggy.executor.child import main; main(*map(int, sys.argv.pop(1).split(',')))"
+)
+
+
+class Process:
+    """One process for user code, with its pipes: `facts` and `prints` are file descriptors to wait on and read."""
+
+    def __init__(self, function: int, path: list[str]) -> None:
+        orders_end, self._orders = os.pipe()
+        self.facts, facts_end = os.pipe()
+        self.prints, prints_end = os.pipe()
+        life_end, self._life = os.pipe()
+        ends = (orders_end, facts_end, life_end, function)
+        self._popen = subprocess.Popen(  # noqa: S603 - this interpreter, our own code
+            [sys.executable, "-c", _BOOT, json.dumps(path), ",".join(map(str, ends))],
+            stdin=subprocess.DEVNULL,
+            stdout=prints_end,
+            stderr=prints_end,
+            pass_fds=ends,
+            start_new_session=True,
+        )
+        for end in (orders_end, facts_end, prints_end, life_end):
+            os.close(end)
+        for end in (self.facts, self.prints):
+            os.set_blocking(end, False)
+        self._data = bytearray()
+
+    def order(self, kind: str, body: dict[str, Any]) -> None:
+        """Send an order; a process that is already gone is noticed by its closed pipe of facts."""
+        payload = dumps([kind, body]).encode()
+        with contextlib.suppress(BrokenPipeError):
+            os.write(self._orders, len(payload).to_bytes(HEADER, "big") + payload)
+
+    def told(self) -> list[Any] | None:
+        """Return the facts that have come; None when the process has closed its end."""
+        data = _read(self.facts)
+        if data is None:
+            return None
+        self._data += data
+        found = []
+        start = 0
+        while len(self._data) - start >= HEADER:
+            end = start + HEADER + int.from_bytes(self._data[start : start + HEADER], "big")
+            if len(self._data) < end:
+                break
+            found.append(loads(bytes(self._data[start + HEADER : end])))
+            start = end
+        del self._data[:start]
+        return found
+
+    def printed(self) -> bytes | None:
+        """Return what has been printed since the last call; None when nobody holds the other end any more."""
+        return _read(self.prints)
+
+    def kill(self) -> str:
+        """Kill the process and its process group, free the pipes, and return how it ended."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._popen.pid, signal.SIGKILL)
+        code = self._popen.wait()
+        for end in (self._orders, self.facts, self.prints, self._life):
+            os.close(end)
+        return ending(code)
+
+    def wait(self) -> str:
+        """Wait for a process that has closed its pipe of facts, and return how it ended."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._popen.wait(timeout=1)
+        return self.kill()
+
+
+def ending(code: int) -> str:
+    """Say an exit code in words."""
+    if code >= 0:
+        return f"it exited with code {code}"
+    try:
+        return f"it was ended by {signal.Signals(-code).name}"
+    except ValueError:
+        return f"it was ended by signal {-code}"
+
+
+def stored(function: bytes) -> int:
+    """Put the pickled function where every process of this agent finds it: a file without a name."""
+    with tempfile.TemporaryFile() as file:
+        file.write(function)
+        file.flush()
+        return os.dup(file.fileno())
+
+
+def _read(end: int) -> bytes | None:
+    try:
+        return os.read(end, CHUNK) or None
+    except BlockingIOError:
+        return b""

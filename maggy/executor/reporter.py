@@ -1,0 +1,123 @@
+"""What a training function has in its hands: report metrics, learn that it should stop, keep checkpoints, log."""
+
+from __future__ import annotations
+
+import operator
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from maggy.errors import StopTrial
+from maggy.trial import Objective
+
+
+class Reporter:
+    """The line from one running trial to its study."""
+
+    def __init__(
+        self,
+        trial: int,
+        attempt: int,
+        *,
+        budget: float | None,
+        parent: int | None,
+        objective: Objective,
+        checkpoints: str,
+        send: Callable[[int, dict[str, float]], None],
+        stop: Callable[[], str | None],
+    ) -> None:
+        self.trial = trial
+        self.attempt = attempt
+        self.budget = budget
+        self._parent = parent
+        self._objective = objective
+        self._checkpoints = Path(checkpoints)
+        self._send = send
+        self._stop = stop
+        self._step: int | None = None
+
+    def broadcast(self, metric: float, step: int | None = None) -> None:
+        """Report the metric that is optimized, as a number (NumPy's and PyTorch's scalars are numbers too).
+
+        `step` is what has been done, as an epoch or batch counter that rises from report to report; the last one plus 1
+        where it is not given, from 0. Raises `StopTrial` if the driver wants the trial to stop, `TypeError` or
+        `ValueError` for what is no number or a step that does not rise.
+        """
+        self._report({self._objective.key: as_number(metric, self._objective.key)}, step)
+
+    def report(self, step: int | None = None, **metrics: float) -> None:
+        """Report several metrics of one step; otherwise as `broadcast`."""
+        if not metrics:
+            raise ValueError("report() was called without a metric; write report(step=…, accuracy=…)")
+        numbers = {key: as_number(value, key) for key, value in metrics.items()}
+        if self._objective.metric is None:
+            single_out(numbers, self._objective)
+        self._report(numbers, step)
+
+    def log(self, message: object, jupyter: bool = False) -> None:  # noqa: ARG002 - Maggy's second argument
+        """Write a line to the trial's log."""
+        sys.stdout.write(f"{message}\n")
+        sys.stdout.flush()
+
+    @property
+    def checkpoint_dir(self) -> str:
+        """This trial's own directory for checkpoints; it is made when first asked for."""
+        own = self._checkpoints / str(self.trial)
+        own.mkdir(parents=True, exist_ok=True)
+        return str(own)
+
+    @property
+    def parent_checkpoint_dir(self) -> str | None:
+        """The directory of the trial that this one continues; None where there is none, or none that can be seen."""
+        if self._parent is None:
+            return None
+        found = self._checkpoints / str(self._parent)
+        return str(found) if found.is_dir() else None
+
+    def _report(self, metrics: dict[str, float], step: int | None) -> None:
+        self._step = self._next(step)
+        self._send(self._step, metrics)
+        if (reason := self._stop()) is not None:
+            raise StopTrial(reason)
+
+    def _next(self, step: int | None) -> int:
+        if step is None:
+            return 0 if self._step is None else self._step + 1
+        try:
+            number = operator.index(step)
+        except TypeError:
+            raise TypeError(f"a step is a whole number, not {step!r}") from None
+        if number < 0:
+            raise ValueError(f"step {number} is negative; steps count up from 0 or 1")
+        if self._step is not None and number <= self._step:
+            raise ValueError(f"step {number} does not come after step {self._step}; steps must rise")
+        return number
+
+
+def as_number(value: Any, key: str) -> float:
+    """Return `value` as a float, whatever library it comes from. Raises `TypeError`, naming `key`, for anything else."""
+    if type(value) is float:
+        return value
+    if not isinstance(value, (str, bytes, complex)) and (hasattr(value, "__float__") or hasattr(value, "__index__")):
+        try:
+            return float(value)
+        except (TypeError, ValueError, OverflowError, RuntimeError):
+            pass  # an array of several values, a tensor of several elements, an integer beyond every float
+    raise TypeError(f"metric {key!r} must be a number, but is {_brief(value)} of type {type(value).__name__}")
+
+
+def single_out(metrics: dict[str, float], objective: Objective) -> float:
+    """Return the objective among `metrics`. Raises `ValueError` where it is missing or cannot be told."""
+    value = objective.pick(metrics)
+    if value is None:
+        named = ", ".join(map(repr, metrics)) or "nothing"
+        if objective.metric is None:
+            raise ValueError(f"which of {named} is optimized? Name it: lagom(…, metric={next(iter(metrics), 'loss')!r})")
+        raise ValueError(f"the metric that is optimized, {objective.metric!r}, is not among {named}")
+    return value
+
+
+def _brief(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 40 else text[:37] + "…"  # noqa: PLR2004 - what fits a line

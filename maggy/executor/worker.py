@@ -1,0 +1,247 @@
+"""The agent: what runs as the Spark task. It owns the socket to the driver and the trial's process, and waits for both.
+
+Everything that it decides stands in `session.py`; here bytes are moved. One thread, one selector, standard library only.
+User code never runs in here, so it can never fail the task.
+"""
+
+from __future__ import annotations
+
+import codecs
+import json
+import os
+import platform
+import secrets
+import selectors
+import socket
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from maggy.errors import ProtocolError
+from maggy.executor.process import Process, stored
+from maggy.executor.session import Kill, Leave, Order, Session, Signal, Start, Tell
+from maggy.rpc.connection import HANDSHAKE_SECONDS, Connection
+from maggy.rpc.messages import Join
+
+CHUNK = 256 * 1024
+MAX_BACKLOG = 1024 * 1024  # bytes that wait for the driver before the trial's process has to wait as well
+
+
+@dataclass(frozen=True)
+class Ticket:
+    """What an executor needs to join a study. It travels with the task alone; the secret shows in no `repr`."""
+
+    host: str
+    port: int
+    version: str
+    secret: bytes = field(repr=False)
+    sys_path: tuple[str, ...] = ()  # where the driver's own modules are; for executors on the driver's machine
+
+
+class Agent:
+    """One executor, from joining to going home."""
+
+    def __init__(self, ticket: Ticket, function: bytes, slot: int) -> None:
+        self._ticket = ticket
+        self._slot = slot
+        self._function = stored(function)
+        self._session = Session(time.monotonic())
+        self._selector = selectors.DefaultSelector()
+        self._connection = Connection("executor", ticket.secret, secrets.token_bytes(32))
+        self._backlog = b""
+        self._writing = False
+        self._process: Process | None = None
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self._left: str | None = None
+
+    def serve(self) -> str:
+        """Join the study and run its trials; return why it ended. A driver that is no longer there is no error."""
+        try:
+            self._socket = socket.create_connection((self._ticket.host, self._ticket.port), HANDSHAKE_SECONDS)
+        except OSError as error:
+            return f"no driver at {self._ticket.host}:{self._ticket.port} ({error})"
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._socket.setblocking(False)  # noqa: FBT003 - the standard library's signature
+        self._selector.register(self._socket, selectors.EVENT_READ, self._from_driver)
+        try:
+            self._connection.send(self._hello())
+            self._write()
+            while self._left is None:
+                self._wait()
+            self._farewell()
+        finally:
+            self._drop_process()
+            self._selector.close()
+            self._socket.close()
+            os.close(self._function)
+        return self._left
+
+    def _hello(self) -> Join:
+        name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
+        return Join(
+            name, socket.gethostname(), os.getpid(), self._slot, platform.python_version(), self._ticket.version
+        )
+
+    def _wait(self) -> None:
+        patience = max(0.0, self._session.deadline() - time.monotonic())
+        for key, _ in self._selector.select(min(patience, 60.0)):
+            if self._left is None:
+                key.data()
+        self._do(self._session.tick(time.monotonic()))
+
+    # -- the driver ------------------------------------------------------------------------------------------------
+
+    def _from_driver(self) -> None:
+        if self._writing:
+            self._write()
+        try:
+            data = self._socket.recv(CHUNK)
+        except BlockingIOError:
+            return
+        except OSError as error:
+            self._left = f"the connection broke: {error}"
+            return
+        if not data:
+            self._left = "the driver closed the connection"
+            return
+        try:
+            messages = self._connection.receive(data)
+        except ProtocolError as error:
+            self._left = str(error)
+            return
+        for message in messages:
+            self._do(self._session.received(message, time.monotonic()))
+        self._write()
+
+    def _write(self) -> None:
+        """Send what is due; what the network does not take waits, and while too much waits, so does the trial."""
+        data = self._backlog + self._connection.outgoing()
+        try:
+            sent = self._socket.send(data) if data else 0
+        except BlockingIOError:
+            sent = 0
+        except OSError as error:
+            self._left = self._left or f"the connection broke: {error}"
+            return
+        self._backlog = data[sent:]
+        if bool(self._backlog) != self._writing:
+            self._writing = bool(self._backlog)
+            events = selectors.EVENT_READ | (selectors.EVENT_WRITE if self._writing else 0)
+            self._selector.modify(self._socket, events, self._from_driver)
+            self._listen()
+
+    def _farewell(self) -> None:
+        """Give the last words a moment to leave."""
+        self._drop_process()
+        if self._backlog:
+            self._socket.settimeout(1.0)
+            try:
+                self._socket.sendall(self._backlog)
+            except OSError:
+                return  # nobody listens any more
+
+    # -- the trial's process ---------------------------------------------------------------------------------------
+
+    def _from_process(self) -> None:
+        process = self._process
+        if process is None:
+            return
+        facts = process.told()
+        now = time.monotonic()
+        for kind, body in facts or ():
+            if kind == "report":
+                self._do(self._session.reported(*body, now))
+            elif kind == "finished":
+                self._from_prints()
+                self._do(self._session.finished(**body, now=now))
+        if facts is None:
+            self._from_prints()
+            self._forget()
+            self._do(self._session.died(process.wait(), time.monotonic()))
+        self._write()
+
+    def _from_prints(self) -> None:
+        """Read what was printed until there is no more for now, so that it comes before the trial's outcome."""
+        while self._process is not None and (data := self._process.printed()) != b"":
+            if data is None:  # the process has closed its output: nothing will come any more
+                if self._process.prints in self._selector.get_map():
+                    self._selector.unregister(self._process.prints)
+                break
+            self._do(self._session.printed(self._decoder.decode(data), time.monotonic()))
+            self._write()
+            if len(self._backlog) > MAX_BACKLOG:
+                break
+
+    def _listen(self) -> None:
+        """Listen to the process, or stop listening while the driver cannot follow: then its pipes fill, and it waits."""
+        if self._process is None:
+            return
+        listening = self._process.facts in self._selector.get_map()
+        if listening and len(self._backlog) > MAX_BACKLOG:
+            self._selector.unregister(self._process.facts)
+            self._selector.unregister(self._process.prints)
+        elif not listening and not self._backlog:
+            self._selector.register(self._process.facts, selectors.EVENT_READ, self._from_process)
+            self._selector.register(self._process.prints, selectors.EVENT_READ, self._from_prints)
+
+    def _forget(self) -> None:
+        process, self._process = self._process, None
+        if process is not None:
+            for end in (process.facts, process.prints):
+                if end in self._selector.get_map():
+                    self._selector.unregister(end)
+
+    def _drop_process(self) -> None:
+        process = self._process
+        self._forget()
+        if process is not None:
+            process.kill()
+
+    # -- orders ----------------------------------------------------------------------------------------------------
+
+    def _do(self, orders: Iterable[Order]) -> None:
+        for order in orders:
+            match order:
+                case Tell():
+                    self._connection.send(order.message)
+                case Start():
+                    self._start(order)
+                case Signal():
+                    if self._process is not None:
+                        self._process.order("stop", asdict(order.stop))
+                case Kill():
+                    process = self._process
+                    self._forget()
+                    ending = process.kill() if process is not None else "it was gone already"
+                    self._do(self._session.died(ending, time.monotonic()))
+                case Leave():
+                    self._left = order.reason
+        self._write()
+
+    def _start(self, order: Start) -> None:
+        if self._process is None:
+            beside = [path for path in self._ticket.sys_path if path not in sys.path]
+            self._process = Process(self._function, [*sys.path, *beside])
+            self._decoder.reset()
+            self._listen()
+        terms = self._session.terms
+        extra = {"metric": terms.metric, "checkpoints": terms.checkpoints} if terms else {}
+        self._process.order("run", asdict(order.run) | extra)
+
+
+def run_slot(ticket: Ticket, function: Any, slots: Iterable[int]) -> Iterator[str]:
+    """Be the executor for each slot of a Spark partition; there is one. `function` may be a Spark broadcast of it."""
+    for slot in slots:
+        yield Agent(ticket, getattr(function, "value", function), slot).serve()
+
+
+def main() -> None:
+    """Be an executor that some launcher started as a plain process: ticket and function come on standard input."""
+    header = json.loads(sys.stdin.buffer.readline())
+    secret = bytes.fromhex(header.pop("secret"))
+    slot = header.pop("slot")
+    ticket = Ticket(**{**header, "sys_path": tuple(header["sys_path"])}, secret=secret)
+    function = sys.stdin.buffer.read()
+    print(Agent(ticket, function, slot).serve(), file=sys.stderr)  # noqa: T201 - the launcher keeps it

@@ -1,0 +1,272 @@
+"""Run studies: `lagom` starts one or goes on with it, `resume` goes on with it by name, `load` reads one.
+
+    result = experiment.lagom(train_fn, searchspace, optimizer="asha", direction="max", num_trials=100)
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from maggy import config as configuration
+from maggy import trainfn
+from maggy.config import StudyConfig
+from maggy.earlystop import StopRule
+from maggy.errors import ConfigError, StudyFailed, nearest
+from maggy.opening import Given, Opened, begin, go_on, history, nothing_left, take_up
+from maggy.optimizers import Asha, Optimizer
+from maggy.result import Result
+from maggy.searchspace import Searchspace
+from maggy.store import Store, check_name, open_store
+from maggy.study import Study
+from maggy.trainfn import TrainFn
+
+Launcher = Literal["spark", "local"]
+DEFAULT = "default"
+LOG_DIR = "maggy_logs"
+
+
+def lagom(
+    train_fn: TrainFn,
+    searchspace: Searchspace | Mapping[str, Any] | None = None,
+    optimizer: str | Optimizer | None = DEFAULT,
+    direction: str = "max",
+    num_trials: int | None = None,
+    name: str | None = None,
+    *,
+    metric: str | None = None,
+    timeout: float | None = None,
+    earlystop: str | StopRule | Sequence[StopRule] | None = DEFAULT,
+    max_failures: int | None = None,
+    seed: int | None = None,
+    resume: bool = False,
+    store: str | Path | Store | None = None,
+    log_dir: str | Path | None = LOG_DIR,
+    launcher: Launcher = "spark",
+    num_executors: int | None = None,
+    train_args: Mapping[str, Any] | None = None,
+    verbose: bool = False,
+    quiet: bool = False,
+    mode: str | None = None,
+    optimization_key: str | None = None,
+    es_policy: str | StopRule | None = DEFAULT,
+    es_min: int | None = None,
+    es_interval: int | None = None,
+    hb_interval: float | None = None,
+) -> Result:
+    """Find good hyperparameters for `train_fn`, on Spark, and return what was found.
+
+    Arguments:
+        train_fn: the function to optimize. It is given, as far as it names them: each hyperparameter, or all in the dict
+            `hparams`; `reporter`, `budget`, `trial`; and `train_args`. It returns the metric as a number, a dict of
+            metrics, or None (then the last report counts).
+        searchspace: what may be tried: a `Searchspace` or a mapping that makes one.
+        optimizer: `"asha"`, `"asha-stopping"`, `"randomsearch"`, `"gridsearch"`, `None` (run the function as it is), or
+            an instance such as `Asha(resource_max=81)`. Random search where only a searchspace is given.
+        direction: `"max"` or `"min"`; `mode` is another name for it.
+        num_trials: configurations to sample, in all, also after a resume. By default the whole grid for grid search, no
+            bound where there is a `timeout`, else 100. Promotions of ASHA continue a configuration and do not count.
+        name: the study's name; the function's by default.
+        metric: which entry of a dict or report is optimized; `optimization_key` is another name for it.
+        timeout: seconds after which this call stops what runs and returns.
+        earlystop: `"median"`, `"noprogress"`, `"nan"`, an instance, several, or None. By default the median rule for
+            optimizers without rungs. `es_policy` is another name for it; `es_min` (finished trials before the median rule
+            acts, 10) and `es_interval` (steps between two of its looks, 1) belong to it.
+        max_failures: failed trials at which the study is given up; None for no bound. If the first ten all fail for the
+            same reason it is given up anyhow.
+        seed: makes what the optimizer draws repeatable; drawn and recorded where not given.
+        resume: False: a name that exists is numbered (`digits-2`). True: go on with the latest study of that name.
+        store: where the study is kept: a path, a URL, `"memory:"` or a Store; `maggy.db` in the working directory by
+            default.
+        log_dir: where logs, TensorBoard files and checkpoints go; None for nowhere.
+        launcher: `"spark"`: tasks of the active Spark session, or of a local one that is started. `"local"`: processes
+            of this machine, no Java needed.
+        num_executors: executors to start; as many as there is room for by default.
+        train_args: further arguments of `train_fn`, the same for all trials, sent to each executor once.
+        verbose: show what trials print as they print it.
+        quiet: show nothing at all.
+        hb_interval: seconds between an executor's signs of life, 1 by default.
+
+    Raises:
+        ConfigError: for a call that cannot work, before anything is started.
+        LauncherError: when there is no Java, or no executor can be started.
+        StoreError: when the store cannot be read or written.
+        StudyFailed: when too many trials failed; its `result` has what there is.
+
+    """
+    direction = _one("direction", direction, "mode", mode, "max")
+    metric = _one("metric", metric, "optimization_key", optimization_key, None)
+    config = configuration.configure(
+        searchspace,
+        optimizer=optimizer,
+        direction=direction,
+        metric=metric,
+        num_trials=num_trials,
+        timeout=timeout,
+        earlystop=_one("earlystop", earlystop, "es_policy", es_policy, DEFAULT),
+        es_min=es_min,
+        es_interval=es_interval,
+        hb_interval=hb_interval,
+        max_failures=max_failures,
+        seed=seed,
+    )
+    given = Given(
+        searchspace=searchspace is not None,
+        objective=(metric, direction) != (None, "max"),
+        optimizer=optimizer != DEFAULT,
+        rules=config.rules_asked_for,
+        num_trials=num_trials is not None,
+        seed=seed is not None,
+        log_dir=log_dir != LOG_DIR,
+    )
+    base = check_name(_default_name(train_fn) if name is None else name)
+    how = _How(launcher, num_executors, log_dir, train_args or {}, verbose=verbose, quiet=quiet)
+    return _run(train_fn, base, config, given, store, how, resume=resume)
+
+
+def resume(name: str, train_fn: TrainFn, **options: Any) -> Result:
+    """Go on with the latest study of this name, as its log says; `options` are those of `lagom`.
+
+    The searchspace and maggy's own optimizers and rules come from the log; others are passed again.
+
+    Raises:
+        ConfigError: there is no such study, or an option contradicts its log. Otherwise as `lagom`.
+
+    """
+    where = open_store(options.pop("store", None))
+    if where.latest(check_name(name)) is None:
+        known = [entry.name for entry in where.studies()]
+        raise ConfigError(f"there is no study {name!r} to resume{nearest(name, known)}")
+    return lagom(train_fn, name=name, resume=True, store=where, **options)
+
+
+def load(name: str, store: str | Path | Store | None = None) -> Result:
+    """Return the result, so far, of the study of exactly this name, without running anything.
+
+    Raises `ConfigError` where there is no such study.
+    """
+    where = open_store(store)
+    known = [entry.name for entry in where.studies()]
+    if name not in known:
+        raise ConfigError(f"there is no study {name!r}{nearest(name, known)}")
+    study = Study.of(history(where, name))
+    return Result(name, study, store=str(where), log_dir=study.settings.get("files"))
+
+
+@dataclass(frozen=True)
+class _How:
+    """How a study is run this time; nothing of it is remembered."""
+
+    launcher: str
+    num_executors: int | None
+    log_dir: str | Path | None
+    train_args: Mapping[str, Any]
+    verbose: bool
+    quiet: bool
+
+    def __post_init__(self) -> None:
+        if self.launcher not in get_args(Launcher):
+            raise ConfigError(f"launcher={self.launcher!r}; it must be 'spark' or 'local'")
+        configuration.count_or_none("num_executors", self.num_executors)
+
+    @property
+    def folder(self) -> Path | None:
+        return Path(self.log_dir).absolute() if self.log_dir is not None else None
+
+
+def _run(
+    train_fn: TrainFn,
+    base: str,
+    config: StudyConfig,
+    given: Given,
+    store: str | Path | Store | None,
+    how: _How,
+    *,
+    resume: bool,
+) -> Result:
+    """Open the study, run it, and return its result: shells come up only when all that can be checked is checked."""
+    from maggy.driver.pickling import pickled
+    from maggy.run import Run, local_platform, spark_platform
+    from maggy.views.console import Console
+
+    if given.searchspace or not resume:
+        _check(train_fn, config, how.train_args)
+    function = pickled(train_fn, how.train_args)
+    if resume and store == "memory:":
+        raise ConfigError("store='memory:' keeps nothing to resume; name a file, such as store='maggy.db'")
+    where = open_store(store)
+    console = Console(quiet=how.quiet)
+    found = where.latest(base) if resume else None
+    opened = None
+    try:
+        if found:
+            opened, config = take_up(where, found, config, given, how.folder)
+            _check(train_fn, config, how.train_args)
+            if nothing_left(opened, config):
+                opened.release()
+                return _result(opened, Study.of(opened.history))
+        elif resume:
+            console.say(f"There is no study {base!r} to go on with, so this starts one.")
+        platform = (spark_platform if how.launcher == "spark" else local_platform)(
+            how.num_executors, config.num_trials
+        )
+        if opened:
+            go_on(opened, config)
+        else:
+            opened = begin(where, base, config, how.folder)
+            if opened.name != base and not resume:
+                console.say(f"A study {base!r} exists; this one is called {opened.name!r}.")
+        run = Run(opened, config, platform, console, verbose=how.verbose)
+    except BaseException:
+        if opened:
+            opened.release()
+        raise
+    problem = run.go(function, version("maggy"))
+    result = _result(opened, run.study)
+    if problem is not None:
+        raise problem
+    if run.failure:
+        raise StudyFailed(f"study {opened.name!r} was given up: {run.failure}", result)
+    return result
+
+
+def _check(train_fn: TrainFn, config: StudyConfig, train_args: Mapping[str, Any]) -> None:
+    """Raise `ConfigError` where the function cannot be called, or cannot do what is asked of it."""
+    trainfn.check(train_fn, config.searchspace.keys(), train_args)
+    optimizer = config.optimizer
+    if not isinstance(optimizer, Asha):
+        return
+    name = trainfn.label(train_fn)
+    if optimizer.stops and not trainfn.names_any(train_fn, ("reporter",)):
+        raise ConfigError(
+            f"asha-stopping judges trials by what they report, but {name} has no parameter `reporter`; "
+            "add it and call reporter.broadcast(value, step=…)"
+        )
+    if not trainfn.names_any(train_fn, ("reporter", "budget")):
+        raise ConfigError(
+            f"ASHA gives each trial a budget, but {name} names neither `budget` nor `reporter` (reporter.budget); "
+            "add one and train for so many units"
+        )
+
+
+def _result(opened: Opened, study: Study) -> Result:
+    return Result(opened.name, study, store=str(opened.store), log_dir=str(opened.files) if opened.files else None)
+
+
+def _default_name(train_fn: TrainFn) -> str:
+    name = re.sub(r"\W+", "-", getattr(train_fn, "__name__", "")).strip("-")
+    return name if name and name != "lambda" else "study"
+
+
+def _one(name: str, value: Any, alias: str, other: Any, default: Any) -> Any:
+    """Return what was given under either of two names."""
+    if other is None or other == default:
+        return value
+    if value != default and value != other:
+        raise ConfigError(f"{name}={value!r} and {alias}={other!r} are two names for one thing; give one of them")
+    return other

@@ -1,0 +1,69 @@
+"""Strict JSON for everything that is stored or sent: text in, values out, and nothing that executes.
+
+JSON has no NaN and no infinities, metrics do. Non-finite floats travel as `{"$f": "nan" | "inf" | "-inf"}`; the
+literals `NaN` and `Infinity`, which Python's own encoder would write, are refused in both directions.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+_NON_FINITE = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
+_MARK = "$f"
+
+
+def dumps(value: Any) -> str:
+    """Encode `value` compactly. Raises `TypeError` for what JSON has no form for."""
+    try:
+        return _ENCODER.encode(value)
+    except ValueError:
+        return _ENCODER.encode(_marked(value))
+
+
+def loads(text: str | bytes) -> Any:
+    """Decode what `dumps` wrote. Raises `ValueError` for anything that is not strict JSON."""
+    if isinstance(text, bytes):
+        text = text.decode()
+    # A hook is called for every object; the mark is rare, so most texts are decoded without one.
+    return _MARKED_DECODER.decode(text) if f'"{_MARK}"' in text else _DECODER.decode(text)
+
+
+def is_json(value: Any) -> bool:
+    """Whether `value` is made of None, bool, int, finite float, str, and lists and string-keyed dicts of those."""
+    match value:
+        case None | bool() | int() | str():
+            return True
+        case float():
+            return math.isfinite(value)
+        case list():
+            return all(map(is_json, value))
+        case dict():
+            return all(isinstance(key, str) for key in value) and all(map(is_json, value.values()))
+    return False
+
+
+def _marked(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return {_MARK: "nan" if math.isnan(value) else "inf" if value > 0 else "-inf"}
+    if isinstance(value, dict):
+        return {key: _marked(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_marked(item) for item in value]
+    return value
+
+
+def _unmarked(value: dict[str, Any]) -> Any:
+    if len(value) == 1 and isinstance(name := value.get(_MARK), str) and name in _NON_FINITE:
+        return _NON_FINITE[name]
+    return value
+
+
+def _refuse(literal: str) -> Any:
+    raise ValueError(f"{literal} is not JSON")
+
+
+_ENCODER = json.JSONEncoder(allow_nan=False, separators=(",", ":"), ensure_ascii=False)
+_DECODER = json.JSONDecoder(parse_constant=_refuse)
+_MARKED_DECODER = json.JSONDecoder(object_hook=_unmarked, parse_constant=_refuse)

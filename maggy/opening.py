@@ -1,0 +1,168 @@
+"""Opening a study: a new one, or one whose log says how it is to go on."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from maggy.config import StudyConfig, reconfigured
+from maggy.errors import ConfigError, StoreError
+from maggy.events import LOG_VERSION, Event, StudyOpened, StudyResumed
+from maggy.optimizers import OPTIMIZERS
+from maggy.plugins import to_json
+from maggy.store.base import Owner, Store
+from maggy.study import Study
+
+
+@dataclass(frozen=True)
+class Given:
+    """What a call named itself; the rest comes from the log when a study is taken up."""
+
+    searchspace: bool = False
+    objective: bool = False
+    optimizer: bool = False
+    rules: bool = False
+    num_trials: bool = False
+    seed: bool = False
+    log_dir: bool = False
+
+
+@dataclass
+class Opened:
+    """A study that this process owns: its log so far, and where its files are."""
+
+    name: str
+    store: Store
+    owner: Owner
+    history: list[Event | None]
+    files: Path | None
+
+    def append(self, *events: Event) -> None:
+        """Add to the log before the driver starts."""
+        self.store.append(self.name, len(self.history), events)
+        self.history += events
+
+    def release(self) -> None:
+        """Let the study go."""
+        self.store.release(self.name, self.owner)
+
+
+def begin(store: Store, base: str, config: StudyConfig, log_dir: Path | None) -> Opened:
+    """Create a study under the first free name and record how it is run."""
+    now = time.time()
+    name = store.create(base, now)
+    opened = Opened(name, store, Owner.current(), [], _free_folder(log_dir, name))
+    store.claim(name, opened.owner, now)
+    opened.append(StudyOpened(now, _settings(name, config, opened.files)))
+    return opened
+
+
+def take_up(store: Store, name: str, config: StudyConfig, given: Given, log_dir: Path | None) -> (
+    tuple[Opened, StudyConfig]
+):
+    """Claim a study and work out how it goes on: as its log says, but for what the call may change.
+
+    Raises `ConfigError` where the call contradicts the log: another searchspace, objective, optimizer or seed.
+    """
+    opened = Opened(name, store, Owner.current(), [], log_dir / name if log_dir else None)
+    store.claim(name, opened.owner, time.time())
+    try:
+        opened.history = history(store, name)
+        study = Study.of(opened.history)
+        if not opened.history:  # its first driver was killed before it could say what the study is
+            opened.append(StudyOpened(time.time(), _settings(name, config, opened.files)))
+            return opened, config
+        if not given.log_dir:
+            opened.files = Path(study.settings["files"]) if study.settings.get("files") else None
+        return opened, _reconciled(name, study, config, given)
+    except BaseException:
+        opened.release()
+        raise
+
+
+def go_on(opened: Opened, config: StudyConfig) -> None:
+    """Record that the study is taken up, and what has changed."""
+    before = Study.of(opened.history).settings
+    now = _settings(opened.name, config, opened.files)
+    changed = {key: value for key, value in now.items() if value != before.get(key)}
+    opened.append(StudyResumed(time.time(), changed))
+
+
+def nothing_left(opened: Opened, config: StudyConfig) -> bool:
+    """Whether the study has ended for good and is not asked for more."""
+    study = Study.of(opened.history)
+    more = (config.num_trials or 0) > (study.num_trials or 0)
+    return study.closed == "done" and not more
+
+
+def history(store: Store, name: str) -> list[Event | None]:
+    """Read a whole log. Raises `StoreError` for one of a later version."""
+    events = list(store.read(name))
+    first = events[0] if events else None
+    if isinstance(first, StudyOpened) and first.version > LOG_VERSION:
+        raise StoreError(f"study {name!r} was written by a later version of maggy; upgrade this one to go on with it")
+    return events
+
+
+def _reconciled(name: str, study: Study, config: StudyConfig, given: Given) -> StudyConfig:
+    if given.searchspace and (differences := study.searchspace.differences(config.searchspace)):
+        raise ConfigError(
+            f"study {name!r} has another searchspace: {'; '.join(differences)}. "
+            "Resume it with its own, or start a new study with resume=False"
+        )
+    if given.objective and config.objective != study.objective:
+        had = f"metric={study.objective.metric!r}, direction={study.objective.direction!r}"
+        raise ConfigError(f"study {name!r} has another objective ({had}); resume it with its own")
+    if given.seed and config.seed != study.settings["seed"]:
+        raise ConfigError(f"study {name!r} has seed={study.settings['seed']}; leave seed= out to go on with it")
+    described = to_json(config.optimizer, OPTIMIZERS)
+    if given.optimizer and described != study.settings["optimizer"]:
+        raise ConfigError(
+            f"study {name!r} has another optimizer: {_brief(study.settings['optimizer'])}, not {_brief(described)}. "
+            "Leave optimizer= out to go on with it, or start a new study with resume=False"
+        )
+    optimizer, rules = reconfigured(
+        study.settings,
+        config.optimizer if given.optimizer else None,
+        config.rules if given.rules else None,
+    )
+    return replace(
+        config,
+        searchspace=study.searchspace,
+        objective=study.objective,
+        optimizer=optimizer,
+        rules=rules,
+        num_trials=config.num_trials if given.num_trials else study.num_trials,
+        seed=study.settings["seed"],
+    )
+
+
+def _settings(name: str, config: StudyConfig, files: Path | None) -> dict[str, Any]:
+    return {"name": name, **config.settings(), "files": str(files) if files else None}
+
+
+def _brief(described: dict[str, Any]) -> str:
+    if "custom" in described:
+        return str(described["custom"])
+    settings = ", ".join(f"{key}={value!r}" for key, value in described.items() if key != "name")
+    return f"{described['name']}({settings})"
+
+
+def _free_folder(log_dir: Path | None, name: str) -> Path | None:
+    """Return a folder that no earlier study has filled, also where its store has been deleted meanwhile."""
+    if log_dir is None:
+        return None
+    for number in count(1):
+        folder = log_dir / (name if number == 1 else f"{name}.{number}")
+        try:
+            folder.mkdir(parents=True)
+        except FileExistsError:
+            continue
+        except OSError as error:
+            raise ConfigError(f"log_dir={str(log_dir)!r} cannot be written ({error}); name another, or None") from None
+        return folder
+    raise AssertionError("unreachable")
+

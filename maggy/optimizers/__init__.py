@@ -1,0 +1,19 @@
+"""Optimizers: functions of the study."""
+
+from maggy.optimizers.asha import Asha
+from maggy.optimizers.base import Optimizer
+from maggy.optimizers.gridsearch import GridSearch
+from maggy.optimizers.randomsearch import RandomSearch
+from maggy.optimizers.single import SingleRun
+
+# The first name of a class is the one that logs carry; "asha-stopping" is a setting of Asha, made in `maggy.config`.
+OPTIMIZERS: dict[str, type] = {
+    "asha": Asha,
+    "randomsearch": RandomSearch,
+    "random": RandomSearch,
+    "gridsearch": GridSearch,
+    "grid": GridSearch,
+    "none": SingleRun,
+}
+
+__all__ = ["OPTIMIZERS", "Asha", "GridSearch", "Optimizer", "RandomSearch", "SingleRun"]

@@ -1,0 +1,117 @@
+"""Rungs: the levels of budget at which successive halving compares trials, and who stands where.
+
+Promotion and stopping share this file. Losses are compared with ties broken by the trial's number, so that the order
+in which results arrive does not matter.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_left, insort
+
+from maggy.study import Study
+from maggy.trial import Trial
+
+Entry = tuple[float, int]  # (loss, trial)
+
+
+def levels(lowest: float, highest: float, factor: float) -> list[float]:
+    """Return the budgets lowest, lowest·factor, … and, as the top, `highest` itself.
+
+    By multiplication: a logarithm would lose a rung to rounding (log₃ 243 = 4.999…).
+    """
+    rungs = []
+    level = lowest
+    while level < highest:
+        rungs.append(level)
+        level *= factor
+    return [*rungs, highest]
+
+
+class Rungs:
+    """Completed trials by budget, ranked, and which of them are not yet continued by another trial."""
+
+    def __init__(self, study: Study) -> None:
+        self._study = study
+        self._ranked: dict[float | None, list[Entry]] = {}
+        self._open: dict[float | None, list[Entry]] = {}
+        self._entries: dict[int, Entry] = {}
+        self._promoted: set[int] = set()
+
+    def update(self, trial: Trial) -> None:
+        """Note that a trial's parent is continued, and the trial's own place once it has completed."""
+        if trial.parent is not None and trial.parent not in self._promoted:
+            self._promoted.add(trial.parent)
+            self._close(trial.parent)
+        if trial.usable and trial.id not in self._entries:
+            entry = self._entries[trial.id] = (self._study.loss(trial), trial.id)
+            insort(self._ranked.setdefault(trial.budget, []), entry)
+            if trial.id not in self._promoted:
+                insort(self._open.setdefault(trial.budget, []), entry)
+
+    def _close(self, parent: int) -> None:
+        if entry := self._entries.get(parent):
+            waiting = self._open[self._study.trials[parent].budget]
+            del waiting[bisect_left(waiting, entry)]
+
+    def size(self, budget: float | None) -> int:
+        """Return how many trials have completed at this budget."""
+        return len(self._ranked.get(budget, ()))
+
+    def promotable(self, budget: float | None, factor: float) -> int | None:
+        """Return the best trial of the rung that is in its best 1/factor and not yet continued, if there is one.
+
+        Only the best open trial has to be looked at: if its rank is too low, so is everybody's behind it.
+        """
+        waiting = self._open.get(budget)
+        if not waiting:
+            return None
+        ranked = self._ranked[budget]
+        rank = bisect_left(ranked, waiting[0])
+        return waiting[0][1] if rank < math.floor(len(ranked) / factor + 1e-9) else None
+
+
+class Milestones:
+    """The loss of every trial when it first had done so many units, ranked per level; levels come up on demand."""
+
+    def __init__(self, study: Study) -> None:
+        self._study = study
+        self._ranked: dict[float, list[Entry]] = {}
+        self._entries: dict[float, dict[int, Entry]] = {}
+
+    def update(self, trial: Trial) -> None:
+        """Note the levels that the trial has reached; a retried attempt replaces what an earlier one left."""
+        for level in self._ranked:
+            self._note(trial, level)
+
+    def at(self, level: float) -> list[Entry]:
+        """Return all who reached this level, best first."""
+        if level not in self._ranked:
+            self._ranked[level] = []
+            self._entries[level] = {}
+            for trial in self._study.trials.values():
+                self._note(trial, level)
+        return self._ranked[level]
+
+    def _note(self, trial: Trial, level: float) -> None:
+        curve = trial.curve
+        known = self._entries[level].get(trial.id)
+        if curve.units() < level:
+            if known:  # an attempt that was lost behind the level has started over before it
+                self._drop(level, known)
+            return
+        if known and len(curve) > 1 and curve.units(-2) >= level:
+            return
+        zero_based = curve.steps[0] == 0
+        value = curve.values[bisect_left(curve.steps, math.ceil(level) - zero_based)]
+        entry = (math.inf if math.isnan(value) else self._study.objective.loss(value), trial.id)
+        if entry != known:
+            if known:
+                self._drop(level, known)
+            insort(self._ranked[level], entry)
+            self._entries[level][trial.id] = entry
+
+    def _drop(self, level: float, entry: Entry) -> None:
+        ranked = self._ranked[level]
+        del ranked[bisect_left(ranked, entry)]
+        del self._entries[level][entry[1]]

@@ -1,0 +1,46 @@
+"""Plug-ins (optimizers, stop rules) by name, and their settings as JSON.
+
+A built-in plug-in is a frozen dataclass of its settings, so that a study's log can hold it and a resume rebuild it.
+Somebody else's object is recorded by its class name alone and has to be passed again.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from maggy.errors import ConfigError, nearest
+from maggy.jsonvalue import is_json
+
+Registry = Mapping[str, type]
+
+
+def by_name(kind: str, name: str, registry: Registry) -> Any:
+    """Return the plug-in of this name with its default settings."""
+    cls = registry.get(name.lower())
+    if cls is None:
+        known = ", ".join(repr(each) for each in registry)
+        raise ConfigError(f"there is no {kind} {name!r}{nearest(name.lower(), registry)} (there are {known})")
+    return cls()
+
+
+def to_json(plugin: Any, registry: Registry) -> dict[str, Any]:
+    """Describe a plug-in: `{"name": …, settings…}` for a built-in one, `{"custom": class}` for another."""
+    cls = type(plugin)
+    name = next((name for name, known in registry.items() if known is cls), None)
+    if name is None:
+        return {"custom": f"{cls.__module__}.{cls.__qualname__}"}
+    settings = {field.name: getattr(plugin, field.name) for field in dataclasses.fields(cls)}
+    return {"name": name} | {key: value for key, value in settings.items() if is_json(value)}
+
+
+def from_json(kind: str, described: Mapping[str, Any], registry: Registry) -> Any:
+    """Rebuild a built-in plug-in. Raises `ConfigError` for one that has to be passed again."""
+    if "custom" in described:
+        raise ConfigError(f"the study's {kind} is {described['custom']}, which is not maggy's own: pass it again")
+    cls = registry.get(described["name"])
+    if cls is None:
+        raise ConfigError(f"the study's {kind} {described['name']!r} is unknown to this version of maggy")
+    names = {field.name for field in dataclasses.fields(cls)}
+    return cls(**{key: value for key, value in described.items() if key in names})

@@ -1,0 +1,80 @@
+"""What a study has found."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from maggy.study import Study
+from maggy.trial import Params, Status, Trial
+
+
+class Result(Mapping[str, Any]):
+    """What a study has found: attributes for what is new, a mapping for what Maggy's users know.
+
+    The mapping has `best_id, best_val, best_config, best_hp, worst_id, worst_val, worst_config, avg, metric_list,
+    num_trials, early_stopped`.
+    """
+
+    def __init__(self, name: str, study: Study, *, store: str = "", log_dir: str | None = None) -> None:
+        self.name = name
+        self.store = store
+        self.log_dir = log_dir
+        self.study = study
+
+    @property
+    def trials(self) -> list[Trial]:
+        """All trials in the order of their numbers; promotions are trials of their own, with a `parent`."""
+        return list(self.study.trials.values())
+
+    @property
+    def best_trial(self) -> Trial | None:
+        """The best completed trial at the largest budget that any completed; None where none did."""
+        return self.study.best
+
+    @property
+    def best_params(self) -> Params | None:
+        """The best trial's parameters."""
+        return self.best_trial.params if self.best_trial else None
+
+    @property
+    def best_value(self) -> float | None:
+        """The best trial's value of the objective."""
+        return self.best_trial.value if self.best_trial else None
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether the study was broken off and `resume=True` would go on with it."""
+        return self.study.closed not in ("done", "timeout")
+
+    def __getitem__(self, key: str) -> Any:
+        return self._mapping()[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._mapping())
+
+    def __len__(self) -> int:
+        return len(self._mapping())
+
+    def __repr__(self) -> str:
+        return f"<Result of {self.name!r}: {len(self.study.trials)} trials, best {self.best_value} with {self.best_params}>"
+
+    def _mapping(self) -> dict[str, Any]:
+        valued = [trial for trial in self.trials if trial.usable and self.best_trial]
+        finals = [trial for trial in valued if trial.budget == (self.best_trial.budget if self.best_trial else None)]
+        worst = max(finals, key=self.study.loss, default=None)
+        values = [trial.value for trial in valued if trial.value is not None]
+        return {
+            "best_id": self.best_trial.id if self.best_trial else None,
+            "best_val": self.best_value,
+            "best_config": self.best_params,
+            "best_hp": self.best_params,
+            "worst_id": worst.id if worst else None,
+            "worst_val": worst.value if worst else None,
+            "worst_config": worst.params if worst else None,
+            "avg": math.fsum(values) / len(values) if values else None,
+            "metric_list": values,
+            "num_trials": self.study.sampled,
+            "early_stopped": self.study.counts[Status.STOPPED],
+        }

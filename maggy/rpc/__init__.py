@@ -1,0 +1,1 @@
+"""The wire: messages, and the protocol as a value machine."""

@@ -1,0 +1,140 @@
+"""The protocol as a value machine: bytes in, messages and bytes out. It opens no socket and reads no clock.
+
+Rules, in this order:
+
+1. *Authenticate, then parse.* The executor opens with a nonce; the driver answers with its own nonce and a proof that
+   it knows the study's secret; the executor answers with its proof. A proof is HMAC-SHA256 over the prover's role and
+   both nonces, so neither replaying nor reflecting one helps. Until both hold, a frame has at most 64 bytes and
+   nothing in it is decoded.
+2. A frame's length is checked before a byte of it is stored.
+3. After the first offence the connection is dead: every later call raises the same `ProtocolError`.
+
+::
+
+    executor                                driver
+      MAGIC + nonce  ───────────────────▶
+                     ◀───────────────────  nonce + proof("driver")
+      proof("executor") ────────────────▶
+      messages  ◀──────────────────────▶  messages
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from typing import Literal
+
+from maggy.errors import ProtocolError
+from maggy.rpc.messages import FROM_DRIVER, FROM_EXECUTOR, HEADER, MAX_FRAME, Message, decode, encode
+
+Role = Literal["driver", "executor"]
+MAGIC = b"maggy/1\n"
+NONCE = 32
+MAX_HANDSHAKE_FRAME = 64
+HANDSHAKE_SECONDS = 5.0
+
+
+class Connection:
+    """One end of a connection.
+
+    `nonce` is 32 fresh random bytes, handed in so that the machine stays deterministic. After `receive` and `send`,
+    write what `outgoing` returns to the peer.
+    """
+
+    def __init__(self, role: Role, secret: bytes, nonce: bytes) -> None:
+        self.authenticated = False
+        self._role = role
+        self._accepts = FROM_EXECUTOR if role == "driver" else FROM_DRIVER
+        self._secret = secret
+        self._nonce = nonce
+        self._peer_nonce = b""
+        self._incoming = bytearray()
+        self._out: list[bytes] = []
+        self._held: list[bytes] = []  # messages sent before the handshake is through
+        self._offence: ProtocolError | None = None
+        if role == "executor":
+            self._frame(MAGIC + nonce)
+
+    def __repr__(self) -> str:  # the secret must not be in it
+        return f"<Connection {self._role} {'open' if self.authenticated else 'in handshake'}>"
+
+    def send(self, message: Message) -> None:
+        """Queue a message; before the handshake is through it is held back."""
+        (self._out if self.authenticated else self._held).append(encode(message))
+
+    def outgoing(self) -> bytes:
+        """Take the bytes that are due to the peer."""
+        data = b"".join(self._out)
+        self._out.clear()
+        return data
+
+    def receive(self, data: bytes) -> list[Message]:
+        """Take bytes from the peer and return the messages that they complete.
+
+        Raises `ProtocolError` for a peer that must be dropped.
+        """
+        if self._offence:
+            raise self._offence
+        try:
+            return self._receive(data)
+        except ProtocolError as offence:
+            self._offence = offence
+            self._incoming.clear()
+            raise
+
+    def _receive(self, data: bytes) -> list[Message]:
+        self._incoming += data
+        messages: list[Message] = []
+        start = 0
+        while len(self._incoming) - start >= HEADER:
+            length = int.from_bytes(self._incoming[start : start + HEADER], "big")
+            limit = MAX_FRAME if self.authenticated else MAX_HANDSHAKE_FRAME
+            if not 0 < length <= limit:
+                raise ProtocolError(f"a frame of {length:,} bytes where 1 to {limit:,} are allowed")
+            end = start + HEADER + length
+            if len(self._incoming) < end:
+                break
+            payload = bytes(self._incoming[start + HEADER : end])
+            start = end
+            if self.authenticated:
+                messages.append(self._message(payload))
+            else:
+                self._handshake(payload)
+        del self._incoming[:start]
+        return messages
+
+    def _message(self, payload: bytes) -> Message:
+        message = decode(payload)
+        if not isinstance(message, self._accepts):
+            raise ProtocolError(f"{type(message).__name__} does not come from this side")
+        return message
+
+    def _handshake(self, payload: bytes) -> None:
+        if self._role == "executor":
+            self._check(payload[NONCE:], "driver", self._nonce, payload[:NONCE])
+            self._frame(self._proof("executor", self._nonce, payload[:NONCE]))
+            self._open()
+        elif not self._peer_nonce:
+            if len(payload) != len(MAGIC) + NONCE or not payload.startswith(MAGIC):
+                raise ProtocolError("the peer does not speak this version of the protocol")
+            self._peer_nonce = payload[len(MAGIC) :]
+            self._frame(self._nonce + self._proof("driver", self._peer_nonce, self._nonce))
+        else:
+            self._check(payload, "executor", self._peer_nonce, self._nonce)
+            self._open()
+
+    def _open(self) -> None:
+        self.authenticated = True
+        self._out += self._held
+        self._held.clear()
+
+    def _proof(self, prover: Role, executor_nonce: bytes, driver_nonce: bytes) -> bytes:
+        text = MAGIC + prover.encode() + executor_nonce + driver_nonce
+        return hmac.new(self._secret, text, hashlib.sha256).digest()
+
+    def _check(self, proof: bytes, prover: Role, executor_nonce: bytes, driver_nonce: bytes) -> None:
+        if not hmac.compare_digest(proof, self._proof(prover, executor_nonce, driver_nonce)):
+            raise ProtocolError("the peer does not know this study's secret")
+
+    def _frame(self, payload: bytes) -> None:
+        self._out.append(len(payload).to_bytes(HEADER, "big") + payload)

@@ -1,0 +1,180 @@
+"""What travels between the driver and its executors, and how it looks on the wire.
+
+A frame is a 4-byte big-endian length and that many bytes of UTF-8 JSON, `[kind, body]`. It can be read in a capture
+and cannot execute. Bodies are validated field by field: a peer that sends something else is dropped.
+
+=============  =====================  ===============================================================
+from executor  Join                   here I am; the first message
+               Reports                metrics of a running trial, in order, as many as had gathered
+               Finished               the trial's outcome
+               Log                    what the trial printed
+               Beat                   I am alive
+from driver    Welcome                you are in; how this study is run
+               Run                    run this trial
+               Stop                   let this trial stop, and say so
+               Bye                    the study needs you no longer: go home
+               Beat                   I am alive
+=============  =====================  ===============================================================
+"""
+
+from __future__ import annotations
+
+import types
+import typing
+from dataclasses import dataclass, fields
+from typing import Any
+
+from maggy.errors import ProtocolError
+from maggy.jsonvalue import dumps, loads
+
+PROTOCOL = 1
+MAX_FRAME = 256 * 1024
+HEADER = 4
+OUTCOMES = ("completed", "stopped", "failed")
+
+
+@dataclass(frozen=True, slots=True)
+class Join:
+    """An executor introduces itself. `executor` is an id of its own making, new for each process."""
+
+    executor: str
+    host: str
+    pid: int
+    slot: int
+    python: str
+    maggy: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reports:
+    """Points of one attempt's curve: `[[step, {metric: value}], …]`, steps rising."""
+
+    trial: int
+    attempt: int
+    points: list[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """The attempt's outcome. `status` is completed, stopped or failed; `value` is what was returned, if a number."""
+
+    trial: int
+    attempt: int
+    status: str
+    value: float | None
+    metrics: dict[str, Any]
+    error: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Log:
+    """Text that the trial printed; `dropped` counts bytes that were left out to stay bounded."""
+
+    trial: int
+    attempt: int
+    text: str
+    dropped: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Beat:
+    """A sign of life, either way."""
+
+
+@dataclass(frozen=True, slots=True)
+class Welcome:
+    """How this study is run: seconds between beats, of silence that mean death, and to heed a stop."""
+
+    beat: float
+    lease: float
+    grace: float
+    metric: str | None
+    checkpoints: str
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Run this attempt of a trial."""
+
+    trial: int
+    attempt: int
+    params: dict[str, Any]
+    budget: float | None
+    parent: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Let the attempt stop."""
+
+    trial: int
+    attempt: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Bye:
+    """The executor is needed no longer."""
+
+    reason: str
+
+
+Message = Join | Reports | Finished | Log | Beat | Welcome | Run | Stop | Bye
+FROM_EXECUTOR = (Join, Reports, Finished, Log, Beat)
+FROM_DRIVER = (Welcome, Run, Stop, Bye, Beat)
+_KINDS: dict[str, type[Message]] = {kind.__name__: kind for kind in {*FROM_EXECUTOR, *FROM_DRIVER}}
+
+
+def encode(message: Message) -> bytes:
+    """Return the message's frame. Raises `ProtocolError` where it would be larger than a frame may be."""
+    kind = type(message)
+    payload = dumps([kind.__name__, {name: getattr(message, name) for name in _FIELDS[kind]}]).encode()
+    if len(payload) > MAX_FRAME:
+        raise ProtocolError(f"a {kind.__name__} message of {len(payload):,} bytes is over the {MAX_FRAME:,} of a frame")
+    return len(payload).to_bytes(HEADER, "big") + payload
+
+
+def decode(payload: bytes) -> Message:
+    """Rebuild a message from a frame's payload. Raises `ProtocolError` for anything that is not one."""
+    try:
+        kind, body = loads(payload)
+        cls = _KINDS[kind]
+        given = {name: body[name] for name in _FIELDS[cls]}
+        extra = len(body) - len(given)
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise ProtocolError(f"not a message: {type(error).__name__}") from None
+    for name, value in given.items():
+        allowed = _FIELDS[cls][name]
+        if type(value) not in allowed:
+            raise ProtocolError(f"{kind}.{name} is of type {type(value).__name__}")
+    if extra:
+        raise ProtocolError(f"{kind} has {extra} unknown fields")
+    message = cls(**given)
+    if isinstance(message, Reports) and not all(map(_is_point, message.points)):
+        raise ProtocolError("Reports.points are not [step, {metric: number}] each")
+    if isinstance(message, Finished) and message.status not in OUTCOMES:
+        raise ProtocolError(f"{message.status[:20]!r} is no outcome")
+    return message
+
+
+def _is_point(point: Any) -> bool:
+    match point:
+        case [int(), {**metrics}]:
+            return all(type(value) in (float, int) for value in metrics.values())
+    return False
+
+
+def _allowed(hint: Any) -> tuple[type, ...]:
+    """The exact types that a field's annotation admits; an int is a fine float, a bool is no int."""
+    if isinstance(hint, types.UnionType):
+        return tuple(kind for part in typing.get_args(hint) for kind in _allowed(part))
+    plain = typing.get_origin(hint) or hint
+    return (float, int) if plain is float else (plain,)
+
+
+def _annotated(kind: type[Message]) -> dict[str, tuple[type, ...]]:
+    hints = typing.get_type_hints(kind)
+    return {field.name: _allowed(hints[field.name]) for field in fields(kind)}
+
+
+_FIELDS = {kind: _annotated(kind) for kind in _KINDS.values()}

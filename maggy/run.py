@@ -1,0 +1,188 @@
+"""One run of a study: store, server, launcher and views put together, from the first slot to the last word."""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from maggy.config import StudyConfig
+from maggy.driver.asker import Asker, InlineAsker, ThreadAsker
+from maggy.driver.clock import Clock
+from maggy.driver.journal import Journal, Watcher
+from maggy.driver.launcher import Launcher
+from maggy.driver.logs import TrialLogs
+from maggy.driver.scheduler import FAILED, Scheduler, Terms
+from maggy.driver.server import Server
+from maggy.errors import LauncherError
+from maggy.executor.worker import Ticket, run_slot
+from maggy.opening import Opened
+from maggy.study import Study
+from maggy.views.console import Console
+from maggy.views.tensorboard import TensorBoard
+
+LOOK = 0.2  # seconds between two looks at the study while it runs
+SLOW_START = 60.0  # seconds without an executor after which the user is told
+BROADCAST = 1024 * 1024  # bytes of a pickled function above which Spark broadcasts it
+
+
+@dataclass(frozen=True)
+class Platform:
+    """Where executors run: the launcher, how many it starts, and the address at which they reach the driver.
+
+    `share` makes large bytes available to every executor, `beside` are directories of the driver's own modules that
+    executors on the same machine can import from as well.
+    """
+
+    launcher: Launcher
+    count: int
+    bind: str
+    advertise: str
+    share: Callable[[bytes], Any] = lambda data: data
+    beside: tuple[str, ...] = ()
+
+
+def local_platform(num_executors: int | None, limit: int | None) -> Platform:
+    """Run executors as plain processes of this machine."""
+    import sys
+
+    from maggy.driver.local import LocalLauncher, cores
+
+    return Platform(
+        LocalLauncher(), _capped(num_executors or cores(), limit), "127.0.0.1", "127.0.0.1", beside=tuple(sys.path)
+    )
+
+
+def spark_platform(num_executors: int | None, limit: int | None) -> Platform:
+    """Run executors as Spark tasks, in the active session or in a local one that is started here."""
+    import sys
+
+    from maggy.driver.package import ship
+    from maggy.driver.session import driver_address, is_local, slots, spark_session
+    from maggy.driver.spark import SparkLauncher
+
+    spark = spark_session()
+    ship(spark)
+    bind, advertise = driver_address(spark)
+    context = spark.sparkContext
+    return Platform(
+        SparkLauncher(context, f"maggy-{secrets.token_hex(4)}"),
+        _capped(num_executors or slots(spark), limit),
+        bind,
+        advertise,
+        share=lambda data: context.broadcast(data) if len(data) > BROADCAST else data,
+        beside=tuple(sys.path) if is_local(spark) else (),
+    )
+
+
+class Run:
+    """Runs an opened study on a platform."""
+
+    def __init__(self, opened: Opened, config: StudyConfig, platform: Platform, console: Console, *, verbose: bool) -> (
+        None
+    ):
+        self._opened = opened
+        self._config = config
+        self._platform = platform
+        self._console = console
+        self._clock = Clock()
+        self._scratch = None if opened.files else Path(tempfile.mkdtemp(prefix="maggy-"))
+        self.tensorboard = TensorBoard(opened.files) if opened.files else None
+        self.study = Study.of(opened.history)
+        self._server = self._built(TrialLogs(opened.files, verbose=verbose))
+
+    def _built(self, logs: TrialLogs) -> Server:
+        config, opened = self._config, self._opened
+        terms = Terms(
+            rules=config.active_rules,
+            lookahead=getattr(config.optimizer, "lookahead", 0),
+            timeout=config.timeout,
+            beat=config.beat,
+            lease=config.lease,
+            grace=config.grace,
+            max_lost=config.max_lost,
+            max_failures=config.max_failures,
+            checkpoints=str((opened.files or self._scratch or Path()) / "checkpoints"),
+        )
+        asker: Asker
+        if getattr(config.optimizer, "quick", False):
+            asker = InlineAsker(config.optimizer, config.seed)
+        else:
+            asker = ThreadAsker(config.optimizer, config.seed, opened.history)
+        watchers: list[Watcher] = [self.tensorboard] if self.tensorboard else []
+        journal = Journal(opened.store, opened.name, opened.owner, len(opened.history), watchers)
+        if watchers:
+            watchers[0].recorded([event for event in opened.history if event is not None])
+        return Server(
+            Scheduler(self.study, terms),
+            secret=secrets.token_bytes(32),
+            asker=asker,
+            journal=journal,
+            logs=logs,
+            clock=self._clock,
+        )
+
+    def go(self, function: bytes, version: str) -> Exception | None:
+        """Run the study to its end, or to an interrupt; return what went wrong, if anything did."""
+        server, platform = self._server, self._platform
+        port = server.start(platform.bind)
+        ticket = Ticket(platform.advertise, port, version, server.secret, platform.beside)
+        began = self._clock.now()
+        problem: Exception | None = None
+        try:
+            platform.launcher.start(partial(run_slot, ticket, platform.share(function)), platform.count)
+            problem = self._wait(f"{platform.advertise}:{port}")
+        except KeyboardInterrupt:
+            server.interrupt("interrupted")
+            server.closed.wait(1.0)
+        finally:
+            self._finish(began)
+        return problem or server.error
+
+    def _wait(self, address: str) -> Exception | None:
+        server = self._server
+        began = time.monotonic()
+        told = False
+        while not server.closed.wait(LOOK):
+            self._console.update(self.study, len(server.scheduler.executors))
+            if server.joined:
+                continue
+            if cause := self._platform.launcher.failed():
+                error = LauncherError(f"no executor could be started (they are told to reach {address}): {cause}")
+                server.interrupt(str(error))
+                server.closed.wait(1.0)
+                return error
+            if not told and time.monotonic() - began > SLOW_START:
+                told = True
+                strangers = f"; turned away there: {dict(server.strangers)}" if server.strangers else ""
+                self._console.warn(
+                    f"no executor has reached the driver at {address} for {SLOW_START:.0f} s: is the cluster full, or "
+                    f"is this address out of its reach (spark.driver.host)?{strangers}"
+                )
+        return None
+
+    def _finish(self, began: float) -> None:
+        self._platform.launcher.finish(patience=1.0)
+        self._server.stop()
+        if self.tensorboard:
+            self.tensorboard.close(timeout=5.0)
+        self._opened.release()
+        if self._scratch:
+            shutil.rmtree(self._scratch, ignore_errors=True)
+        self._console.end(self.study, self._clock.now() - began)
+
+    @property
+    def failure(self) -> str | None:
+        """Why the study was given up, if it was."""
+        closed = self.study.closed or ""
+        return closed.removeprefix(FAILED) if closed.startswith(FAILED) else None
+
+
+def _capped(count: int, limit: int | None) -> int:
+    return count if limit is None else max(1, min(count, limit))

@@ -1,0 +1,170 @@
+"""All that is peculiar to SQLite: how a file is opened, recognized, made, and what its errors mean.
+
+Each connection is in autocommit mode: a reader's statement is a transaction of its own and waits for nobody; a writer
+says `BEGIN`, which takes the write lock at once, so that no transaction fails halfway because another was faster.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sqlite3
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import URL, Connection, Engine, create_engine, event
+from sqlalchemy.exc import DBAPIError
+
+from maggy.errors import ConfigError, StoreError
+from maggy.store import schema
+
+BEGIN = "BEGIN IMMEDIATE"
+APPLICATION_ID = 0x6D616767  # "magg": what `file` and SQLite know a maggy store by
+PATIENCE = 10.0  # seconds to wait for another process's transaction; each takes milliseconds
+_CONNECTION = ("synchronous=FULL", "foreign_keys=ON", "trusted_schema=OFF")
+_NETWORK = {"9p", "afs", "beegfs", "ceph", "cifs", "fuse", "gpfs", "lustre", "ncpfs", "nfs", "nfs4", "smb3", "smbfs"}
+_MEANINGS = {
+    "not a database": "is not an SQLite file; it was left as it is: name another file",
+    "malformed": "is damaged: go back to a copy of it, or save what is left with `sqlite3 FILE .recover`",
+    "readonly": "cannot be written: give yourself the right to write the file and its directory, or name another file",
+    "unable to open": "cannot be opened for writing: name a file in a directory that you may write",
+    "locked": f"was locked by another process for {PATIENCE:.0f} s: stop that process, or name a file on a local disk "
+    "if this one is on a network file system without working locks",
+    "locking protocol": "is on a file system without working locks: name a file on a local disk",
+    "is full": "has no room left: make room on the disk, then resume the study",
+    "i/o error": "could not be read or written by the operating system: check the disk, then resume the study",
+}
+
+
+def file_url(path: str | Path) -> URL:
+    """Return the URL of a file whatever its name is made of."""
+    return URL.create("sqlite", database=str(path))
+
+
+def open_file(path: Path) -> tuple[Engine, Connection]:
+    """Open or make the store in that file; return its engine, and a connection for its one writer.
+
+    Raises `ConfigError` or `StoreError` with a sentence where that cannot be; a file that is no store of ours, or one
+    of a later version, is left as it is.
+    """
+    if path.is_dir():
+        raise ConfigError(f"store={str(path)!r} is a directory: name a file in it, such as {str(path / 'maggy.db')!r}")
+    if not path.parent.is_dir():
+        raise ConfigError(
+            f"store={str(path)!r} is in {str(path.parent)!r}, which is no directory: make it, or name another file"
+        )
+    engine = create_engine(file_url(path), connect_args={"timeout": PATIENCE, "isolation_level": None})
+    event.listen(engine, "connect", _connected)
+    try:
+        with explained(path):
+            connection = engine.connect()
+            try:
+                _prepare(connection, path)
+            except BaseException:
+                connection.close()
+                raise
+    except BaseException:
+        engine.dispose()
+        raise
+    return engine, connection
+
+
+@contextmanager
+def explained(path: Path) -> Iterator[None]:
+    """Turn the database's errors into a `StoreError` that says what was met and what would be right."""
+    try:
+        yield
+    except (DBAPIError, sqlite3.Error) as error:
+        said = str(error.orig if isinstance(error, DBAPIError) else error)
+        meaning = next((text for sign, text in _MEANINGS.items() if sign in said.lower()), "failed")
+        raise StoreError(f"store={str(path)!r} {meaning} (SQLite: {said})") from error
+
+
+def filesystem(path: Path, mounts: str) -> str:
+    """Return the type of the file system that `path` is on, by the text of /proc/mounts; `""` where it is unknown."""
+    best, kind = "", ""
+    for line in mounts.splitlines():
+        _, point, found, *_ = line.split(" ")
+        point = re.sub(r"\\(\d{3})", lambda match: chr(int(match[1], 8)), point)
+        if path.is_relative_to(point) and len(point) >= len(best):
+            best, kind = point, found
+    return kind
+
+
+def _connected(connection: sqlite3.Connection, _record: object) -> None:
+    for setting in _CONNECTION:
+        connection.execute(f"PRAGMA {setting}")
+
+
+def _prepare(connection: Connection, path: Path) -> None:
+    connection.exec_driver_sql(BEGIN)
+    blank = _is_blank(connection, path)
+    # A file that cannot be written is refused now, not at the first event. Only a write tells: with a write-ahead log
+    # even a file without write permission gives its lock away.
+    connection.exec_driver_sql(f"PRAGMA application_id={APPLICATION_ID}")
+    if blank:
+        schema.METADATA.create_all(connection, checkfirst=False)
+        connection.exec_driver_sql(f"PRAGMA user_version={schema.VERSION}")
+        connection.commit()
+    else:
+        connection.rollback()
+    _set_journal(connection, path)
+
+
+def _is_blank(connection: Connection, path: Path) -> bool:
+    """Whether nothing is in the file yet. Raises `StoreError` where it holds something else than a store of ours."""
+    application, version, tables = (
+        connection.exec_driver_sql(question).scalar_one()
+        for question in ("PRAGMA application_id", "PRAGMA user_version", "SELECT count(*) FROM sqlite_master")
+    )
+    if application == APPLICATION_ID and version <= schema.VERSION:
+        return False
+    if application == APPLICATION_ID:
+        raise StoreError(
+            f"store={str(path)!r} was written by a later maggy (its schema is {version}, this one knows "
+            f"{schema.VERSION}); it was left as it is: upgrade maggy, or name another file"
+        )
+    if application or version or tables:
+        raise StoreError(
+            f"store={str(path)!r} is an SQLite file of another program; it was left as it is: name another file"
+        )
+    return True
+
+
+def _set_journal(connection: Connection, path: Path) -> None:
+    """Choose the write-ahead log, where readers and the writer never wait for each other; it needs shared memory.
+
+    Network file systems have none, so there the older journal serves. The change needs the file for a moment alone,
+    and SQLite does not wait for that by itself.
+    """
+    wanted = "delete" if _on_network(path) else "wal"
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        try:
+            mode: Any = connection.exec_driver_sql(f"PRAGMA journal_mode={wanted}").scalar_one()
+            break
+        except DBAPIError as error:
+            connection.rollback()
+            if "locked" not in str(error.orig) or time.monotonic() > deadline:
+                raise
+            time.sleep(0.005)
+    connection.rollback()
+    if mode != "wal":
+        warnings.warn(
+            f"store={str(path)!r} is on a file system where SQLite cannot use its write-ahead log: it works, but "
+            "readers and the driver wait for each other; a file on a local disk is faster",
+            stacklevel=2,
+        )
+
+
+def _on_network(path: Path) -> bool:
+    try:
+        mounts = Path("/proc/mounts").read_text(encoding="utf-8", errors="surrogateescape")
+    except OSError:
+        return False
+    kind = filesystem(Path(os.path.realpath(path)), mounts)
+    return kind in _NETWORK or kind.startswith("fuse.")

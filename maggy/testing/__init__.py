@@ -1,0 +1,1 @@
+"""The simulator, the contracts of every extension point, and problems with known answers."""

@@ -1,0 +1,1 @@
+"""Whatever shows a study: it folds the same log."""
