@@ -18,7 +18,7 @@ from maggy.optimizers import RandomSearch as RandomSearch
 from maggy.result import Result as Result
 from maggy.searchspace import Searchspace as Searchspace
 from maggy.trial import DONE as DONE
+from maggy.trial import WAIT as WAIT
 from maggy.trial import Status as Status
 from maggy.trial import Suggestion as Suggestion
 from maggy.trial import Trial as Trial
-from maggy.trial import WAIT as WAIT

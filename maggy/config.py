@@ -62,7 +62,9 @@ class StudyConfig:
     @property
     def active_rules(self) -> tuple[StopRule, ...]:
         """The stop rules, the optimizer's own judgement included."""
-        return (*self.rules, self.optimizer) if isinstance(self.optimizer, Asha) and self.optimizer.stops else self.rules
+        return (
+            (*self.rules, self.optimizer) if isinstance(self.optimizer, Asha) and self.optimizer.stops else self.rules
+        )
 
 
 def configure(
@@ -101,9 +103,9 @@ def configure(
     )
 
 
-def reconfigured(settings: Mapping[str, Any], optimizer: Optimizer | None, rules: Sequence[StopRule] | None) -> (
-    tuple[Optimizer, tuple[StopRule, ...]]
-):
+def reconfigured(
+    settings: Mapping[str, Any], optimizer: Optimizer | None, rules: Sequence[StopRule] | None
+) -> tuple[Optimizer, tuple[StopRule, ...]]:
     """Rebuild a study's optimizer and stop rules from its log; those that are not maggy's own are passed again."""
     chosen = optimizer or plugins.from_json("optimizer", settings["optimizer"], OPTIMIZERS)
     if rules is not None:
@@ -155,7 +157,9 @@ def _rules(given: Any, optimizer: Optimizer, es_min: int | None, es_interval: in
     rules = tuple(given) if isinstance(given, Sequence) else (given,)
     for rule in rules:
         if isinstance(rule, (str, type)) or not callable(getattr(rule, "reason_to_stop", None)):
-            raise ConfigError(f"{rule!r} is no stop rule; pass 'median', None, or instances such as Median(min_trials=5)")
+            raise ConfigError(
+                f"{rule!r} is no stop rule; pass 'median', None, or instances such as Median(min_trials=5)"
+            )
     return rules
 
 

@@ -57,7 +57,7 @@ class ProtocolError(MaggyError):
     """The peer sent what the protocol forbids; the connection is of no further use."""
 
 
-class StopTrial(BaseException):  # noqa: N818 - not an error
+class StopTrial(BaseException):
     """Raised by the reporter inside the training function when its trial is to stop.
 
     A `BaseException`, so that a training function's own `except Exception` does not swallow it.

@@ -1,12 +1,11 @@
 """Run studies: `lagom` starts one or goes on with it, `resume` goes on with it by name, `load` reads one.
 
-    result = experiment.lagom(train_fn, searchspace, optimizer="asha", direction="max", num_trials=100)
+result = experiment.lagom(train_fn, searchspace, optimizer="asha", direction="max", num_trials=100)
 """
 
 from __future__ import annotations
 
 import re
-import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -62,9 +61,9 @@ def lagom(
     """Find good hyperparameters for `train_fn`, on Spark, and return what was found.
 
     Arguments:
-        train_fn: the function to optimize. It is given, as far as it names them: each hyperparameter, or all in the dict
-            `hparams`; `reporter`, `budget`, `trial`; and `train_args`. It returns the metric as a number, a dict of
-            metrics, or None (then the last report counts).
+        train_fn: the function to optimize. It is given, as far as it names them: each hyperparameter, or all in the
+            dict `hparams`; `reporter`, `budget`, `trial`; and `train_args`. It returns the metric as a number, a dict
+            of metrics, or None (then the last report counts).
         searchspace: what may be tried: a `Searchspace` or a mapping that makes one.
         optimizer: `"asha"`, `"asha-stopping"`, `"randomsearch"`, `"gridsearch"`, `None` (run the function as it is), or
             an instance such as `Asha(resource_max=81)`. Random search where only a searchspace is given.
@@ -75,8 +74,8 @@ def lagom(
         metric: which entry of a dict or report is optimized; `optimization_key` is another name for it.
         timeout: seconds after which this call stops what runs and returns.
         earlystop: `"median"`, `"noprogress"`, `"nan"`, an instance, several, or None. By default the median rule for
-            optimizers without rungs. `es_policy` is another name for it; `es_min` (finished trials before the median rule
-            acts, 10) and `es_interval` (steps between two of its looks, 1) belong to it.
+            optimizers without rungs. `es_policy` is another name for it; `es_min` (finished trials before the median
+            rule acts, 10) and `es_interval` (steps between two of its looks, 1) belong to it.
         max_failures: failed trials at which the study is given up; None for no bound. If the first ten all fail for the
             same reason it is given up anyhow.
         seed: makes what the optimizer draws repeatable; drawn and recorded where not given.
@@ -212,9 +211,7 @@ def _run(
                 return _result(opened, Study.of(opened.history))
         elif resume:
             console.say(f"There is no study {base!r} to go on with, so this starts one.")
-        platform = (spark_platform if how.launcher == "spark" else local_platform)(
-            how.num_executors, config.num_trials
-        )
+        platform = (spark_platform if how.launcher == "spark" else local_platform)(how.num_executors, config.num_trials)
         if opened:
             go_on(opened, config)
         else:
@@ -267,6 +264,6 @@ def _one(name: str, value: Any, alias: str, other: Any, default: Any) -> Any:
     """Return what was given under either of two names."""
     if other is None or other == default:
         return value
-    if value != default and value != other:
+    if value not in (default, other):
         raise ConfigError(f"{name}={value!r} and {alias}={other!r} are two names for one thing; give one of them")
     return other

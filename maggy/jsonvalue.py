@@ -1,7 +1,9 @@
 """Strict JSON for everything that is stored or sent: text in, values out, and nothing that executes.
 
 JSON has no NaN and no infinities, metrics do. Non-finite floats travel as `{"$f": "nan" | "inf" | "-inf"}`; the
-literals `NaN` and `Infinity`, which Python's own encoder would write, are refused in both directions.
+literals `NaN` and `Infinity`, which Python's own encoder would write, are refused in both directions, and so is an
+object that has a key twice. Half a surrogate pair, as in the name of a strange file, is escaped: UTF-8 has no form for
+it.
 """
 
 from __future__ import annotations
@@ -17,21 +19,22 @@ _MARK = "$f"
 def dumps(value: Any) -> str:
     """Encode `value` compactly. Raises `TypeError` for what JSON has no form for."""
     try:
-        return _ENCODER.encode(value)
+        text = _ENCODER.encode(value)
     except ValueError:
-        return _ENCODER.encode(_marked(value))
+        text = _ENCODER.encode(_marked(value))
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
 
 
 def loads(text: str | bytes) -> Any:
     """Decode what `dumps` wrote. Raises `ValueError` for anything that is not strict JSON."""
-    if isinstance(text, bytes):
-        text = text.decode()
-    # A hook is called for every object; the mark is rare, so most texts are decoded without one.
-    return _MARKED_DECODER.decode(text) if f'"{_MARK}"' in text else _DECODER.decode(text)
+    return _DECODER.decode(text.decode() if isinstance(text, bytes) else text)
 
 
 def is_json(value: Any) -> bool:
-    """Whether `value` is made of None, bool, int, finite float, str, and lists and string-keyed dicts of those."""
+    """Whether `value` is made of None, bool, int, finite float, str, and lists and string-keyed dicts of those.
+
+    Such values come back from `loads(dumps(value))` as they were, so a dict with the mark's key is none.
+    """
     match value:
         case None | bool() | int() | str():
             return True
@@ -40,7 +43,7 @@ def is_json(value: Any) -> bool:
         case list():
             return all(map(is_json, value))
         case dict():
-            return all(isinstance(key, str) for key in value) and all(map(is_json, value.values()))
+            return all(isinstance(key, str) and key != _MARK for key in value) and all(map(is_json, value.values()))
     return False
 
 
@@ -54,8 +57,11 @@ def _marked(value: Any) -> Any:
     return value
 
 
-def _unmarked(value: dict[str, Any]) -> Any:
-    if len(value) == 1 and isinstance(name := value.get(_MARK), str) and name in _NON_FINITE:
+def _unmarked(pairs: list[tuple[str, Any]]) -> Any:
+    value = dict(pairs)  # called for every object: 0.3 µs each
+    if len(value) != len(pairs):
+        raise ValueError("an object has a key twice")
+    if _MARK in value and len(value) == 1 and isinstance(name := value[_MARK], str) and name in _NON_FINITE:
         return _NON_FINITE[name]
     return value
 
@@ -65,5 +71,4 @@ def _refuse(literal: str) -> Any:
 
 
 _ENCODER = json.JSONEncoder(allow_nan=False, separators=(",", ":"), ensure_ascii=False)
-_DECODER = json.JSONDecoder(parse_constant=_refuse)
-_MARKED_DECODER = json.JSONDecoder(object_hook=_unmarked, parse_constant=_refuse)
+_DECODER = json.JSONDecoder(object_pairs_hook=_unmarked, parse_constant=_refuse)

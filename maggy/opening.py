@@ -60,9 +60,9 @@ def begin(store: Store, base: str, config: StudyConfig, log_dir: Path | None) ->
     return opened
 
 
-def take_up(store: Store, name: str, config: StudyConfig, given: Given, log_dir: Path | None) -> (
-    tuple[Opened, StudyConfig]
-):
+def take_up(
+    store: Store, name: str, config: StudyConfig, given: Given, log_dir: Path | None
+) -> tuple[Opened, StudyConfig]:
     """Claim a study and work out how it goes on: as its log says, but for what the call may change.
 
     Raises `ConfigError` where the call contradicts the log: another searchspace, objective, optimizer or seed.
@@ -165,4 +165,3 @@ def _free_folder(log_dir: Path | None, name: str) -> Path | None:
             raise ConfigError(f"log_dir={str(log_dir)!r} cannot be written ({error}); name another, or None") from None
         return folder
     raise AssertionError("unreachable")
-

@@ -26,13 +26,22 @@ def by_name(kind: str, name: str, registry: Registry) -> Any:
 
 
 def to_json(plugin: Any, registry: Registry) -> dict[str, Any]:
-    """Describe a plug-in: `{"name": …, settings…}` for a built-in one, `{"custom": class}` for another."""
+    """Describe a plug-in: `{"name": …, settings…}` for a built-in one, `{"custom": class}` for another.
+
+    Raises `ConfigError` for a setting that a log cannot hold: leaving it out would change the study when it is resumed.
+    """
     cls = type(plugin)
     name = next((name for name, known in registry.items() if known is cls), None)
     if name is None:
         return {"custom": f"{cls.__module__}.{cls.__qualname__}"}
     settings = {field.name: getattr(plugin, field.name) for field in dataclasses.fields(cls)}
-    return {"name": name} | {key: value for key, value in settings.items() if is_json(value)}
+    for key, value in settings.items():
+        if not is_json(value) and not isinstance(value, float):  # infinities have a form in our JSON
+            raise ConfigError(
+                f"{cls.__name__}({key}={value!r}) is of type {type(value).__name__}, which no log can hold; "
+                "give a plain number, string or list"
+            )
+    return {"name": name, **settings}
 
 
 def from_json(kind: str, described: Mapping[str, Any], registry: Registry) -> Any:

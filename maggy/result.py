@@ -58,7 +58,8 @@ class Result(Mapping[str, Any]):
         return len(self._mapping())
 
     def __repr__(self) -> str:
-        return f"<Result of {self.name!r}: {len(self.study.trials)} trials, best {self.best_value} with {self.best_params}>"
+        best = f"best {self.best_value} with {self.best_params}"
+        return f"<Result of {self.name!r}: {len(self.study.trials)} trials, {best}>"
 
     def _mapping(self) -> dict[str, Any]:
         valued = [trial for trial in self.trials if trial.usable and self.best_trial]

@@ -84,9 +84,9 @@ def spark_platform(num_executors: int | None, limit: int | None) -> Platform:
 class Run:
     """Runs an opened study on a platform."""
 
-    def __init__(self, opened: Opened, config: StudyConfig, platform: Platform, console: Console, *, verbose: bool) -> (
-        None
-    ):
+    def __init__(
+        self, opened: Opened, config: StudyConfig, platform: Platform, console: Console, *, verbose: bool
+    ) -> None:
         self._opened = opened
         self._config = config
         self._platform = platform

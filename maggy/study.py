@@ -96,7 +96,7 @@ class Study:
             found = self._indexes[kind] = kind(self)
             for trial in self.trials.values():
                 found.update(trial)
-        return found  # type: ignore[no-any-return]
+        return found
 
     def snapshot(self) -> dict[str, Any]:
         """Return all that `apply` maintains, for comparing two folds."""

@@ -1,8 +1,9 @@
 """The training function: how its parameters are filled, and whether they can be.
 
 By name: each hyperparameter, and, where the function names them, `hparams` (all of them in a dict), `reporter`,
-`budget`, `trial` (its number); `train_args` fill the rest. The driver checks this before anything starts, the trial's
-process does it.
+`budget`, `trial` (its number); `train_args` fill the rest. A `**kwargs`, whatever it is called, takes hyperparameters
+and `train_args` that have no parameter of their own. The driver checks this before anything starts, the trial's process
+does it.
 """
 
 from __future__ import annotations
@@ -18,15 +19,21 @@ TrainFn = Callable[..., Any]
 PROVIDED = ("hparams", "reporter", "budget", "trial")
 
 
-def parameters(train_fn: TrainFn) -> dict[str, Parameter]:
-    """Return the function's parameters by name. Raises `ConfigError` for what cannot be called by name."""
+def parameters(train_fn: TrainFn) -> tuple[dict[str, Parameter], bool]:
+    """Return the function's parameters by name, and whether it has a `**kwargs` besides.
+
+    Raises `ConfigError` for what shows no signature.
+    """
     if not callable(train_fn):
         raise ConfigError(f"train_fn is of type {type(train_fn).__name__}; it must be a function")
     try:
         found = inspect.signature(train_fn).parameters
     except (TypeError, ValueError):
         raise ConfigError(f"{label(train_fn)} hides its signature; wrap it in a Python function") from None
-    return dict(found)
+    named = {
+        name: each for name, each in found.items() if each.kind not in (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD)
+    }
+    return named, any(each.kind is Parameter.VAR_KEYWORD for each in found.values())
 
 
 def label(train_fn: TrainFn) -> str:
@@ -35,26 +42,23 @@ def label(train_fn: TrainFn) -> str:
 
 
 def arguments(train_fn: TrainFn, params: Mapping[str, Any], provided: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the keyword arguments for one call: of `params` and `provided` what the function names."""
-    wanted = parameters(train_fn)
-    everything = any(each.kind is Parameter.VAR_KEYWORD for each in wanted.values())
-    kept = {name: value for name, value in provided.items() if name in wanted}
-    if "hparams" in wanted:
-        return kept | {name: value for name, value in params.items() if name in wanted}
-    return kept | {name: value for name, value in params.items() if everything or name in wanted}
+    """Return the keyword arguments for one call: of `params` and `provided` what the function takes."""
+    wanted, open_ended = parameters(train_fn)
+    kept = {name: value for name, value in provided.items() if name in wanted or (open_ended and name not in PROVIDED)}
+    open_ended = open_ended and "hparams" not in wanted  # who names hparams has them all in there
+    return kept | {name: value for name, value in params.items() if name in wanted or open_ended}
 
 
 def check(train_fn: TrainFn, names: Iterable[str], train_args: Iterable[str] = ()) -> None:
     """Raise `ConfigError` where the function cannot be called with these hyperparameters."""
-    wanted = parameters(train_fn)
+    wanted, open_ended = parameters(train_fn)
     names, extra = list(names), list(train_args)
     takes = ", ".join(wanted) or "nothing"
     for name, each in wanted.items():
         if each.kind is Parameter.POSITIONAL_ONLY:
             raise ConfigError(f"{label(train_fn)} takes {name!r} by position only; maggy passes parameters by name")
-    open_ended = "hparams" in wanted or any(each.kind is Parameter.VAR_KEYWORD for each in wanted.values())
     for name in names:
-        if name not in wanted and not open_ended:
+        if name not in wanted and not open_ended and "hparams" not in wanted:
             raise ConfigError(
                 f"{label(train_fn)} has no parameter {name!r}, which the searchspace defines{nearest(name, wanted)}; "
                 f"it takes: {takes}"
@@ -62,12 +66,11 @@ def check(train_fn: TrainFn, names: Iterable[str], train_args: Iterable[str] = (
     for name in extra:
         if name in names or name in PROVIDED:
             raise ConfigError(f"train_args has {name!r}, which maggy fills itself; choose another name")
-        if name not in wanted and not any(each.kind is Parameter.VAR_KEYWORD for each in wanted.values()):
+        if name not in wanted and not open_ended:
             raise ConfigError(f"{label(train_fn)} has no parameter {name!r}, which train_args gives; it takes: {takes}")
     filled = {*names, *extra, *PROVIDED}
     for name, each in wanted.items():
-        optional = each.default is not Parameter.empty or each.kind in (Parameter.VAR_KEYWORD, Parameter.VAR_POSITIONAL)
-        if name not in filled and not optional:
+        if name not in filled and each.default is Parameter.empty:
             raise ConfigError(
                 f"{label(train_fn)} needs {name!r}, which the searchspace does not define{nearest(name, names)}; "
                 f"it defines: {', '.join(names) or 'nothing'}"
@@ -76,4 +79,4 @@ def check(train_fn: TrainFn, names: Iterable[str], train_args: Iterable[str] = (
 
 def names_any(train_fn: TrainFn, wanted: Iterable[str]) -> bool:
     """Whether the function names one of these parameters."""
-    return not parameters(train_fn).keys().isdisjoint(wanted)
+    return not parameters(train_fn)[0].keys().isdisjoint(wanted)

@@ -82,7 +82,8 @@ def test_every_position_gives_a_contained_value(domain, u):
     ("domain", "first", "last"),
     [
         (Float(-1, 3), -1.0, 3.0),
-        (Float(1e-5, 0.1, log=True), 1e-5, 0.1),
+        (Float(-1, 1e-20), -1.0, 1e-20),  # low + 1 * (high - low) is 0
+        (Float(1e-3, 3.6, log=True), 1e-3, 3.6),  # exp(log(0.001)) is more, exp(log(3.6)) is less
         (Float(0.1, 1, step=0.4), 0.1, 0.9),
         (Float(7, 7), 7.0, 7.0),
         (Float(7, 7, log=True), 7.0, 7.0),
@@ -116,16 +117,35 @@ def test_a_value_outside_the_domain_has_no_position():
 
 
 def test_log_puts_equal_ratios_at_equal_distances():
-    """The middle of a logarithmic range is the geometric mean."""
+    """The middle of a logarithmic range is the geometric mean, that of a linear one the arithmetic mean."""
+    assert Float(-1, 3).from_unit(0.25) == 0
     assert Float(1e-4, 1.0, log=True).from_unit(0.5) == pytest.approx(1e-2)
     assert Float(1e-4, 1.0, log=True).to_unit(1e-3) == pytest.approx(0.25)
 
 
-@pytest.mark.parametrize("domain", [Ordinal([1, 2, 4]), Integer(1, 3), Integer(1, 3, log=True), Float(1, 3, step=1)])
-def test_order_survives_the_unit_interval(domain):
-    """Neighbouring values have neighbouring positions."""
+def test_a_wide_logarithmic_step_takes_half_of_low_for_the_edge():
+    """The cells of 2 and 12 meet at 7 and reach from 2 / 2 to 17."""
+    domain = Integer(2, 12, log=True, step=10)
+    assert domain.to_unit(2) == pytest.approx(math.log(2) / math.log(17))
+    meeting = math.log(7) / math.log(17)
+    assert [domain.from_unit(meeting - 1e-6), domain.from_unit(meeting + 1e-6)] == [2, 12]
+
+
+@pytest.mark.parametrize(
+    "domain",
+    [
+        Ordinal([1, 2, 4]),
+        Integer(1, 3),
+        Integer(1, 300, log=True),
+        Integer(1, 30, log=True, step=3),
+        Float(1, 3, step=0.1),
+    ],
+)
+def test_every_value_has_its_place_in_order(domain):
+    """Positions ascend with the values, and each leads back."""
     positions = [domain.to_unit(value) for value in domain.grid()]
     assert positions == sorted(set(positions))
+    assert [domain.from_unit(u) for u in positions] == domain.grid()
 
 
 # -- sampling --------------------------------------------------------------------------------------
@@ -182,7 +202,7 @@ def test_a_draw_costs_one_random_number(domain, seed):
     ("domain", "inside", "outside"),
     [
         (Float(0, 1), [0, 1, 0.5, 1.0, np.float64(0.5)], [-1e-300, 1.0001, True, "0.5", None, math.nan, [0.5]]),
-        (Float(0, 1, step=0.1), [0.3, 0.1 + 0.2, 1], [0.35, 0.3001, math.nan]),
+        (Float(0, 1, step=0.1), [0.3, 0.1 + 0.2, 1], [0.35, 0.300005, math.nan]),
         (Float(0, 1, step=0.4), [0, 0.8], [1.0, 0.9]),
         (Integer(1, 8), [1, 8], [0, 9, 3.0, True, "3", None, math.nan]),
         (Integer(1, 9, step=4), [1, 5, 9], [2, 8]),
@@ -206,6 +226,7 @@ def test_contains_is_strict_about_types(domain, inside, outside):
     [
         (Float(0, 1), None),
         (Float(0.1, 0.5, step=0.1), [0.1, 0.2, 0.3, 0.4, 0.5]),
+        (Float(0, 2, step=2), [0.0, 2.0]),
         (Float(0, 1, step=0.3), [0.0, 0.3, 0.6, 0.9]),
         (Float(1e-5, 3e-5, step=1e-5), [1e-5, 2e-5, 3e-5]),
         (Integer(2, 5), [2, 3, 4, 5]),
@@ -325,7 +346,8 @@ def test_choices_are_stored_plainly():
         (lambda: Float(0, 1, step=1e-15), r"1\.00e\+15 steps, finer than"),
         (lambda: Float(1e16, 1e16 + 8, step=0.5), "finer than"),
         (lambda: Integer(0, 10**400), r"1\.00e\+400 steps, finer than"),
-        (lambda: Integer(1, 2**41, log=True), "finer than"),
+        (lambda: Integer(0, 2**40), "finer than"),
+        (lambda: Integer(2**40, 2**40 + 1, log=True), "finer than"),
         (lambda: Integer(1.0, 8), r"Integer's low is 1\.0; write a whole number"),
         (lambda: Integer(1, True), "Integer's high is True; write a whole number"),
         (lambda: Integer(1, 8, step=1.5), r"Integer's step is 1\.5; write a whole number"),
@@ -355,6 +377,19 @@ def test_what_cannot_be_is_refused_in_a_sentence(make, sentence):
     """The message says what was met and what would be right."""
     with pytest.raises(ConfigError, match=sentence):
         make()
+
+
+def test_many_values_are_told_apart():
+    """Up to the limit, neighbours far up do not blur; offsets do not count unless a logarithm is taken."""
+    for domain in (Integer(0, 2**40 - 1), Integer(2**40 - 9, 2**40, log=True), Integer(2**60, 2**60 + 9)):
+        assert [domain.from_unit(domain.to_unit(domain.high - k)) for k in (0, 1)] == [domain.high, domain.high - 1]
+
+
+@pytest.mark.parametrize("kind", [Float, Integer])
+def test_log_and_step_are_named(kind):
+    """A third number in a call is ambiguous, so that it is refused."""
+    with pytest.raises(TypeError):
+        kind(1, 8, True)
 
 
 def test_a_domain_does_not_change():

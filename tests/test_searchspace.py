@@ -54,6 +54,7 @@ spaces = st.lists(st.tuples(names, domains), max_size=6, unique_by=lambda pair: 
         ([[1, 2], [3]], Categorical([[1, 2], [3]])),
         (range(5), Integer(0, 4)),
         (range(16, 65, 16), Integer(16, 64, step=16)),
+        (range(0, 20, 10), Integer(0, 10, step=10)),
         (range(10, 0, -3), Integer(1, 10, step=3)),
         (range(3, 4, 7), Integer(3, 3)),
         (range(10**11), Integer(0, 10**11 - 1)),

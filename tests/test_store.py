@@ -454,6 +454,37 @@ def test_odd_names_of_files(tmp_path):
         assert pragma(tmp_path / name, "user_version") == 1
 
 
+def test_journal_waits_for_readers(store, path, monkeypatch):
+    """A file that somebody reads just now gets its write-ahead log as soon as he has read."""
+    store.close()
+    execute(path, "PRAGMA journal_mode = DELETE")
+    with closing(sqlite3.connect(path, isolation_level=None)) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM studies")
+        monkeypatch.setattr(sqlite.time, "sleep", lambda seconds: reader.rollback())
+        open_store(path).close()
+    assert pragma(path, "journal_mode") == "wal"
+
+
+def test_full_disk(store, study):
+    """A turn that finds no room is not written at all, and the writer can go on when there is some."""
+    store.claim(study, Owner.current(), NOW)
+    store._writer.exec_driver_sql("PRAGMA max_page_count = 1")  # SQLite takes the present size instead
+    turn = [report(step) for step in range(1_000)]
+    with pytest.raises(StoreError, match="has no room left: make room on the disk"):
+        store.append(study, 0, turn)
+    assert list(store.read(study)) == []
+    store._writer.exec_driver_sql("PRAGMA max_page_count = 1000000")
+    assert store.append(study, 0, turn) == 1_000
+
+
+def test_locked_file(store, path, monkeypatch):
+    """A file that another process does not let go of is refused after a while."""
+    monkeypatch.setattr(sqlite, "PATIENCE", 0.01)
+    with store._writing(), pytest.raises(StoreError, match="was locked by another process"):
+        open_store(path)
+
+
 MOUNTS = r"""/dev/sda / ext4 rw 0 0
 server:/home /home nfs4 rw 0 0
 /dev/sdb /home/ada/local xfs rw 0 0

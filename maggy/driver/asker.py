@@ -5,6 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from maggy.errors import ConfigError
@@ -35,11 +36,11 @@ def answer_to(optimizer: Optimizer, study: Study, seed: int, number: int) -> Sug
         answer = optimizer.ask(study, rng_for(seed, number))
         if isinstance(answer, Suggestion):
             study.searchspace.check(answer.params)
-        elif not isinstance(answer, Answer):
-            raise ConfigError(f"{type(optimizer).__name__}.ask() answered {answer!r}: not a Suggestion, WAIT or DONE")
     except Exception as error:  # noqa: BLE001 - somebody else's optimizer may raise anything; the study reports it
         return error
-    return answer
+    if isinstance(answer, (Suggestion, Answer)):
+        return answer
+    return ConfigError(f"{type(optimizer).__name__}.ask() answered {answer!r}: not a Suggestion, WAIT or DONE")
 
 
 class InlineAsker:
@@ -60,6 +61,13 @@ class InlineAsker:
         """Nothing to do."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Question:
+    number: int
+    position: int
+    answered: Answered
+
+
 class ThreadAsker:
     """Asks on a thread, which folds a copy of the log of its own; reports and stops are served meanwhile."""
 
@@ -67,14 +75,14 @@ class ThreadAsker:
         self._optimizer = optimizer
         self._seed = seed
         self._study = Study.of(history)
-        self._work: queue.SimpleQueue[Sequence[Event] | tuple[int, int, Answered] | None] = queue.SimpleQueue()
+        self._work: queue.SimpleQueue[Sequence[Event] | _Question | None] = queue.SimpleQueue()
         self._closed = False
         self._thread = threading.Thread(target=self._serve, name="maggy-optimizer", daemon=True)
         self._thread.start()
 
     def ask(self, number: int, study: Study, answered: Answered) -> None:
         """Have the thread ask, once it has folded the log up to where `study` stands now."""
-        self._work.put((number, study.position, answered))
+        self._work.put(_Question(number, study.position, answered))
 
     def recorded(self, events: Sequence[Event]) -> None:
         """Hand the events to the thread."""
@@ -86,14 +94,14 @@ class ThreadAsker:
         self._work.put(None)
 
     def _serve(self) -> None:
-        asked: tuple[int, int, Answered] | None = None
+        asked: _Question | None = None
         while (work := self._work.get()) is not None and not self._closed:
-            if isinstance(work, tuple) and work and isinstance(work[0], int):
+            if isinstance(work, _Question):
                 asked = work
             else:
                 for event in work:
                     self._study.apply(event)
-            if asked is not None and self._study.position >= asked[1]:
-                number, _, answered = asked
+            if asked is not None and self._study.position >= asked.position:
+                answer = answer_to(self._optimizer, self._study, self._seed, asked.number)
+                asked.answered(asked.number, answer, self._study.position)
                 asked = None
-                answered(number, answer_to(self._optimizer, self._study, self._seed, number), self._study.position)

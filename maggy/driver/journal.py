@@ -1,4 +1,4 @@
-"""The driver's hold on its study: what is appended goes through here, and those who watch see it after it is durable."""
+"""The driver's hold on its study: what is appended goes through here, and is shown once it is durable."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Launchers: who starts executors, and starts a slot's executor again when it ends before the study does.
 
 Each slot has a thread of its own that runs one executor at a time, so a slot that ends early disturbs no other. On
-Spark that is a one-task job per slot: in one job for all, the first crash on `local[N]` and the fourth of a partition on
-a cluster would abort everybody's.
+Spark that is a one-task job per slot: in one job for all, the first crash on `local[N]`, and the fourth of a partition
+on a cluster, would abort everybody's.
 """
 
 from __future__ import annotations

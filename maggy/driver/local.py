@@ -36,6 +36,7 @@ class LocalLauncher(SlotLauncher):
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=errors,
+                env={"OMP_NUM_THREADS": "1", **os.environ},  # as Spark does: executors share the cores among them
                 start_new_session=True,  # Ctrl-C in a terminal is the driver's to handle
             )
             self._processes[slot] = process

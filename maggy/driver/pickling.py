@@ -20,7 +20,7 @@ def pickled(train_fn: TrainFn, train_args: Mapping[str, Any]) -> bytes:
     """
     try:
         data: bytes = cloudpickle.dumps((train_fn, dict(train_args)))
-    except Exception as error:  # noqa: BLE001 - a foreign __reduce__ may raise anything
+    except Exception as error:
         where = next(_culprits(train_fn, train_args), None)
         who = f"{where[0]}, of type {type(where[1]).__name__}" if where else "something that it refers to"
         raise ConfigError(

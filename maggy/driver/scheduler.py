@@ -205,7 +205,7 @@ class Scheduler:
         self._judge_failures(now)
 
     def _give_up(self, trial: Trial, cause: str, now: float) -> None:
-        """The attempt is gone: queue the trial again, or fail it where it has cost too many executors."""
+        """Queue a trial again whose attempt is gone, or fail it where it has cost too many executors."""
         attempt = trial.attempt
         if trial.lost + 1 >= self._terms.max_lost:
             error = f"lost {trial.lost + 1} times, the last time because: {cause}"
@@ -311,14 +311,18 @@ class Scheduler:
         _hold(busy.keys() | self._idle.keys() == self.executors.keys(), "idle and busy are all executors")
         _hold(not busy.keys() & self._idle.keys(), "nobody is both idle and busy")
         held = [worker.trial.id for worker in busy.values() if worker.trial is not None]
-        _hold(sorted(held) == sorted(self.study.running), "each running trial has one executor, and the other way round")
+        _hold(
+            sorted(held) == sorted(self.study.running), "each running trial has one executor, and the other way round"
+        )
         for number in self.study.queued:
             _hold(self.study.trials[number].status is Status.QUEUED, "the queue holds queued trials")
         _hold(len(self.study.queued) == self.study.counts[Status.QUEUED], "every queued trial is in the queue")
         if self.closed is None and self._ending is None and self._idle:
             waits = self._waits is not None and self.study.last_end <= self._waits
             _hold(not self.study.queued, "nobody is idle while a trial waits")
-            _hold(self._asked is not None or waits or self._done, "an idle executor has an ask out, or a reason to wait")
+            _hold(
+                self._asked is not None or waits or self._done, "an idle executor has an ask out, or a reason to wait"
+            )
         _hold(not self._actions, "nothing is left undone")
         _hold(self.closed is not None or not self._over(), "a study that is over is closed")
 

@@ -226,7 +226,7 @@ class Server:
             self._loop.call_later(RENEWAL, self._renew)
 
     def _fail(self, error: Exception) -> None:
-        """What cannot be recorded must not be done: tell everybody to go home and hand the error to the caller."""
+        """Send everybody home and keep the error for the caller: what cannot be recorded must not be done."""
         self.error = self.error or error
         for action in self.scheduler.interrupted(f"the driver failed: {error}", self._clock.now()):
             if isinstance(action, Send) and (peer := self._peers.get(action.executor)):

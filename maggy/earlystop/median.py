@@ -55,7 +55,7 @@ class Median:
         if len(averages) < self.min_trials:
             return None
         median = averages[len(averages) // 2]  # of an even number the worse of the two: when in doubt, go on
-        best = min((loss for loss in map(study.objective.loss, trial.curve.values) if loss == loss), default=math.inf)  # noqa: PLR0124 - NaN differs from itself
+        best = min(filter(math.isfinite, map(study.objective.loss, trial.curve.values)), default=math.inf)
         if best <= median:
             return None
         value, bar = (f"{study.objective.value(each):.6g}" for each in (best, median))

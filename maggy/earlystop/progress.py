@@ -34,7 +34,7 @@ class NoProgress:
         """Compare the best of the last `patience` losses with the best before them."""
         if len(trial.curve) <= self.patience:
             return None
-        losses = [math.inf if math.isnan(value) else study.objective.loss(value) for value in trial.curve.values]
+        losses = [study.objective.loss(value) if math.isfinite(value) else math.inf for value in trial.curve.values]
         before, lately = min(losses[: -self.patience]), min(losses[-self.patience :])
         if lately < before - self.min_delta:
             return None

@@ -7,6 +7,7 @@ orders whenever the function reports; a second thread only waits for the agent's
 
 from __future__ import annotations
 
+import contextlib
 import faulthandler
 import mmap
 import os
@@ -19,7 +20,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from maggy.errors import StopTrial
-from maggy.executor.reporter import Reporter, as_number, single_out
+from maggy.executor.reporter import Reporter, as_number, bounded, single_out
 from maggy.jsonvalue import dumps, loads
 from maggy.trainfn import TrainFn, arguments
 from maggy.trial import Objective
@@ -85,8 +86,9 @@ class TrialProcess:
             kind, body = order
             if kind == "run":
                 outcome = self._run(body)
-                sys.stdout.flush()
-                sys.stderr.flush()
+                for stream in (sys.stdout, sys.stderr):
+                    with contextlib.suppress(Exception):  # user code may have closed it, or put anything in its place
+                        stream.flush()
                 self._tell("finished", outcome)
 
     def _run(self, run: dict[str, Any]) -> dict[str, Any]:
@@ -149,7 +151,7 @@ def judged(returned: Any, objective: Objective) -> tuple[float | None, dict[str,
     if returned is None:
         return None, {}
     if isinstance(returned, Mapping):
-        metrics = {str(key): as_number(value, str(key)) for key, value in returned.items()}
+        metrics = bounded({str(key): as_number(value, str(key)) for key, value in returned.items()})
         return single_out(metrics, objective), metrics
     value = as_number(returned, objective.key)
     return value, {objective.key: value}

@@ -11,6 +11,9 @@ from typing import Any
 from maggy.errors import StopTrial
 from maggy.trial import Objective
 
+LAST_STEP = 2**63 - 2  # one less than the largest: units are steps plus one where steps count from 0
+MAX_METRICS = 32 * 1024  # characters, which JSON may make six times as many: what is reported fits a message
+
 
 class Reporter:
     """The line from one running trial to its study."""
@@ -76,6 +79,7 @@ class Reporter:
         return str(found) if found.is_dir() else None
 
     def _report(self, metrics: dict[str, float], step: int | None) -> None:
+        bounded(metrics)
         self._step = self._next(step)
         self._send(self._step, metrics)
         if (reason := self._stop()) is not None:
@@ -88,22 +92,24 @@ class Reporter:
             number = operator.index(step)
         except TypeError:
             raise TypeError(f"a step is a whole number, not {step!r}") from None
-        if number < 0:
-            raise ValueError(f"step {number} is negative; steps count up from 0 or 1")
+        if not 0 <= number <= LAST_STEP:
+            raise ValueError(f"step {_brief(number)} is not from 0 to {LAST_STEP}; steps count up from 0 or 1")
         if self._step is not None and number <= self._step:
             raise ValueError(f"step {number} does not come after step {self._step}; steps must rise")
         return number
 
 
 def as_number(value: Any, key: str) -> float:
-    """Return `value` as a float, whatever library it comes from. Raises `TypeError`, naming `key`, for anything else."""
+    """Return `value` as a float, whatever library it comes from. Raises `TypeError`, naming `key`, for what is none."""
     if type(value) is float:
         return value
-    if not isinstance(value, (str, bytes, complex)) and (hasattr(value, "__float__") or hasattr(value, "__index__")):
-        try:
-            return float(value)
-        except (TypeError, ValueError, OverflowError, RuntimeError):
-            pass  # an array of several values, a tensor of several elements, an integer beyond every float
+    try:
+        # An array or tensor of one element knows what it holds; float() would take text and drop imaginary parts.
+        number = value.item() if hasattr(value, "item") else value
+        if not isinstance(number, (str, bytes, bytearray)):
+            return float(number)
+    except Exception:  # noqa: BLE001, S110 - several elements, an integer beyond every float, whatever a library raises
+        pass
     raise TypeError(f"metric {key!r} must be a number, but is {_brief(value)} of type {type(value).__name__}")
 
 
@@ -113,11 +119,25 @@ def single_out(metrics: dict[str, float], objective: Objective) -> float:
     if value is None:
         named = ", ".join(map(repr, metrics)) or "nothing"
         if objective.metric is None:
-            raise ValueError(f"which of {named} is optimized? Name it: lagom(…, metric={next(iter(metrics), 'loss')!r})")
+            raise ValueError(
+                f"which of {named} is optimized? Name it: lagom(…, metric={next(iter(metrics), 'loss')!r})"
+            )
         raise ValueError(f"the metric that is optimized, {objective.metric!r}, is not among {named}")
     return value
 
 
+def bounded(metrics: dict[str, float]) -> dict[str, float]:
+    """Return `metrics`. Raises `ValueError` where they are more than a message holds."""
+    if sum(map(len, metrics)) + 24 * len(metrics) > MAX_METRICS:  # 24 characters are the longest float
+        raise ValueError(
+            f"{len(metrics):,} metrics at once are too much to report; keep large results in reporter.checkpoint_dir"
+        )
+    return metrics
+
+
 def _brief(value: Any) -> str:
-    text = repr(value)
+    try:
+        text = repr(value)
+    except Exception:  # noqa: BLE001 - an integer of over 4,300 digits, or somebody's own repr
+        text = "something"
     return text if len(text) <= 40 else text[:37] + "…"  # noqa: PLR2004 - what fits a line

@@ -116,9 +116,9 @@ class Session:
                 self._dropped += len(text)
         return self._taken()
 
-    def finished(self, status: str, value: float | None, metrics: dict[str, Any], error: str | None, now: float) -> (
-        list[Order]
-    ):
+    def finished(
+        self, status: str, value: float | None, metrics: dict[str, Any], error: str | None, now: float
+    ) -> list[Order]:
         """Take in the outcome of the trial that runs."""
         run = self.run
         if run is None:

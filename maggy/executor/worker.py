@@ -1,13 +1,12 @@
-"""The agent: what runs as the Spark task. It owns the socket to the driver and the trial's process, and waits for both.
+"""The agent: what runs as the Spark task. It owns the socket and the trial's process, and waits for both.
 
-Everything that it decides stands in `session.py`; here bytes are moved. One thread, one selector, standard library only.
-User code never runs in here, so it can never fail the task.
+What it decides stands in `session.py`; here bytes are moved. One thread, one selector, standard library only. User code
+never runs in here, so it can never fail the task.
 """
 
 from __future__ import annotations
 
 import codecs
-import json
 import os
 import platform
 import secrets
@@ -17,6 +16,7 @@ import sys
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 from maggy.errors import ProtocolError
@@ -63,7 +63,7 @@ class Agent:
         except OSError as error:
             return f"no driver at {self._ticket.host}:{self._ticket.port} ({error})"
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._socket.setblocking(False)  # noqa: FBT003 - the standard library's signature
+        self._socket.setblocking(False)
         self._selector.register(self._socket, selectors.EVENT_READ, self._from_driver)
         try:
             self._connection.send(self._hello())
@@ -152,7 +152,8 @@ class Agent:
         now = time.monotonic()
         for kind, body in facts or ():
             if kind == "report":
-                self._do(self._session.reported(*body, now))
+                step, metrics = body
+                self._do(self._session.reported(step, metrics, now))
             elif kind == "finished":
                 self._from_prints()
                 self._do(self._session.finished(**body, now=now))
@@ -175,7 +176,7 @@ class Agent:
                 break
 
     def _listen(self) -> None:
-        """Listen to the process, or stop listening while the driver cannot follow: then its pipes fill, and it waits."""
+        """Listen to the process, or stop while the driver cannot follow: then its pipes fill, and it waits."""
         if self._process is None:
             return
         listening = self._process.facts in self._selector.get_map()
@@ -222,8 +223,10 @@ class Agent:
 
     def _start(self, order: Start) -> None:
         if self._process is None:
-            beside = [path for path in self._ticket.sys_path if path not in sys.path]
-            self._process = Process(self._function, [*sys.path, *beside])
+            # Spark's own entries are relative to the directory of the task, which user code may leave.
+            path = [str(Path(entry).absolute()) for entry in sys.path]
+            beside = [entry for entry in self._ticket.sys_path if entry not in path]
+            self._process = Process(self._function, [*path, *beside])
             self._decoder.reset()
             self._listen()
         terms = self._session.terms
@@ -235,13 +238,3 @@ def run_slot(ticket: Ticket, function: Any, slots: Iterable[int]) -> Iterator[st
     """Be the executor for each slot of a Spark partition; there is one. `function` may be a Spark broadcast of it."""
     for slot in slots:
         yield Agent(ticket, getattr(function, "value", function), slot).serve()
-
-
-def main() -> None:
-    """Be an executor that some launcher started as a plain process: ticket and function come on standard input."""
-    header = json.loads(sys.stdin.buffer.readline())
-    secret = bytes.fromhex(header.pop("secret"))
-    slot = header.pop("slot")
-    ticket = Ticket(**{**header, "sys_path": tuple(header["sys_path"])}, secret=secret)
-    function = sys.stdin.buffer.read()
-    print(Agent(ticket, function, slot).serve(), file=sys.stderr)  # noqa: T201 - the launcher keeps it

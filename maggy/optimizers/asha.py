@@ -7,6 +7,7 @@ trial is ever paused.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 from random import Random
@@ -41,10 +42,10 @@ class Asha(QuickOptimizer):
     def __post_init__(self) -> None:
         if not self.reduction_factor > 1:
             raise ConfigError(f"ASHA's reduction_factor is {self.reduction_factor}; it must be over 1, 3 is usual")
-        if not 0 < self.resource_min <= self.resource_max:
+        if not 0 < self.resource_min <= self.resource_max < math.inf:
             raise ConfigError(
                 f"ASHA's budgets go from resource_min={self.resource_min} to resource_max={self.resource_max}; "
-                "it must be 0 < resource_min <= resource_max"
+                "it must be 0 < resource_min <= resource_max, both finite"
             )
         if self.mode not in ("promotion", "stopping"):
             raise ConfigError(f"ASHA's mode is {self.mode!r}; it must be 'promotion' or 'stopping'")

@@ -23,7 +23,7 @@ class GridSearch(QuickOptimizer):
     def check(self, searchspace: Searchspace) -> None:
         """Raise `ConfigError` where a parameter is continuous and has no `step`."""
         for name, domain in searchspace.items():
-            if domain.grid() is None:
+            if domain.size is None:
                 raise ConfigError(
                     f"grid search needs finitely many values, but {name!r} is continuous: "
                     f"give it a step, as in {name}=Float(low, high, step=0.1), or list its values"
@@ -36,8 +36,7 @@ class GridSearch(QuickOptimizer):
             return DONE
         params = {}
         rest = study.sampled
-        for name, domain in reversed(list(study.searchspace.items())):
-            values = domain.grid() or []
-            rest, digit = divmod(rest, len(values))
-            params[name] = values[digit]
+        for name, domain in reversed(study.searchspace.items()):
+            rest, digit = divmod(rest, domain.size or 1)
+            params[name] = domain._nth(digit)  # noqa: SLF001 - grid()[digit] would build them all
         return Suggestion({name: params[name] for name in study.searchspace.keys()})  # noqa: SIM118 - not a dict

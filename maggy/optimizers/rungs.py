@@ -18,11 +18,12 @@ Entry = tuple[float, int]  # (loss, trial)
 def levels(lowest: float, highest: float, factor: float) -> list[float]:
     """Return the budgets lowest, lowest·factor, … and, as the top, `highest` itself.
 
-    By multiplication: a logarithm would lose a rung to rounding (log₃ 243 = 4.999…).
+    By multiplication: a logarithm would lose a rung to rounding (log₃ 243 = 4.999…). With a tolerance, since a product
+    may fall short of what it stands for and add one (0.7·3·3 = 6.299…9).
     """
     rungs = []
     level = lowest
-    while level < highest:
+    while level < highest * (1 - 1e-9):
         rungs.append(level)
         level *= factor
     return [*rungs, highest]
@@ -104,7 +105,7 @@ class Milestones:
             return
         zero_based = curve.steps[0] == 0
         value = curve.values[bisect_left(curve.steps, math.ceil(level) - zero_based)]
-        entry = (math.inf if math.isnan(value) else self._study.objective.loss(value), trial.id)
+        entry = (self._study.objective.loss(value) if math.isfinite(value) else math.inf, trial.id)
         if entry != known:
             if known:
                 self._drop(level, known)

@@ -7,7 +7,7 @@ Rules, in this order:
    both nonces, so neither replaying nor reflecting one helps. Until both hold, a frame has at most 64 bytes and
    nothing in it is decoded.
 2. A frame's length is checked before a byte of it is stored.
-3. After the first offence the connection is dead: every later call raises the same `ProtocolError`.
+3. After the first offence the connection is dead: every later `receive` raises the same `ProtocolError`.
 
 ::
 

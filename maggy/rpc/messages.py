@@ -62,7 +62,7 @@ class Finished:
     attempt: int
     status: str
     value: float | None
-    metrics: dict[str, Any]
+    metrics: dict[str, float]
     error: str | None
 
 
@@ -139,6 +139,8 @@ def decode(payload: bytes) -> Message:
     try:
         kind, body = loads(payload)
         cls = _KINDS[kind]
+        if type(body) is not dict:
+            raise ProtocolError(f"{kind}'s body is of type {type(body).__name__}")
         given = {name: body[name] for name in _FIELDS[cls]}
         extra = len(body) - len(given)
     except (ValueError, KeyError, TypeError, RecursionError) as error:
@@ -147,6 +149,8 @@ def decode(payload: bytes) -> Message:
         allowed = _FIELDS[cls][name]
         if type(value) not in allowed:
             raise ProtocolError(f"{kind}.{name} is of type {type(value).__name__}")
+        if type(value) is int and not _fits(value):
+            raise ProtocolError(f"{kind}.{name} is an integer of more than 64 bits")
     if extra:
         raise ProtocolError(f"{kind} has {extra} unknown fields")
     message = cls(**given)
@@ -154,18 +158,29 @@ def decode(payload: bytes) -> Message:
         raise ProtocolError("Reports.points are not [step, {metric: number}] each")
     if isinstance(message, Finished) and message.status not in OUTCOMES:
         raise ProtocolError(f"{message.status[:20]!r} is no outcome")
+    if isinstance(message, Finished) and not _are_metrics(message.metrics):
+        raise ProtocolError("Finished.metrics are not {metric: number}")
     return message
 
 
 def _is_point(point: Any) -> bool:
     match point:
-        case [int(), {**metrics}]:
-            return all(type(value) in (float, int) for value in metrics.values())
+        case [step, {**metrics}]:
+            return type(step) is int and step >= 0 and _fits(step) and _are_metrics(metrics)
     return False
 
 
+def _are_metrics(metrics: dict[Any, Any]) -> bool:
+    return all(type(value) is float or (type(value) is int and _fits(value)) for value in metrics.values())
+
+
+def _fits(number: int) -> bool:
+    """Whether the number can be stored: a larger one would break the driver that takes it in."""
+    return -(2**63) <= number < 2**63
+
+
 def _allowed(hint: Any) -> tuple[type, ...]:
-    """The exact types that a field's annotation admits; an int is a fine float, a bool is no int."""
+    """Return the exact types that a field's annotation admits; an int is a fine float, a bool is no int."""
     if isinstance(hint, types.UnionType):
         return tuple(kind for part in typing.get_args(hint) for kind in _allowed(part))
     plain = typing.get_origin(hint) or hint

