@@ -454,15 +454,13 @@ def test_odd_names_of_files(tmp_path):
         assert pragma(tmp_path / name, "user_version") == 1
 
 
-def test_journal_waits_for_readers(store, path, monkeypatch):
-    """A file that somebody reads just now gets its write-ahead log as soon as he has read."""
-    store.close()
-    execute(path, "PRAGMA journal_mode = DELETE")
-    with closing(sqlite3.connect(path, isolation_level=None)) as reader:
-        reader.execute("BEGIN")
-        reader.execute("SELECT count(*) FROM studies")
-        monkeypatch.setattr(sqlite.time, "sleep", lambda seconds: reader.rollback())
-        open_store(path).close()
+def test_journal_waits_for_others(store, path, monkeypatch):
+    """A file that another process writes just now gets its write-ahead log as soon as that is done."""
+    store._writer.exec_driver_sql("PRAGMA journal_mode = DELETE")
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        monkeypatch.setattr(sqlite.time, "sleep", lambda seconds: other.rollback())
+        sqlite._set_journal(store._writer, path)
     assert pragma(path, "journal_mode") == "wal"
 
 

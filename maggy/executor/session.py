@@ -14,7 +14,8 @@ from typing import Any
 from maggy.rpc.messages import Beat, Bye, Finished, Log, Message, Reports, Run, Stop, Welcome
 
 FLUSH_SECONDS = 0.001  # the first report goes at once, those that follow wait this long for company
-POINTS_PER_MESSAGE = 500
+NUMBERS_PER_MESSAGE = 500  # with names of up to 400 bytes they fit a frame
+LOG_PIECE = 32 * 1024  # characters of output in a message: they fit a frame even if JSON has to escape each of them
 LOG_LIMIT = 4 * 1024 * 1024  # characters that a trial may print before the rest is counted only
 LAST_LINES = 50
 ERROR_LIMIT = 16 * 1024
@@ -67,6 +68,7 @@ class Session:
         self._told = now
         self._orders: list[Order] = []
         self._points: list[Any] = []
+        self._numbers = 0  # how many there are in these points
         self._flushed = -math.inf
         self._stopping: Stop | None = None
         self._kill_at = math.inf
@@ -99,9 +101,14 @@ class Session:
         return self._taken()
 
     def reported(self, step: int, metrics: dict[str, float], now: float) -> list[Order]:
-        """Take in a report of the trial that runs."""
+        """Take in a report of the trial that runs; what a thread of an ended trial still reports is nobody's."""
+        if self.run is None:
+            return []
+        if self._numbers + len(metrics) > NUMBERS_PER_MESSAGE:
+            self._flush(now)
         self._points.append([step, metrics])
-        if now >= self._flushed + FLUSH_SECONDS or len(self._points) >= POINTS_PER_MESSAGE:
+        self._numbers += len(metrics)
+        if now >= self._flushed + FLUSH_SECONDS:
             self._flush(now)
         return self._taken()
 
@@ -111,7 +118,8 @@ class Session:
         if self.run is not None:
             if self._printed < LOG_LIMIT:
                 self._printed += len(text)
-                self._tell(Log(self.run.trial, self.run.attempt, text), now)
+                for start in range(0, len(text), LOG_PIECE):
+                    self._tell(Log(self.run.trial, self.run.attempt, text[start : start + LOG_PIECE]), now)
             else:
                 self._dropped += len(text)
         return self._taken()
@@ -170,13 +178,15 @@ class Session:
         self._kill_at = math.inf
         self._printed = self._dropped = 0
         self._lines.clear()
-        self._points.clear()
+        self._points = []
+        self._numbers = 0
         self._orders.append(Start(run))
 
     def _flush(self, now: float) -> None:
         if self._points and self.run is not None:
             self._tell(Reports(self.run.trial, self.run.attempt, self._points), now)
             self._points = []
+            self._numbers = 0
             self._flushed = now
 
     def _tell(self, message: Message, now: float) -> None:

@@ -177,19 +177,13 @@ def _rows(study: int, after: int, events: Sequence[Event]) -> tuple[list[Any], l
     points: list[Any] = []
     for position, event in enumerate(events, after + 1):
         if type(event) is Reported:
-            metrics = _text(event.metrics)
+            metrics = dumps(event.metrics)
             points.append((study, position, event.at, event.trial, event.attempt, event.step, metrics))
         else:
             content = body(event)
             at, trial = content.pop("at"), content.pop("trial", None)
-            facts.append((study, position, at, type(event).__name__, trial, _text(content)))
+            facts.append((study, position, at, type(event).__name__, trial, dumps(content)))
     return facts, points
-
-
-def _text(value: Any) -> str:
-    """Return the value's JSON, escaping what UTF-8 has no form for: half a surrogate pair, as in strange file names."""
-    text = dumps(value)
-    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
 
 
 def _event(study: str, expected: int, row: Any) -> Event | None:

@@ -140,7 +140,7 @@ def _set_journal(connection: Connection, path: Path) -> None:
     """Choose the write-ahead log, where readers and the writer never wait for each other; it needs shared memory.
 
     Network file systems have none, so there the older journal serves. The change needs the file for a moment alone,
-    and SQLite does not wait for that by itself.
+    and where another process opens it at the same time SQLite gives up at once instead of waiting.
     """
     wanted = "delete" if _on_network(path) else "wal"
     deadline = time.monotonic() + PATIENCE

@@ -326,7 +326,7 @@ class Driver:
         now = self._timeline.now
         actions = given(now)
         self.scheduler.check()
-        if now < self.scheduler.deadline():
+        if self.scheduler.closed is None and now < self.scheduler.deadline():
             _hold(not self.scheduler.tick(now), "when all is done, there is nothing left to do")
         for action in actions:
             if isinstance(action, Ask):

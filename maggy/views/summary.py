@@ -93,14 +93,14 @@ def progress(study: Study, elapsed: float, reports_per_s: float, executors: int,
     promoted = len(study.trials) - study.sampled
     total = "" if study.num_trials is None else f"/{study.num_trials:,}"
     best = study.best
-    value = number(best.value) if best is not None and best.value is not None else "–"
+    value = f"best {number(best.value)}" if best is not None and best.value is not None else "no best yet"
     parts = [
         (0, f"{_done(study):,}{total} done"),
         (5, f"{promoted:,} promoted" if promoted else ""),
         (2, f"{counts[Status.RUNNING]:,} running" if executors else "waiting for executors"),
         (3, f"{counts[Status.STOPPED]:,} stopped"),
         (4, f"{counts[Status.FAILED]:,} failed" if counts[Status.FAILED] else ""),
-        (1, f"best {value}"),
+        (1, value),
         (6, f"{_rate(reports_per_s)} reports/s"),
         (3, duration(elapsed)),
     ]

@@ -13,13 +13,13 @@ from __future__ import annotations
 
 import struct
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 from maggy.events import Ended, Event, Reported, Suggested
 from maggy.jsonvalue import dumps
@@ -146,12 +146,7 @@ class _Runs:
     def flush(self) -> None:
         """Append what has gathered."""
         for run in self._gathered.values():
-            folder = self._directory / str(int(run.trial))
-            if run.fresh:
-                folder.mkdir(parents=True, exist_ok=True)
-            elif run.trial not in self._runs or not folder.is_dir():
-                folder.mkdir(parents=True, exist_ok=True)
-            with (folder / FILE).open("wb" if run.fresh else "ab") as file:
+            with self._opened(run) as file:
                 if file.tell() == 0:
                     version = self._record(wall_time=run.born, file_version="brain.Event:2")
                     file.write(self._framed(version.SerializeToString()))
@@ -161,6 +156,15 @@ class _Runs:
         self._gathered.clear()
         self._size = 0
 
+    def _opened(self, run: _Run) -> BinaryIO:
+        path = self._directory / str(int(run.trial)) / FILE
+        mode = "wb" if run.fresh else "ab"
+        try:
+            return cast("BinaryIO", path.open(mode))
+        except FileNotFoundError:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            return cast("BinaryIO", path.open(mode))
+
     # -- events ----------------------------------------------------------------------------------------------------
 
     def _reported(self, event: Reported) -> None:
@@ -169,7 +173,8 @@ class _Runs:
             run = self._runs[event.trial] = _Run(event.trial, event.at)
         if event.attempt > run.attempt:
             run.attempt = event.attempt
-            self._add(run, self._restart(event))
+            for _ in range(2):  # a reader takes the first it meets in a run for the run's beginning
+                self._add(run, self._restart(event))
         run.step = event.step
         self._add(run, self._scalars(event.at, event.step, run.last, event.metrics))
 

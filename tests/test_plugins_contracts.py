@@ -1,0 +1,228 @@
+"""Maggy's own optimizers and stop rules, held to the contracts that everybody's are held to."""
+
+import random
+from dataclasses import dataclass
+
+import pytest
+
+from maggy.earlystop import STOP_RULES, Median, NoProgress, Threshold
+from maggy.optimizers import OPTIMIZERS, Asha, GridSearch, RandomSearch, SingleRun
+from maggy.searchspace import Searchspace
+from maggy.testing.contracts import OptimizerContract, StopRuleContract
+from maggy.testing.play import play
+from maggy.trial import DONE, WAIT, Suggestion
+
+
+class TestRandomSearch(OptimizerContract):
+    def optimizer(self):
+        return RandomSearch()
+
+
+class TestGridSearch(OptimizerContract):
+    def optimizer(self):
+        return GridSearch()
+
+    def searchspace(self):
+        return Searchspace(units=(1, 3), kind=["a", "b", None], on=[True, False])
+
+
+class TestSingleRun(OptimizerContract):
+    def optimizer(self):
+        return SingleRun()
+
+    def searchspace(self):
+        return Searchspace()
+
+
+class TestAsha(OptimizerContract):
+    def optimizer(self):
+        return Asha(resource_max=9)
+
+
+class TestAshaWithOddBudgets(OptimizerContract):
+    def optimizer(self):
+        return Asha(reduction_factor=1.5, resource_min=0.5, resource_max=4.1)
+
+
+class TestAshaStopping(OptimizerContract):
+    def optimizer(self):
+        return Asha(mode="stopping", resource_max=9)
+
+    def rules(self):
+        return [self.optimizer()]
+
+
+class TestAshaStoppingAsRule(StopRuleContract):
+    def rule(self):
+        return Asha(mode="stopping", resource_max=9)
+
+
+class TestMedian(StopRuleContract):
+    def rule(self):
+        return Median(min_trials=5)
+
+
+class TestPatientMedian(StopRuleContract):
+    def rule(self):
+        return Median(min_trials=3, interval=4, grace_steps=2)
+
+
+class TestNoProgress(StopRuleContract):
+    def rule(self):
+        return NoProgress(patience=3, min_delta=0.01)
+
+
+class TestThreshold(StopRuleContract):
+    def rule(self):
+        return Threshold(lower=0.2, upper=0.6, grace_steps=2)
+
+    def mirrored(self):
+        return Threshold(lower=-0.6, upper=-0.2, grace_steps=2)
+
+
+# -- the contracts can fail ------------------------------------------------------------------------
+
+
+class Remembers(RandomSearch):
+    """An optimizer with a state of its own."""
+
+    asks = 0
+
+    def ask(self, study, rng):
+        Remembers.asks += 1
+        return Suggestion({**study.searchspace.sample(rng), "x": Remembers.asks / 1e6}) if study.remaining else DONE
+
+
+class Global(RandomSearch):
+    def ask(self, study, rng):
+        return super().ask(study, random)
+
+
+class Outside(RandomSearch):
+    def ask(self, study, rng):
+        answer = super().ask(study, rng)
+        return Suggestion({**answer.params, "x": 1.5}) if isinstance(answer, Suggestion) else answer
+
+
+class Greedy(RandomSearch):
+    def ask(self, study, rng):
+        return Suggestion(study.searchspace.sample(rng))
+
+
+class Waits(RandomSearch):
+    def ask(self, study, rng):
+        return super().ask(study, rng) if study.remaining else WAIT
+
+
+class Repents(RandomSearch):
+    def ask(self, study, rng):
+        return DONE if study.running and study.sampled % 3 else super().ask(study, rng)
+
+
+class Maximizes(Asha):
+    """Continues the largest value, whatever the direction: fault 6 of Maggy 1.1.2."""
+
+    def ask(self, study, rng):
+        best = max(study.trials.values(), key=lambda trial: trial.value or 0, default=None)
+        if best and study.sampled == 10:
+            return Suggestion(best.params, parent=best.id) if study.next_id == 11 else DONE
+        return Suggestion(study.searchspace.sample(rng))
+
+
+class NaNBreaks(RandomSearch):
+    def ask(self, study, rng):
+        assert all(trial.value is None or trial.value == trial.value for trial in study.trials.values())
+        return super().ask(study, rng)
+
+
+class Meddles(RandomSearch):
+    def ask(self, study, rng):
+        study.queued.clear()
+        study.reports += 1
+        return super().ask(study, rng)
+
+
+@pytest.mark.parametrize(
+    ("broken", "clause"),
+    [
+        (Remembers, "test_same_question_same_answer"),
+        (Global, "test_same_question_same_answer"),
+        (Global, "test_a_seed_repeats_a_study"),
+        (Outside, "test_suggestions_lie_in_the_space"),
+        (Greedy, "test_num_trials_is_honoured"),
+        (Waits, "test_wait_ends_and_done_is_final"),
+        (Repents, "test_wait_ends_and_done_is_final"),
+        (Maximizes, "test_min_and_max_agree"),
+        (NaNBreaks, "test_survives_trials_without_a_use"),
+        (Meddles, "test_asking_changes_nothing"),
+    ],
+)
+def test_a_broken_optimizer_is_caught(broken, clause):
+    """Each clause of the contract is red for an optimizer that breaks it."""
+    contract = OptimizerContract()
+    contract.optimizer = broken
+    with pytest.raises(AssertionError):
+        getattr(contract, clause)()
+
+
+@dataclass
+class Rule:
+    """A rule that says `said(trial, study)`."""
+
+    said: object
+
+    def reason_to_stop(self, trial, study):
+        return self.said(trial, study)
+
+
+calls = []
+
+
+@pytest.mark.parametrize(
+    ("said", "clause"),
+    [
+        (lambda trial, study: "", "test_gives_a_reason_or_none"),
+        (lambda trial, study: len(trial.curve) > 3, "test_gives_a_reason_or_none"),
+        (lambda trial, study: calls.append(1) or str(len(calls)), "test_same_question_same_answer"),
+        (lambda trial, study: "low" if trial.curve.last < 0.3 else None, "test_min_and_max_agree"),
+        (lambda trial, study: str(trial.curve.values[-2]), "test_needs_no_others"),
+        (lambda trial, study: str(int(trial.curve.last)), "test_survives_values_that_are_not_finite"),
+        (lambda trial, study: study.queued.append(9), "test_changes_nothing"),
+        (
+            lambda trial, study: "worse" if study.best and study.loss(study.best) == -float("inf") else None,
+            "test_a_value_that_is_not_finite_stops_nobody_else",
+        ),
+    ],
+)
+def test_a_broken_rule_is_caught(said, clause):
+    """Each clause of the contract is red for a rule that breaks it."""
+    contract = StopRuleContract()
+    contract.rule = lambda: Rule(said)
+    with pytest.raises((AssertionError, ArithmeticError, ValueError, LookupError)):
+        getattr(contract, clause)()
+
+
+def test_every_plugin_is_under_contract():
+    """No optimizer or stop rule that has a name is left out of this module."""
+    tested = [value for value in globals().values() if isinstance(value, type)]
+    optimizers = {type(case().optimizer()) for case in tested if OptimizerContract in case.__bases__}
+    rules = {type(case().rule()) for case in tested if StopRuleContract in case.__bases__}
+    assert optimizers >= set(OPTIMIZERS.values())
+    assert rules >= set(STOP_RULES.values())
+
+
+# -- the player ------------------------------------------------------------------------------------
+
+
+def test_a_play_finds_the_best():
+    """The best of a played study is the largest value that its function returned, or the smallest."""
+    space = Searchspace(x=(0.0, 1.0))
+    for direction, best in (("max", max), ("min", min)):
+        study = play(RandomSearch(), lambda trial: trial.params["x"], searchspace=space, direction=direction)
+        assert study.best.value == best(trial.params["x"] for trial in study.trials.values())
+
+
+def test_a_play_is_broken_off():
+    """Without num_trials the limit ends a play."""
+    study = play(RandomSearch(), lambda _: 1.0, searchspace=Searchspace(x=(0.0, 1.0)), num_trials=None, limit=30)
+    assert len(study.trials) == 30
