@@ -86,8 +86,9 @@ def study(train_fn: Callable[..., float], num_trials: int, launcher: str, folder
 def throughput(launcher: str, folder: Path, trials: int) -> float:
     """Return trials per second, from the first trial's start to the last one's end."""
     result = study(trivial, trials, launcher, folder, earlystop=None)
-    spans = [(trial.started, trial.ended) for trial in result.trials]
-    return trials / (max(ended for _, ended in spans) - min(started for started, _ in spans))
+    first = min(trial.started for trial in result.trials if trial.started)
+    last = max(trial.ended for trial in result.trials if trial.ended)
+    return trials / (last - first)
 
 
 def gaps(launcher: str, folder: Path, trials: int) -> list[float]:

@@ -211,6 +211,7 @@ def _run(
                 return _result(opened, Study.of(opened.history))
         elif resume:
             console.say(f"There is no study {base!r} to go on with, so this starts one.")
+        console.begin("starting Spark" if how.launcher == "spark" else "")
         platform = (spark_platform if how.launcher == "spark" else local_platform)(how.num_executors, config.num_trials)
         if opened:
             go_on(opened, config)
@@ -220,6 +221,7 @@ def _run(
                 console.say(f"A study {base!r} exists; this one is called {opened.name!r}.")
         run = Run(opened, config, platform, console, verbose=how.verbose)
     except BaseException:
+        console.close()
         if opened:
             opened.release()
         raise

@@ -23,11 +23,14 @@ from maggy.driver.server import Server
 from maggy.errors import LauncherError
 from maggy.executor.worker import Ticket, run_slot
 from maggy.opening import Opened
+from maggy.optimizers import Asha
 from maggy.study import Study
+from maggy.trial import Status
 from maggy.views.console import Console
 from maggy.views.tensorboard import TensorBoard
 
 LOOK = 0.2  # seconds between two looks at the study while it runs
+SILENT_TRIALS = 3  # completed trials without a report: then there will not be any
 SLOW_START = 60.0  # seconds without an executor after which the user is told
 BROADCAST = 1024 * 1024  # bytes of a pickled function above which Spark broadcasts it
 
@@ -92,8 +95,9 @@ class Run:
         self._platform = platform
         self._console = console
         self._clock = Clock()
+        self._told_of_reports = False
         self._scratch = None if opened.files else Path(tempfile.mkdtemp(prefix="maggy-"))
-        self.tensorboard = TensorBoard(opened.files) if opened.files else None
+        self.tensorboard = _tensorboard(opened) if opened.files else None
         self.study = Study.of(opened.history)
         self._server = self._built(TrialLogs(opened.files, verbose=verbose))
 
@@ -117,8 +121,8 @@ class Run:
             asker = ThreadAsker(config.optimizer, config.seed, opened.history)
         watchers: list[Watcher] = [self.tensorboard] if self.tensorboard else []
         journal = Journal(opened.store, opened.name, opened.owner, len(opened.history), watchers)
-        if watchers:
-            watchers[0].recorded([event for event in opened.history if event is not None])
+        for watcher in watchers:
+            watcher.recorded([event for event in opened.history if event is not None])
         return Server(
             Scheduler(self.study, terms),
             secret=secrets.token_bytes(32),
@@ -151,6 +155,7 @@ class Run:
         told = False
         while not server.closed.wait(LOOK):
             self._console.update(self.study, len(server.scheduler.executors))
+            self._mind_reports()
             if server.joined:
                 continue
             if cause := self._platform.launcher.failed():
@@ -167,6 +172,18 @@ class Run:
                 )
         return None
 
+    def _mind_reports(self) -> None:
+        """Tell the user, once, when trials end without a report and something depends on reports."""
+        if self._told_of_reports or self.study.reports or not self._config.needs_reports:
+            return
+        if self.study.counts[Status.COMPLETED] >= SILENT_TRIALS:
+            self._told_of_reports = True
+            what = "ASHA" if isinstance(self._config.optimizer, Asha) else "the stop rule"
+            self._console.warn(
+                f"{SILENT_TRIALS} trials have completed without a single report, so {what} cannot stop bad ones. "
+                "Call reporter.broadcast(value, step=…) in train_fn."
+            )
+
     def _finish(self, began: float) -> None:
         self._platform.launcher.finish(patience=1.0)
         self._server.stop()
@@ -175,13 +192,34 @@ class Run:
         self._opened.release()
         if self._scratch:
             shutil.rmtree(self._scratch, ignore_errors=True)
-        self._console.end(self.study, self._clock.now() - began)
+        self._mind_reports()
+        if not self.study.reports and self._config.rules and not self._config.needs_reports:
+            self._console.say("train_fn reported nothing, so no trial could be stopped early: see reporter.broadcast.")
+        self._console.end(
+            self.study,
+            self._clock.now() - began,
+            self._server.joined,
+            places=self._places(),
+            resume=f'experiment.resume("{self._opened.name}", train_fn)' if self.study.closed != "done" else None,
+        )
+
+    def _places(self) -> dict[str, str]:
+        files = self._opened.files
+        places = {"study": f"{self._opened.name!r} in {self._opened.store}"}
+        return places | ({"files": str(files), "TensorBoard": f"tensorboard --logdir {files}"} if files else {})
 
     @property
     def failure(self) -> str | None:
         """Why the study was given up, if it was."""
         closed = self.study.closed or ""
         return closed.removeprefix(FAILED) if closed.startswith(FAILED) else None
+
+
+def _tensorboard(opened: Opened) -> TensorBoard:
+    """Show the study in its folder. What an earlier run left there is written anew: it is derived from the log."""
+    folder = opened.files or Path()
+    shutil.rmtree(folder / "tensorboard", ignore_errors=True)
+    return TensorBoard(folder)
 
 
 def _capped(count: int, limit: int | None) -> int:

@@ -27,6 +27,9 @@ class MemoryStore:
         self._lock = Lock()
         self._tokens: dict[str, str] = {}  # of the owners that claimed through this store
 
+    def __str__(self) -> str:
+        return "memory:"
+
     def create(self, base: str, now: float) -> str:
         """Create a study under the first free name of that base."""
         check_name(base)

@@ -48,6 +48,9 @@ class SqlStore:
     def __repr__(self) -> str:
         return f"SqlStore({str(self._path)!r})"
 
+    def __str__(self) -> str:
+        return str(self._path)
+
     def create(self, base: str, now: float) -> str:
         """Create a study under the first free name of that base."""
         check_name(base)

@@ -19,9 +19,9 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from typing import IO
 
+from rich.cells import cell_len
 from rich.console import Console as Terminal
 from rich.live import Live
-from rich.table import Table as Grid
 from rich.text import Text
 
 from maggy.study import Study
@@ -32,11 +32,14 @@ from maggy.views.summary import Group, Table
 REDRAW = 0.2  # seconds between two redraws, at least; a little less, so that a caller with this very period keeps its
 SLACK = 0.02
 RATE_OVER = 3.0  # seconds over which reports/s are averaged
+LABEL_WIDTH = 32  # columns beyond which a long parameter name pushes its value aside
 GROUPS = 3  # kinds of stops and of failures that the table names
 
 Row = tuple[str, str, str]
 """Label, text, rich style of the text; an empty label continues the row above, three empty strings are a gap."""
 GAP: Row = ("", "", "")
+
+_ORNAMENTS = str.maketrans("·…", "|.")
 
 # Terminals have one last line: of studies side by side, the first gets it.
 _last_line = threading.Lock()
@@ -159,7 +162,7 @@ class Console:
         self._line = line
         try:
             live.start()  # does nothing the second time
-            live.update(_styled(_encodable(line, live.console.file)), refresh=True)
+            live.update(_fit_for(_styled(line), live.console.file), refresh=True)
         except (OSError, ValueError):
             self.close()
 
@@ -175,25 +178,28 @@ class Console:
     def _notice(self, message: str, style: str) -> None:
         if self._quiet:
             return
-        stream = self._err or sys.stderr
+        stream, live = self._err or sys.stderr, self._live
         text = "\n".join(map(summary.plain, message.splitlines()))
-        terminal = self._live.console if self._live else _terminal(stream)
+        terminal = live.console if live else _terminal(stream)
         try:
             if terminal is None:
                 print(_ascii(text, stream), file=stream, flush=True)
             else:
-                terminal.print(Text(_encodable(text, stream), style=style), soft_wrap=True)
+                terminal.print(_fit_for(Text(text, style=style), stream), soft_wrap=True)
         except (OSError, ValueError):
             self.close()
 
     def _show(self, name: str, headline: str, told: list[Row]) -> None:
         stream = self._out or sys.stdout
         terminal = _terminal(stream)
+        head, body = Text.assemble((name, "bold"), "  ", headline), _laid_out(told)
         try:
             if terminal is None:
-                print(_ascii(_plain_table(name, headline, told), stream), file=stream, flush=True)
+                print(_ascii(f"\n{head.plain}\n\n{body.plain}", stream), file=stream, flush=True)
             else:
-                _print_table(terminal, name, headline, told)
+                terminal.print("", _fit_for(head, stream), "", sep="\n")
+                # Rows are left to the terminal to wrap: so a path or a command can be copied in one piece.
+                terminal.print(_fit_for(body, stream), soft_wrap=True)
         except (OSError, ValueError):
             pass  # the result is in the store
 
@@ -222,9 +228,9 @@ def rows(told: Table, places: Mapping[str, str], resume: str | None = None) -> l
 
 
 def _best(told: Table) -> list[Row]:
-    if told.best is None or told.best.value is None:
-        return [("no best", told.why_no_best, "yellow")]
     best = told.best
+    if best is None or best.value is None:
+        return [("no best", told.why_no_best, "yellow")]
     budget = "" if best.budget is None else f", budget {summary.number(best.budget)}"
     label = f"best {told.metric}" if told.metric else "best"
     found: list[Row] = [(label, f"{summary.number(best.value, 6)}  (trial {best.id}{budget})", "bold green")]
@@ -255,23 +261,14 @@ def _who(group: Group) -> str:
 # -- how it looks --------------------------------------------------------------------------------------------------
 
 
-def _print_table(terminal: Terminal, name: str, headline: str, told: list[Row]) -> None:
-    grid = Grid.grid(padding=(0, 3, 0, 0))
-    grid.add_column(style="dim", no_wrap=True, max_width=max(12, terminal.width // 2))
-    grid.add_column(overflow="fold")
-    for label, text, style in told:
-        grid.add_row(Text(_encodable(label, terminal.file)), Text(_encodable(text, terminal.file), style=style))
-    terminal.print()
-    terminal.print(Text.assemble((name, "bold"), "  ", headline))
-    terminal.print()
-    terminal.print(grid)
-    terminal.print()
-
-
-def _plain_table(name: str, headline: str, told: list[Row]) -> str:
-    width = max((len(label) for label, _, _ in told), default=0)
-    lines = [f"{label:<{width}}   {text}".rstrip() for label, text, _ in told]
-    return "\n".join(["", f"{name}  {headline}", "", *lines, ""])
+def _laid_out(told: list[Row]) -> Text:
+    width = min(LABEL_WIDTH, max((cell_len(label) for label, _, _ in told), default=0))
+    text = Text()
+    for label, value, style in told:
+        if label or value:
+            text.append(label + " " * (width - cell_len(label) + 3), "dim").append(value, style)
+        text.append("\n")
+    return text
 
 
 def _styled(line: str) -> Text:
@@ -300,10 +297,19 @@ def _is_terminal(stream: IO[str] | None) -> bool:
 
 
 def _ascii(text: str, stream: IO[str]) -> str:
-    """Replace our own ornaments, and of the rest what the stream cannot take."""
-    return _encodable(text.replace(" · ", ", ").replace("…", "..."), stream)
+    """Write our own ornaments in ASCII; what users wrote stays, as far as the stream can take it."""
+    return _encodable(text.translate(_ORNAMENTS), stream)
 
 
 def _encodable(text: str, stream: IO[str]) -> str:
     encoding = getattr(stream, "encoding", None) or "utf-8"
-    return text if text.isascii() else text.encode(encoding, "replace").decode(encoding)
+    try:
+        text.encode(encoding)
+    except UnicodeEncodeError:
+        return text.translate(_ORNAMENTS).encode(encoding, "replace").decode(encoding)
+    return text
+
+
+def _fit_for(text: Text, stream: IO[str]) -> Text:
+    text.plain = _encodable(text.plain, stream)  # a character for a character, so styles stay where they are
+    return text

@@ -23,7 +23,7 @@ from maggy.trial import Status, Trial
 
 DONE = "done"  # what `Study.closed` says of a study that came to its natural end
 NAME_WIDTH = 24
-ERROR_WIDTH = 160
+TEXT_WIDTH = 160  # characters of an error or a value
 
 # CSI and OSC sequences, then two-character escapes: without this, `\x1b[31m` would leave its `[31m` behind.
 _ESCAPES = re.compile(r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?|\x1b[ -/]*[0-~]?")
@@ -36,7 +36,7 @@ _LARGEST_PLAIN = 1e15  # above this, digits before the point are noise
 def plain(text: str) -> str:
     """Return `text` on one line, without escape sequences and whatever else has no glyph of its own."""
     text = " ".join(_ESCAPES.sub("", text).split())
-    return "".join(char for char in text if unicodedata.category(char) not in ("Cc", "Cf", "Cs", "Cn", "Co"))
+    return "".join(char for char in text if unicodedata.category(char) not in ("Cc", "Cf", "Cs", "Co"))
 
 
 def shortened(text: str, width: int) -> str:
@@ -62,12 +62,9 @@ def number(value: float, digits: int = 5) -> str:
 
 def shown(value: Any) -> str:
     """Return a parameter's value as a person would write it."""
-    match value:
-        case str():
-            return plain(value)
-        case float():
-            return number(value, 6)
-    return plain(dumps(value)) if isinstance(value, (list, dict)) else str(value)
+    if isinstance(value, float):
+        return number(value, 6)
+    return shortened(plain(dumps(value) if isinstance(value, (list, dict)) else str(value)), TEXT_WIDTH)
 
 
 def amount(count: int, noun: str) -> str:
@@ -93,7 +90,9 @@ def progress(study: Study, elapsed: float, reports_per_s: float, executors: int,
     promoted = len(study.trials) - study.sampled
     total = "" if study.num_trials is None else f"/{study.num_trials:,}"
     best = study.best
-    value = f"best {number(best.value)}" if best is not None and best.value is not None else "no best yet"
+    value = "no best yet"
+    if best is not None and best.value is not None:
+        value = f"best {number(best.value)}" + ("" if best.budget is None else f" at budget {number(best.budget)}")
     parts = [
         (0, f"{_done(study):,}{total} done"),
         (5, f"{promoted:,} promoted" if promoted else ""),
@@ -211,7 +210,7 @@ def failures(study: Study) -> tuple[Group, ...]:
 def last_line(error: str | None) -> str:
     """Return the line of a traceback that names the error."""
     lines = [line for line in map(plain, (error or "").splitlines()) if line]
-    return shortened(lines[-1], ERROR_WIDTH) if lines else "no error given"
+    return shortened(lines[-1], TEXT_WIDTH) if lines else "no error given"
 
 
 def _groups(found: Iterable[tuple[str, int]]) -> tuple[Group, ...]:

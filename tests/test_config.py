@@ -1,0 +1,231 @@
+"""Tests of maggy.config."""
+
+import json
+import math
+import os
+import re
+from dataclasses import dataclass
+
+import pytest
+
+from maggy import Asha, Float, GridSearch, Integer, Median, NoProgress, RandomSearch, Searchspace, Threshold, experiment
+from maggy.config import BEAT, LEASE, NUM_TRIALS, configure, reconfigured
+from maggy.errors import ConfigError
+from maggy.jsonvalue import dumps, loads
+from maggy.optimizers import SingleRun
+from maggy.trial import DONE, Objective
+
+CONTINUOUS = {"lr": (0.0, 1.0)}
+GRID = {"units": [1, 2, 3], "layers": (1, 2)}
+NONE_GIVEN = {
+    "optimizer": "default",
+    "direction": "max",
+    "metric": None,
+    "num_trials": None,
+    "timeout": None,
+    "earlystop": "default",
+    "es_min": None,
+    "es_interval": None,
+    "hb_interval": None,
+    "max_failures": None,
+    "seed": 1,
+}
+
+
+@dataclass(frozen=True)
+class Mine:
+    """A user's optimizer."""
+
+    def ask(self, study, rng):
+        return DONE
+
+
+def configured(space=CONTINUOUS, **options):
+    """Configure as a call without arguments does, but for `options`."""
+    return configure(space, **{**NONE_GIVEN, **options})
+
+
+def train(lr=None):
+    return lr
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"optimizer": "ahsa"}, "there is no optimizer 'ahsa'; did you mean 'asha'? (there are 'asha', 'randomsearch'"),
+        ({"optimizer": "asha-stoping"}, "did you mean 'asha-stopping'?"),
+        ({"optimizer": "qqq"}, "there is no optimizer 'qqq' (there are "),
+        ({"optimizer": Asha}, "the optimizer is the class Asha; pass a name such as 'asha', or an instance"),
+        ({"optimizer": 42}, "the optimizer is of type int; pass a name"),
+        ({"optimizer": "gridsearch"}, "'lr' is continuous: give it a step, as in lr=Float(low, high, step=0.1)"),
+        ({"optimizer": GridSearch()}, "'lr' is continuous"),
+        ({"optimizer": None}, "a searchspace was given, but optimizer=None runs the function as it is"),
+        ({"earlystop": "medain"}, "there is no stop rule 'medain'; did you mean 'median'?"),
+        ({"es_policy": "medain"}, "there is no stop rule 'medain'; did you mean 'median'?"),
+        ({"earlystop": Median}, "is no stop rule; pass 'median', None, or instances such as Median(min_trials=5)"),
+        ({"earlystop": [Median(), 3]}, "3 is no stop rule"),
+        ({"earlystop": ["median", "medain"]}, "did you mean 'median'?"),
+        ({"num_trials": 0}, "num_trials=0; it must be at least 1"),
+        ({"num_trials": -3}, "num_trials=-3; it must be at least 1"),
+        ({"num_trials": 1.5}, "num_trials=1.5; it must be a whole number"),
+        ({"num_trials": "10"}, "num_trials='10'; it must be a whole number"),
+        ({"num_trials": True}, "num_trials=True; it must be a whole number"),
+        ({"direction": "up"}, "direction='up'; it must be one of 'max', 'min'"),
+        ({"direction": None}, "direction=None; it must be one of 'max', 'min'"),
+        ({"mode": "up"}, "direction='up'; it must be one of 'max', 'min'"),
+        ({"direction": "min", "mode": "max"}, "direction='min' and mode='max' are two names for one thing"),
+        ({"metric": "a", "optimization_key": "b"}, "metric='a' and optimization_key='b' are two names for one thing"),
+        ({"earlystop": "median", "es_policy": "none"}, "earlystop='median' and es_policy='none' are two names"),
+        ({"earlystop": "median", "es_policy": None}, "earlystop='median' and es_policy=None are two names"),
+        ({"metric": 3}, "metric=3; it must be the name of a metric"),
+        ({"metric": ""}, "metric=''; it must be the name of a metric"),
+        ({"timeout": 0}, "timeout=0; it must be a number of seconds, over 0"),
+        ({"timeout": -1.5}, "timeout=-1.5; it must be a number of seconds, over 0"),
+        ({"timeout": math.inf}, "timeout=inf; it must be a number of seconds, over 0"),
+        ({"timeout": math.nan}, "timeout=nan; it must be a number of seconds, over 0"),
+        ({"timeout": "60"}, "timeout='60'; it must be a number of seconds, over 0"),
+        ({"timeout": True}, "timeout=True; it must be a number of seconds, over 0"),
+        ({"hb_interval": 0}, "hb_interval=0; it must be a number of seconds, over 0"),
+        ({"hb_interval": "1"}, "hb_interval='1'; it must be a number of seconds, over 0"),
+        ({"es_min": 0}, "es_min=0; it must be at least 1"),
+        ({"es_interval": 0}, "es_interval=0; it must be at least 1"),
+        ({"es_interval": 0.5}, "es_interval=0.5; it must be a whole number"),
+        ({"max_failures": 0}, "max_failures=0; it must be at least 1"),
+        ({"seed": 1.5}, "seed=1.5; it must be a whole number"),
+        ({"num_executors": 0}, "num_executors=0; it must be at least 1"),
+        ({"launcher": "yarn"}, "launcher='yarn'; it must be 'spark' or 'local'"),
+        ({"name": "a/b"}, "'a/b' cannot name a study"),
+        ({"searchspace": [("lr", 0, 1)]}, "the searchspace is of type list; write Searchspace(lr=Float(1e-4, 1e-1), …)"),
+        ({"searchspace": {"lr": (1.0, 0.0)}}, "parameter 'lr'"),
+    ],
+)
+def test_bad_input_is_a_sentence_and_nothing_is_started(options, sentence, tmp_path, monkeypatch):
+    """Every option that cannot be is refused in words, before a file is made."""
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError, match=re.escape(sentence)):
+        experiment.lagom(train, **{"searchspace": CONTINUOUS, **options})
+    assert os.listdir() == []
+
+
+@pytest.mark.parametrize(
+    ("space", "options", "expected"),
+    [
+        (CONTINUOUS, {}, NUM_TRIALS),
+        (CONTINUOUS, {"optimizer": "asha"}, NUM_TRIALS),
+        (CONTINUOUS, {"timeout": 5}, None),
+        (CONTINUOUS, {"timeout": 5, "num_trials": 7}, 7),
+        (GRID, {"optimizer": "gridsearch"}, 6),
+        (GRID, {"optimizer": "grid", "timeout": 5}, 6),
+        (GRID, {"optimizer": "gridsearch", "num_trials": 4}, 4),
+        (None, {"optimizer": None}, 1),
+        (None, {}, 1),
+        (None, {"timeout": 5}, 1),
+        (None, {"num_trials": 3}, 3),
+    ],
+)
+def test_how_many_trials_where_nobody_says(space, options, expected):
+    """The whole grid, one run without an optimizer, no bound where there is a timeout, else 100."""
+    assert configured(space, **options).num_trials == expected
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({}, (Median(),)),
+        ({"optimizer": Mine()}, (Median(),)),
+        ({"optimizer": "asha"}, ()),
+        ({"optimizer": "asha-stopping"}, ()),
+        ({"optimizer": "asha", "earlystop": "median"}, (Median(),)),
+        ({"earlystop": None}, ()),
+        ({"earlystop": "none"}, ()),
+        ({"earlystop": "None"}, ()),
+        ({"earlystop": []}, ()),
+        ({"earlystop": "MEDIAN", "es_min": 3, "es_interval": 2}, (Median(min_trials=3, interval=2),)),
+        ({"es_min": 3}, (Median(min_trials=3),)),
+        ({"earlystop": "noprogress"}, (NoProgress(),)),
+        ({"earlystop": "nan"}, (Threshold(),)),
+        ({"earlystop": NoProgress(patience=2)}, (NoProgress(patience=2),)),
+        ({"earlystop": ["median", Threshold(upper=9)], "es_min": 3}, (Median(min_trials=3), Threshold(upper=9))),
+    ],
+)
+def test_stop_rules_where_nobody_says_and_where_somebody_does(options, expected):
+    """The median rule for optimizers without rungs, none for those with; names, instances and several of them."""
+    assert configured(**options).rules == expected
+
+
+def test_an_optimizer_by_any_name():
+    """Names are case-insensitive; a searchspace alone means random search, nothing at all a single run."""
+    assert configured().optimizer == RandomSearch()
+    assert configured(None).optimizer == SingleRun()
+    assert configured(optimizer="RandomSearch").optimizer == RandomSearch()
+    assert configured(optimizer="asha").optimizer == Asha()
+    assert configured(optimizer="ASHA-stopping").optimizer == Asha(mode="stopping")
+    assert configured(optimizer=(mine := Mine())).optimizer is mine
+
+
+def test_the_rest_has_defaults():
+    """Beats, lease, seed and direction are filled in; a slow beat makes the lease longer."""
+    config = configured(direction="minimize", seed=None, metric="loss")
+    assert (config.beat, config.lease, config.objective) == (BEAT, LEASE, Objective("loss", "min"))
+    assert config.seed != configured(seed=None).seed
+    assert (configured(hb_interval=30).beat, configured(hb_interval=30).lease) == (30, 150)
+
+
+def test_the_config_keeps_a_searchspace_of_its_own():
+    """Whoever adds to a searchspace later changes no study."""
+    space = Searchspace(lr=Float(0, 1))
+    config = configured(space)
+    space.add("units", Integer(1, 5))
+    assert config.searchspace.keys() == ["lr"]
+
+
+@pytest.mark.parametrize(
+    ("options", "needed"),
+    [
+        ({}, False),
+        ({"earlystop": None}, False),
+        ({"earlystop": "none"}, False),
+        ({"earlystop": "median"}, True),
+        ({"optimizer": "asha"}, True),
+        ({"optimizer": "asha-stopping"}, True),
+    ],
+)
+def test_who_depends_on_reports(options, needed):
+    """ASHA does, and a rule that was asked for; the default rule does not."""
+    assert configured(**options).needs_reports is needed
+
+
+def test_the_stopping_form_is_its_own_rule():
+    """asha-stopping judges beside the rules; the promotion form does not."""
+    stopping = configured(optimizer="asha-stopping", earlystop="nan")
+    assert stopping.active_rules == (Threshold(), Asha(mode="stopping"))
+    assert configured(optimizer="asha").active_rules == ()
+
+
+@pytest.mark.parametrize(
+    ("space", "options"),
+    [
+        (CONTINUOUS, {"metric": "loss", "direction": "min", "num_trials": 5}),
+        (GRID, {"optimizer": "grid", "earlystop": None}),
+        (CONTINUOUS, {"optimizer": Asha(4, 0.5, 64), "earlystop": [Median(2), Threshold(upper=math.inf)]}),
+        (CONTINUOUS, {"optimizer": "asha-stopping", "timeout": 5}),
+        (None, {}),
+    ],
+)
+def test_settings_survive_json(space, options):
+    """What the log remembers rebuilds searchspace, optimizer, rules and objective, infinities included."""
+    config = configured(space, **options)
+    settings = loads(dumps(config.settings()))
+    assert reconfigured(settings, None, None) == (config.optimizer, config.rules)
+    assert Searchspace.from_json(settings["searchspace"]) == config.searchspace
+    assert Objective(settings["metric"], settings["direction"]) == config.objective
+    assert (settings["num_trials"], settings["seed"]) == (config.num_trials, 1)
+
+
+def test_a_custom_optimizer_is_remembered_by_its_class_alone():
+    """It has to be passed again, and so has a custom rule; what is passed again wins."""
+    settings = json.loads(dumps(configured(optimizer=Mine()).settings()))
+    assert settings["optimizer"] == {"custom": f"{__name__}.Mine"}
+    with pytest.raises(ConfigError, match=r"the study's optimizer is .*\.Mine, which is not maggy's own: pass it again"):
+        reconfigured(settings, None, None)
+    assert reconfigured(settings, Mine(), [NoProgress()]) == (Mine(), (NoProgress(),))

@@ -1,0 +1,40 @@
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page):
+    """Every relative link of a page names a file that is there."""
+    for target in re.findall(r"\]\((?!http)([^)#]+)", page.read_text(encoding="utf-8")):
+        assert (page.parent / target).exists(), target
+
+
+def test_every_make_target_that_is_named_exists():
+    """`make x` in the docs is a target of the Makefile."""
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    named = {
+        verb for page in PAGES for verb in re.findall(r"(?:^ +|`)make ([a-z]+)", page.read_text("utf-8"), re.MULTILINE)
+    }
+    assert {"demo", "test"} <= named <= targets
+
+
+@pytest.mark.spark
+def test_the_first_block_of_the_readme_runs(tmp_path):
+    """A new user pastes the README's ten lines into a script, and gets a result."""
+    block = re.search(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+    (tmp_path / "readme.py").write_text(block[1], encoding="utf-8")
+    environment = {**os.environ, "MASTER": "local[2]"}
+    ran = subprocess.run(
+        [sys.executable, "readme.py"], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert re.search(r"\{'lr': .*\} 0\.[6-9]", ran.stdout), ran.stdout
+    assert (tmp_path / "maggy.db").exists()

@@ -1,0 +1,250 @@
+"""Dialogues with an executor's session: say this, expect exactly these orders."""
+
+from __future__ import annotations
+
+import pytest
+
+from maggy.executor.session import (
+    ERROR_LIMIT,
+    FLUSH_SECONDS,
+    LOG_LIMIT,
+    NUMBERS_PER_MESSAGE,
+    ORPHAN_SECONDS,
+    Kill,
+    Leave,
+    Session,
+    Signal,
+    Start,
+    Tell,
+)
+from maggy.rpc.messages import MAX_FRAME, Beat, Bye, Finished, Log, Reports, Run, Stop, Welcome, encode
+
+WELCOME = Welcome(beat=1.0, lease=10.0, grace=5.0, metric=None, checkpoints="")
+RUN = Run(1, 1, {"x": 1}, None, None)
+
+
+def welcomed() -> Session:
+    """Return a session that has joined at second 0."""
+    session = Session(0.0)
+    assert session.received(WELCOME, 0.0) == []
+    return session
+
+
+def running() -> Session:
+    """Return a session that runs trial 1 at attempt 1 since second 0."""
+    session = welcomed()
+    assert session.received(RUN, 0.0) == [Start(RUN)]
+    return session
+
+
+def reports(*points: tuple[int, float]) -> Tell:
+    return Tell(Reports(1, 1, [[step, {"metric": value}] for step, value in points]))
+
+
+# -- reports -----------------------------------------------------------------------------------------------------------
+
+
+def test_the_first_report_goes_at_once():
+    """Nothing is waited for while nothing has just been sent."""
+    assert running().reported(0, {"metric": 0.5}, 1.0) == [reports((0, 0.5))]
+
+
+def test_reports_that_follow_at_once_travel_together():
+    """They wait for FLUSH_SECONDS after the last message, and keep their order."""
+    session = running()
+    session.reported(0, {"metric": 0.0}, 1.0)
+    assert session.reported(1, {"metric": 1.0}, 1.0) == []
+    assert session.reported(2, {"metric": 2.0}, 1.0 + FLUSH_SECONDS / 2) == []
+    assert session.deadline() == 1.0 + FLUSH_SECONDS
+    assert session.tick(1.0 + FLUSH_SECONDS) == [reports((1, 1.0), (2, 2.0))]
+
+
+def test_slow_reports_do_not_wait():
+    """A report that comes FLUSH_SECONDS after the last one goes at once."""
+    session = running()
+    session.reported(0, {"metric": 0.0}, 1.0)
+    assert session.reported(1, {"metric": 1.0}, 1.0 + FLUSH_SECONDS) == [reports((1, 1.0))]
+
+
+def test_the_outcome_comes_behind_all_reports():
+    """What still waited is told before the trial's end."""
+    session = running()
+    session.reported(0, {"metric": 0.0}, 1.0)
+    session.reported(1, {"metric": 1.0}, 1.0)
+    assert session.finished("completed", 1.0, {"metric": 1.0}, None, 1.0) == [
+        reports((1, 1.0)),
+        Tell(Finished(1, 1, "completed", 1.0, {"metric": 1.0}, None)),
+    ]
+
+
+@pytest.mark.parametrize("metrics", [1, 7, 50])
+def test_a_burst_of_reports_fits_into_frames(metrics):
+    """However many numbers come within FLUSH_SECONDS, no message is too large, and none is missing."""
+    session = running()
+    names = [f"the loss on part {number} of the data {'.' * 300}" for number in range(metrics)]
+    told = [order for step in range(2000) for order in session.reported(step, dict.fromkeys(names, 0.1), 1.0)]
+    told += session.tick(1.0 + FLUSH_SECONDS)
+    assert [step for order in told for step, _ in order.message.points] == list(range(2000))
+    assert max(len(encode(order.message)) for order in told) <= MAX_FRAME
+    assert len(told) <= 2000 * metrics / (NUMBERS_PER_MESSAGE - metrics) + 2
+
+
+def test_what_an_ended_trial_reports_is_nobodys():
+    """A thread that outlives its trial neither speaks for the next one nor keeps the agent awake."""
+    session = running()
+    session.finished("completed", 1.0, {}, None, 1.0)
+    assert session.reported(9, {"metric": 9.0}, 1.0) == []
+    assert session.deadline() > 1.0 + FLUSH_SECONDS
+    session.received(Run(2, 1, {}, None, None), 1.5)
+    assert session.tick(1.5) == []
+
+
+# -- stopping ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_stop_is_passed_on():
+    """The trial's process is told; what it makes of it is its outcome."""
+    session = running()
+    stop = Stop(1, 1, "too slow")
+    assert session.received(stop, 1.0) == [Signal(stop)]
+    assert session.finished("stopped", None, {}, None, 2.0) == [Tell(Finished(1, 1, "stopped", None, {}, None))]
+
+
+def test_who_ignores_a_stop_is_killed_when_grace_ends():
+    """Not before; and it was stopped, not at fault."""
+    session = running()
+    session.received(Stop(1, 1, "too slow"), 1.0)
+    assert Kill() not in session.tick(5.9)
+    assert session.tick(6.0) == [Kill()]
+    assert session.died("it was ended by SIGKILL", 6.1) == [Tell(Finished(1, 1, "stopped", None, {}, None))]
+
+
+def test_grace_wakes_the_agent():
+    """The end of grace is a deadline."""
+    session = running()
+    session.received(Stop(1, 1, "too slow"), 1.0)
+    for second in range(1, 6):
+        session.reported(second, {"metric": 0.0}, second + 0.9)
+    assert session.deadline() == 6.0
+
+
+@pytest.mark.parametrize("stale", [Stop(1, 2, "late"), Stop(2, 1, "late")])
+def test_a_stale_stop_is_ignored(stale):
+    """A stop for another trial or attempt has come too late."""
+    session = running()
+    assert session.received(stale, 1.0) == []
+    assert Kill() not in session.tick(99.0)
+
+
+def test_a_stop_does_not_outlive_its_trial():
+    """The next trial has a clean slate: its process may die as a failure, and it is not killed."""
+    session = running()
+    session.received(Stop(1, 1, "too slow"), 1.0)
+    session.finished("stopped", None, {}, None, 2.0)
+    session.received(Run(2, 1, {}, None, None), 3.0)
+    assert Kill() not in session.tick(9.0)
+    (told,) = session.died("it was ended by SIGSEGV", 9.0)
+    assert told.message.status == "failed"
+
+
+# -- deaths ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_death_is_a_failure_with_cause_and_last_lines():
+    """The error says how the process ended and what it printed last, of this trial only."""
+    session = welcomed()
+    session.printed("of the trial before\n", 0.0)
+    session.received(RUN, 0.0)
+    session.printed("first\n", 1.0)
+    session.printed("".join(f"line {number}\n" for number in range(60)), 1.0)
+    (told,) = session.died("it was ended by SIGSEGV", 2.0)
+    lines = told.message.error.splitlines()
+    assert lines[:3] == ["the trial's process died: it was ended by SIGSEGV", "The last that it printed:", "line 10"]
+    assert lines[-1] == "line 59"
+    assert told.message.status == "failed"
+
+
+def test_a_death_within_grace_is_a_failure():
+    """Dying of a stop is not heeding it."""
+    session = running()
+    session.received(Stop(1, 1, "too slow"), 1.0)
+    (told,) = session.died("it exited with code 1", 2.0)
+    assert told.message.error == "the trial's process died: it exited with code 1"
+
+
+def test_a_process_that_dies_between_trials_is_nobodys_failure():
+    """There is no trial to tell of."""
+    session = running()
+    session.finished("completed", 1.0, {}, None, 1.0)
+    assert session.died("it exited with code 0", 2.0) == []
+
+
+def test_a_long_traceback_keeps_its_head_and_tail():
+    """The cause stands at the end, the place at the beginning."""
+    (told,) = running().finished("failed", None, {}, "head" + "x" * 10 * ERROR_LIMIT + "tail", 1.0)
+    error = told.message.error
+    assert error.startswith("head")
+    assert error.endswith("tail")
+    assert len(error) < ERROR_LIMIT + 10
+
+
+# -- going home --------------------------------------------------------------------------------------------------------
+
+
+def test_bye_ends_what_runs():
+    """The process is killed, and its end is nobody's business any more."""
+    session = running()
+    assert session.received(Bye("done"), 1.0) == [Kill(), Leave("done")]
+    assert session.died("it was ended by SIGKILL", 1.0) == []
+
+
+def test_an_idle_executor_just_leaves():
+    """There is nothing to kill."""
+    assert welcomed().received(Bye("done"), 1.0) == [Leave("done")]
+
+
+def test_a_silent_driver_is_left():
+    """Whatever TCP thinks, after so long it is gone."""
+    session = Session(0.0)
+    session.received(Beat(), 1.0)
+    assert session.tick(ORPHAN_SECONDS) == []
+    assert session.tick(ORPHAN_SECONDS + 1) == [Leave("the driver is silent")]
+
+
+# -- output and beats --------------------------------------------------------------------------------------------------
+
+
+def test_output_is_passed_on_up_to_a_limit():
+    """Beyond it characters are counted, and the count comes before the outcome."""
+    session = running()
+    assert session.printed("hello\n", 1.0) == [Tell(Log(1, 1, "hello\n"))]
+    session.printed("x" * LOG_LIMIT, 1.0)
+    assert session.printed("too much", 1.0) == []
+    assert session.finished("completed", 1.0, {}, None, 2.0) == [
+        Tell(Log(1, 1, "", 8)),
+        Tell(Finished(1, 1, "completed", 1.0, {}, None)),
+    ]
+
+
+@pytest.mark.parametrize("character", ["\0", "\x1b", "\U0001f600", "x"])
+def test_output_fits_into_frames(character):
+    """Even if every character has to be escaped, what a pipe holds makes no message that is too large."""
+    text = character * 64 * 1024
+    told = running().printed(text, 1.0)
+    assert "".join(order.message.text for order in told) == text
+    assert max(len(encode(order.message)) for order in told) <= MAX_FRAME
+
+
+def test_a_beat_fills_silence_only():
+    """Whoever has just said something need not say that it lives."""
+    session = running()
+    assert session.deadline() == 1.0
+    session.reported(0, {"metric": 0.5}, 0.9)
+    assert session.tick(1.0) == []
+    assert session.tick(1.9) == [Tell(Beat())]
+    assert session.deadline() == 2.9
+
+
+def test_nobody_beats_before_being_welcomed():
+    """An executor that has not been let in has no terms to keep."""
+    assert Session(0.0).tick(30.0) == []
