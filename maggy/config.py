@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from numbers import Integral
+from numbers import Integral, Real
 from typing import Any, get_args
 
 from maggy import plugins
@@ -88,18 +89,19 @@ def configure(
     check = getattr(chosen, "check", None)
     if check is not None:
         check(space)
+    rules = _rules(earlystop, chosen, es_min, es_interval)
     return StudyConfig(
         searchspace=space,
         optimizer=chosen,
-        rules=_rules(earlystop, chosen, es_min, es_interval),
-        objective=Objective(metric, _direction(direction)),
+        rules=rules,
+        objective=Objective(_metric(metric), _direction(direction)),
         num_trials=_num_trials(num_trials, timeout, chosen, space),
         seed=secrets.randbits(32) if seed is None else _whole("seed", seed),
         timeout=_seconds("timeout", timeout),
         beat=_seconds("hb_interval", hb_interval) or BEAT,
         lease=max(LEASE, 5 * (hb_interval or 0)),
         max_failures=count_or_none("max_failures", max_failures),
-        rules_asked_for=earlystop not in ("default", None, "none"),
+        rules_asked_for=bool(rules) and earlystop != "default",
     )
 
 
@@ -143,24 +145,22 @@ def _rules(given: Any, optimizer: Optimizer, es_min: int | None, es_interval: in
     count_or_none("es_min", es_min)
     count_or_none("es_interval", es_interval)
     median = Median(min_trials=es_min or Median.min_trials, interval=es_interval or Median.interval)
-    if isinstance(given, str):
-        match given.lower():
-            case "default":
-                return () if isinstance(optimizer, (Asha, SingleRun)) else (median,)
-            case "none":
-                return ()
-            case "median":
-                return (median,)
-        return (plugins.by_name("stop rule", given, {**STOP_RULES, "none": type(None)}),)
-    if given is None:
+    if given is None or (isinstance(given, str) and given.lower() == "none"):
         return ()
-    rules = tuple(given) if isinstance(given, Sequence) else (given,)
-    for rule in rules:
-        if isinstance(rule, (str, type)) or not callable(getattr(rule, "reason_to_stop", None)):
-            raise ConfigError(
-                f"{rule!r} is no stop rule; pass 'median', None, or instances such as Median(min_trials=5)"
-            )
-    return rules
+    if given == "default":
+        return () if isinstance(optimizer, (Asha, SingleRun)) else (median,)
+    several = given if isinstance(given, Sequence) and not isinstance(given, str) else [given]
+    return tuple(_rule(each, median) for each in several)
+
+
+def _rule(given: Any, median: Median) -> StopRule:
+    if isinstance(given, str):
+        named: StopRule = plugins.by_name("stop rule", given, {**STOP_RULES, "none": type(None)})
+        return median if isinstance(named, Median) else named
+    if isinstance(given, type) or not callable(getattr(given, "reason_to_stop", None)):
+        raise ConfigError(f"{given!r} is no stop rule; pass 'median', None, or instances such as Median(min_trials=5)")
+    rule: StopRule = given
+    return rule
 
 
 def _direction(given: str) -> Direction:
@@ -168,6 +168,12 @@ def _direction(given: str) -> Direction:
     if found is None:
         raise ConfigError(f"direction={given!r}; it must be one of {', '.join(map(repr, get_args(Direction)))}")
     return found
+
+
+def _metric(given: str | None) -> str | None:
+    if given is None or (isinstance(given, str) and given):
+        return given
+    raise ConfigError(f"metric={given!r}; it must be the name of a metric, such as metric='accuracy'")
 
 
 def _num_trials(given: int | None, timeout: float | None, optimizer: Optimizer, space: Searchspace) -> int | None:
@@ -200,6 +206,7 @@ def _whole(name: str, value: Any) -> int:
 def _seconds(name: str, value: Any) -> float | None:
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < float("inf"):
+    seconds = float(value) if isinstance(value, Real) and not isinstance(value, bool) else math.nan
+    if not 0 < seconds < math.inf:
         raise ConfigError(f"{name}={value!r}; it must be a number of seconds, over 0")
-    return float(value)
+    return seconds

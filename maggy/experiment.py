@@ -98,8 +98,9 @@ def lagom(
         StudyFailed: when too many trials failed; its `result` has what there is.
 
     """
-    direction = _one("direction", direction, "mode", mode, "max")
-    metric = _one("metric", metric, "optimization_key", optimization_key, None)
+    direction = _one("direction", direction, "max", "mode", mode)
+    metric = _one("metric", metric, None, "optimization_key", optimization_key)
+    stops = _one("earlystop", earlystop, DEFAULT, "es_policy", es_policy, unset=DEFAULT)
     config = configuration.configure(
         searchspace,
         optimizer=optimizer,
@@ -107,7 +108,7 @@ def lagom(
         metric=metric,
         num_trials=num_trials,
         timeout=timeout,
-        earlystop=_one("earlystop", earlystop, "es_policy", es_policy, DEFAULT),
+        earlystop=stops,
         es_min=es_min,
         es_interval=es_interval,
         hb_interval=hb_interval,
@@ -118,7 +119,7 @@ def lagom(
         searchspace=searchspace is not None,
         objective=(metric, direction) != (None, "max"),
         optimizer=optimizer != DEFAULT,
-        rules=config.rules_asked_for,
+        rules=stops != DEFAULT,
         num_trials=num_trials is not None,
         seed=seed is not None,
         log_dir=log_dir != LOG_DIR,
@@ -258,13 +259,13 @@ def _result(opened: Opened, study: Study) -> Result:
 
 
 def _default_name(train_fn: TrainFn) -> str:
-    name = re.sub(r"\W+", "-", getattr(train_fn, "__name__", "")).strip("-")
+    name = re.sub(r"\W+", "-", getattr(train_fn, "__name__", ""), flags=re.ASCII).strip("-")[:100]
     return name if name and name != "lambda" else "study"
 
 
-def _one(name: str, value: Any, alias: str, other: Any, default: Any) -> Any:
+def _one(name: str, value: Any, default: Any, alias: str, other: Any, unset: Any = None) -> Any:
     """Return what was given under either of two names."""
-    if other is None or other == default:
+    if other == unset:
         return value
     if value not in (default, other):
         raise ConfigError(f"{name}={value!r} and {alias}={other!r} are two names for one thing; give one of them")

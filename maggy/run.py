@@ -70,7 +70,7 @@ def spark_platform(num_executors: int | None, limit: int | None) -> Platform:
     from maggy.driver.session import driver_address, is_local, slots, spark_session
     from maggy.driver.spark import SparkLauncher
 
-    spark = spark_session()
+    spark = spark_session(num_executors)
     ship(spark)
     bind, advertise = driver_address(spark)
     context = spark.sparkContext
@@ -156,7 +156,7 @@ class Run:
         while not server.closed.wait(LOOK):
             self._console.update(self.study, len(server.scheduler.executors))
             self._mind_reports()
-            if server.joined:
+            if server.most:
                 continue
             if cause := self._platform.launcher.failed():
                 error = LauncherError(f"no executor could be started (they are told to reach {address}): {cause}")
@@ -198,7 +198,7 @@ class Run:
         self._console.end(
             self.study,
             self._clock.now() - began,
-            self._server.joined,
+            self._server.most,
             places=self._places(),
             resume=f'experiment.resume("{self._opened.name}", train_fn)' if self.study.closed != "done" else None,
         )

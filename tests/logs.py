@@ -53,7 +53,7 @@ def _next(draw, study):
         parent = draw(st.sampled_from([None, *parents]))
         if parent is None and not study.remaining:
             return None
-        return Suggested(at, study.next_id, {"x": draw(st.integers(0, 3))}, draw(BUDGETS), parent, study.position)
+        return Suggested(at, study.next_id, {"x": draw(st.integers(0, 3))}, draw(BUDGETS), parent, 1)
     if kind == "start":
         trial = study.trials[study.queued[0]]
         return Started(at, trial.id, trial.attempt, f"executor-{trial.id}")
@@ -62,7 +62,7 @@ def _next(draw, study):
         return Reported(at, trial.id, trial.attempt, draw(st.integers(0, 9)), {"metric": draw(VALUES)})
     if kind == "lose":
         return Lost(at, trial.id, trial.attempt, "gone", counts=draw(st.booleans()))
-    if kind == "stop":
+    if kind == "stop" and trial.stop_reason is None:
         return StopRequested(at, trial.id, trial.attempt, "bad")
     status = draw(st.sampled_from([Status.COMPLETED] * 3 + [Status.STOPPED, Status.FAILED]))
     value = draw(st.none() | VALUES)

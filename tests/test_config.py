@@ -2,7 +2,6 @@
 
 import json
 import math
-import os
 import re
 from dataclasses import dataclass
 
@@ -95,7 +94,7 @@ def train(lr=None):
         ({"num_executors": 0}, "num_executors=0; it must be at least 1"),
         ({"launcher": "yarn"}, "launcher='yarn'; it must be 'spark' or 'local'"),
         ({"name": "a/b"}, "'a/b' cannot name a study"),
-        ({"searchspace": [("lr", 0, 1)]}, "the searchspace is of type list; write Searchspace(lr=Float(1e-4, 1e-1), …)"),
+        ({"searchspace": [("lr", 0, 1)]}, "the searchspace is of type list; write Searchspace(lr="),
         ({"searchspace": {"lr": (1.0, 0.0)}}, "parameter 'lr'"),
     ],
 )
@@ -104,7 +103,7 @@ def test_bad_input_is_a_sentence_and_nothing_is_started(options, sentence, tmp_p
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ConfigError, match=re.escape(sentence)):
         experiment.lagom(train, **{"searchspace": CONTINUOUS, **options})
-    assert os.listdir() == []
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(
@@ -226,6 +225,6 @@ def test_a_custom_optimizer_is_remembered_by_its_class_alone():
     """It has to be passed again, and so has a custom rule; what is passed again wins."""
     settings = json.loads(dumps(configured(optimizer=Mine()).settings()))
     assert settings["optimizer"] == {"custom": f"{__name__}.Mine"}
-    with pytest.raises(ConfigError, match=r"the study's optimizer is .*\.Mine, which is not maggy's own: pass it again"):
+    with pytest.raises(ConfigError, match=r"optimizer is .*\.Mine, which is not maggy's own: pass it again"):
         reconfigured(settings, None, None)
     assert reconfigured(settings, Mine(), [NoProgress()]) == (Mine(), (NoProgress(),))

@@ -3,11 +3,10 @@
 import asyncio
 import io
 import re
-import sys
 
 import pytest
 
-from maggy.events import Ended, Reported, Started, StudyClosed, StudyOpened, Suggested
+from maggy.events import Ended, Started, StudyClosed, StudyOpened, Suggested
 from maggy.study import Study
 from maggy.views import console
 from maggy.views.console import Console
@@ -98,7 +97,7 @@ def test_the_line_is_redrawn_at_most_five_times_a_second():
         shown.update(study, 4)
         lines.append(err.getvalue())
     shown.close()
-    assert 40 <= len(set(lines)) <= 56
+    assert 40 <= len(set(lines)) <= 10 / console.REDRAW + 1
 
 
 def test_a_line_that_has_not_changed_is_not_drawn_again():
@@ -135,17 +134,18 @@ def test_the_line_is_taken_away_at_the_end():
     assert err.getvalue() == after
 
 
-def test_the_rate_is_that_of_the_last_seconds():
-    """Reports per second are averaged over a short while, history left out."""
+def test_the_rate_is_that_of_the_last_seconds(monkeypatch):
+    """Reports per second are averaged over a short while: neither history nor the time before counts."""
+    monkeypatch.setenv("COLUMNS", "120")
     shown, _, err, clock = made()
     study = digits()
     study.reports = 1_000_000
-    for clock.now in (0.0, 1.0, 2.0):
+    for clock.now in range(10):
+        study.reports += 300 if clock.now > 4 else 0
         shown.update(study, 4)
-        study.reports += 300
     shown.close()
-    assert " 300 reports/s" in err.getvalue()
-    assert "000 reports/s" not in err.getvalue()
+    rates = re.findall(r"(\d+) reports/s", bare(err.getvalue()))
+    assert rates[:10] == ["0", "0", "0", "0", "0", "100", "200", "300", "300", "300"]
 
 
 def test_before_there_is_a_study_the_line_says_what_is_done():
@@ -318,7 +318,7 @@ def test_a_stream_that_knows_only_ascii_is_no_error():
     out = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
     Console(out=out).end(digits(lr="größe"), 1)
     out.seek(0)
-    assert "gr??e" in out.read().replace("gr?e", "gr??e").replace("gr??e", "gr??e")
+    assert "gr??e" in out.read()
 
 
 # -- peace and quiet -----------------------------------------------------------------------------------------------
@@ -342,4 +342,4 @@ def test_a_terminal_that_has_gone_fails_nothing():
     shown.update(digits(), 4)
     shown.say("a")
     shown.end(digits(), 41)
-    assert sys.stderr is not None
+    assert not shown._live

@@ -139,8 +139,10 @@ def test_the_line_is_never_wider_than_asked(width):
 
 
 def test_what_matters_least_goes_first():
-    """In a narrow terminal done, running and best stay."""
+    """Words go before figures; in a narrow terminal done, running and best stay."""
     known = study(completed(1, 0.97312), stopped(2), started(3))
+    compact = "digits  2/60 done · 1 running · 1 stopped · best 0.97312 · 1,240 rep/s · 0:41"
+    assert summary.progress(known, 41, 1240, 4, 79) == compact
     assert summary.progress(known, 41, 1240, 4, 45) == "digits  2/60 done · 1 running · best 0.97312"
 
 

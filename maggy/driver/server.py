@@ -37,7 +37,7 @@ class Server:
         self.scheduler = scheduler
         self.error: Exception | None = None
         self.closed = threading.Event()  # the study is over; late joiners are still sent home
-        self.joined = 0  # executors that ever joined
+        self.most = 0  # executors at one time
         self.strangers: Counter[str] = Counter()
         self.secret = secret
         self._asker = asker
@@ -89,7 +89,7 @@ class Server:
                     return
                 peer.executor = message.executor
                 self._peers[peer.executor] = peer
-                self.joined += 1
+                self.most = max(self.most, len(self._peers))
                 self._put(lambda now, hello=message: self.scheduler.joined(hello, now))  # type: ignore[misc]
             else:
                 self._put(lambda now, name=peer.executor, said=message: self._received(name, said, now))  # type: ignore[misc]

@@ -32,12 +32,15 @@ _LOCAL = {
     "spark.ui.enabled": "false",  # it listens on every interface
     "spark.python.worker.faulthandler.enabled": "true",  # a segfault then carries its Python traceback
 }
+ANY_CORE = "local[*]"  # what the JVM takes for the master where nobody has named one
 _UNBOUNDED = 2**31 - 1  # Spark's own "infinity" for dynamicAllocation.maxExecutors
 _starting = threading.Lock()  # studies may start side by side; a second SparkContext would be an error
 
 
-def spark_session() -> SparkSession:
-    """Return the running session; where there is none, start one as the environment says, else on `local[*]`.
+def spark_session(threads: int | None = None) -> SparkSession:
+    """Return the running session; where there is none, start one as the environment says, else a local one.
+
+    A local one has as many task slots as `threads`, or as there are cores.
 
     One that we start is silent: what its JVM prints goes to a file without a name, and into the error if it dies.
 
@@ -53,7 +56,7 @@ def spark_session() -> SparkSession:
             return _running(context)
         if "PYSPARK_GATEWAY_PORT" in os.environ:  # spark-submit has started the JVM and knows master and conf
             return _classic(SparkSession.builder.getOrCreate())
-        return _start()
+        return _start(threads)
 
 
 def is_local(spark: SparkSession) -> bool:
@@ -143,14 +146,14 @@ def _classic(session: SparkSession) -> SparkSession:
     return session
 
 
-def _start() -> SparkSession:
+def _start(threads: int | None) -> SparkSession:
     """Start Spark: the JVM first, for it alone knows what spark-defaults.conf, MASTER and PYSPARK_SUBMIT_ARGS say."""
     # The first Java call imports pyspark.testing, which says this of pandas 3 whether or not pandas is used.
     warnings.filterwarnings("ignore", "PySpark does not yet fully support pandas", FutureWarning)
     with tempfile.TemporaryFile() as log:
         try:
             gateway = SparkContext._gateway or _launch(log)  # noqa: SLF001 - a stopped session leaves its JVM behind
-            context = SparkContext(conf=_configure(SparkConf(_jvm=gateway.jvm)), gateway=gateway)
+            context = SparkContext(conf=_configure(SparkConf(_jvm=gateway.jvm), threads), gateway=gateway)
             session = SparkSession(context)
         except (PySparkException, Py4JError, OSError) as error:
             if half := SparkContext._active_spark_context:  # noqa: SLF001 - its cluster has refused it
@@ -170,11 +173,13 @@ def _launch(log: IO[bytes]) -> JavaGateway:
     return launch_gateway(popen_kwargs={"stdout": log, "stderr": log})
 
 
-def _configure(conf: SparkConf) -> SparkConf:
+def _configure(conf: SparkConf, threads: int | None) -> SparkConf:
     """Fill in what the environment left open; `spark.master` is always there, `local[*]` if nobody named one."""
     if conf.get("spark.app.name", "pyspark-shell") == "pyspark-shell":
         conf.setAppName("maggy")
     conf.set("spark.ui.showConsoleProgress", "false")
+    if threads is not None and conf.get("spark.master") == ANY_CORE:
+        conf.setMaster(f"local[{threads}]")
     if _is_local(conf.get("spark.master")):
         for key, value in _LOCAL.items():
             conf.setIfMissing(key, value)

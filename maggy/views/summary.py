@@ -27,6 +27,7 @@ TEXT_WIDTH = 160  # characters of an error or a value
 
 # CSI and OSC sequences, then two-character escapes: without this, `\x1b[31m` would leave its `[31m` behind.
 _ESCAPES = re.compile(r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?|\x1b[ -/]*[0-~]?")
+_WORDS_TO_SPARE = re.compile(r" at budget \S+|(?<= rep)orts(?=/s)")
 _LARGEST_PLAIN = 1e15  # above this, digits before the point are noise
 
 
@@ -95,12 +96,12 @@ def progress(study: Study, elapsed: float, reports_per_s: float, executors: int,
         value = f"best {number(best.value)}" + ("" if best.budget is None else f" at budget {number(best.budget)}")
     parts = [
         (0, f"{_done(study):,}{total} done"),
-        (5, f"{promoted:,} promoted" if promoted else ""),
+        (6, f"{promoted:,} promoted" if promoted else ""),
         (2, f"{counts[Status.RUNNING]:,} running" if executors else "waiting for executors"),
         (3, f"{counts[Status.STOPPED]:,} stopped"),
         (4, f"{counts[Status.FAILED]:,} failed" if counts[Status.FAILED] else ""),
         (1, value),
-        (6, f"{_rate(reports_per_s)} reports/s"),
+        (5, f"{_rate(reports_per_s)} reports/s"),
         (3, duration(elapsed)),
     ]
     return _fitted(title(study), [part for part in parts if part[1]], width)
@@ -124,11 +125,18 @@ def _rate(per_s: float) -> str:
 
 
 def _fitted(name: str, parts: list[tuple[int, str]], width: int | None) -> str:
-    while True:
-        line = f"{name}  " + " · ".join(text for _, text in parts)
-        if width is None or len(line) <= width or len(parts) == 1:
-            return line if width is None else shortened(line, width)
+    """Join the parts; to fit, leave out words first, then the parts with the highest numbers."""
+    line = _joined(name, parts)
+    if width is None or len(line) <= width:
+        return line
+    parts = [(rank, _WORDS_TO_SPARE.sub("", text)) for rank, text in parts]
+    while len(line := _joined(name, parts)) > width and len(parts) > 1:
         parts.remove(max(parts))
+    return shortened(line, width)
+
+
+def _joined(name: str, parts: list[tuple[int, str]]) -> str:
+    return f"{name}  " + " · ".join(text for _, text in parts)
 
 
 # -- the closing table ---------------------------------------------------------------------------------------------

@@ -1,0 +1,200 @@
+"""Whole studies in virtual time, with faults: they end, and what must hold holds (`simulate` checks it)."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import fields
+
+import pytest
+
+from maggy.events import Ended, Lost, Reported, Started, StopRequested, StudyResumed, Suggested
+from maggy.optimizers import RandomSearch
+from maggy.testing.logcheck import check_log
+from maggy.testing.problems import Branin
+from maggy.testing.simulation import Faults, StuckError, simulate
+from maggy.trial import WAIT, Suggestion
+
+SEEDS = 200
+
+
+def test_every_study_ends_and_keeps_its_invariants(kind, study_of):
+    """Whatever fails, however slow the optimizer, in both directions: 200 seeds of each kind of study."""
+    for seed in range(SEEDS):
+        try:
+            study = study_of(kind, seed).study
+        except Exception as error:
+            error.add_note(f"kind {kind}, seed {seed}")
+            raise
+        if study.closed == "done" and kind != "asha":
+            assert len(study.trials) == (24 if kind == "grid" else 15)
+
+
+def test_the_same_seed_gives_the_same_log(kind, study_of):
+    """Event for event, faults included."""
+    for seed in range(5):
+        assert repr(study_of(kind, seed).log) == repr(study_of(kind, seed).log)
+
+
+def test_another_seed_gives_another_log(study_of):
+    """The seed is what the faults and the configurations are drawn from."""
+    assert repr(study_of("random", 1).log) != repr(study_of("random", 2).log)
+
+
+def test_faults_change_neither_random_nor_grid_configurations(study_of):
+    """Their sequence depends on the seed alone."""
+    for kind in ("random", "grid"):
+        for seed in range(20):
+            stormy, calm = (study_of(kind, seed, timeout=None, **how).study for how in ({}, {"faults": Faults()}))
+            assert [trial.params for trial in stormy.trials.values()] == [t.params for t in calm.trials.values()]
+
+
+def test_every_fault_takes_place(study_of):
+    """The storms of the test above contain what they are meant to."""
+    met: Counter[str] = Counter()
+    for seed in range(60):
+        for event in study_of("asha-stopping", seed).log:
+            met[type(event).__name__] += 1
+            if isinstance(event, Lost):
+                met[event.cause] += 1
+            elif isinstance(event, Ended):
+                met[f"{event.status} {(event.error or '')[:25]}"] += 1
+    for what in (
+        "the executor closed the connection",
+        "executor silent for 10 s",
+        "the driver that ran it is gone",
+        "failed the trial's process died:",
+        "failed ValueError: simulated",
+        "failed train_fn returned nan as ",
+        "failed lost 3 times, the last time",
+        "completed ",
+        "stopped ",
+    ):
+        assert any(known.startswith(what[: len(known)]) for known in met if known[:6] == what[:6]), what
+    assert met["StudyResumed"] >= 10
+    assert met["StopRequested"] >= 10
+
+
+def test_a_deaf_trial_is_killed_when_grace_ends():
+    """It was stopped, 5 s after it was asked to, and the executor goes on."""
+    rule = Low()
+    problem = Branin(epochs=40, epoch_seconds=1.0)
+    log = simulate(RandomSearch(), problem, num_trials=3, executors=1, rules=[rule], faults=Faults(deaf=1.0)).log
+    asked = {event.trial: event.at for event in log if isinstance(event, StopRequested)}
+    ended = {event.trial: event for event in log if isinstance(event, Ended)}
+    assert len(asked) == 3
+    for trial, at in asked.items():
+        assert ended[trial].status == "stopped"
+        assert ended[trial].at == pytest.approx(at + 5, abs=0.1)
+
+
+class Low:
+    """A stop rule that stops at step 3."""
+
+    def reason_to_stop(self, trial, study):
+        return "enough" if trial.curve.steps[-1] == 3 else None
+
+
+def test_more_workers_take_less_time():
+    """What a user asks the simulator: what would 64 workers do?"""
+    few, many = (simulate(RandomSearch(), Branin(), num_trials=256, executors=n) for n in (8, 64))
+    assert 6 < few.makespan / many.makespan <= 8
+    assert few.utilisation > 0.95
+    assert few.seconds == pytest.approx(many.seconds, rel=0.01)
+
+
+def test_a_slow_optimizer_hides_behind_lookahead():
+    """Asks of 1 s, trials of 6 s, 4 executors: at most 5 % idle after the first trials."""
+    problem = Branin(epochs=6, epoch_seconds=1.0)
+    asked = {"num_trials": 100, "executors": 4, "ask_seconds": 1.0}
+    late, ahead = (simulate(RandomSearch(), problem, lookahead=n, **asked) for n in (0, 1))
+    assert ahead.utilisation > 0.94
+    assert late.utilisation < 0.9
+
+
+def test_a_timeout_ends_a_study_without_end():
+    """Within the timeout and the patience with what runs."""
+    found = simulate(RandomSearch(), Branin(), num_trials=None, timeout=100.0, faults=Faults(deaf=0.5))
+    assert found.reason == "timeout"
+    assert 100 < found.makespan < 107
+
+
+def test_an_interruption_of_the_optimizer_ends_the_study():
+    """An exception from `ask` is the study's end, not a hang."""
+
+    class Broken:
+        def ask(self, study, rng):
+            if study.next_id == 3:
+                raise ValueError("no idea")
+            return Suggestion(study.searchspace.sample(rng))
+
+    for seconds in (0.0, 1.0):
+        found = simulate(Broken(), Branin(), ask_seconds=seconds)
+        assert found.reason == "the optimizer failed: no idea"
+        assert not found.study.running
+
+
+def test_a_study_that_does_not_end_is_reported():
+    """An executor that never answers, or an optimizer without end, is an error with the log's tail, not a hang."""
+
+    class Silent(Branin):
+        def curve(self, params, budget, done=0.0):
+            yield 1e12, 1, {"metric": 1.0}
+
+    with pytest.raises(StuckError, match=r"does not end.*seed 0.*Started\("):
+        simulate(RandomSearch(), Silent(), max_steps=50_000)
+
+
+def test_a_late_driver_takes_up_what_ran():
+    """After a restart what ran is lost without blame, and every trial of the study ends."""
+    found = simulate(RandomSearch(), Branin(), faults=Faults(restarts=3), seed=4)
+    assert sum(isinstance(event, StudyResumed) for event in found.log) == 3
+    assert any(isinstance(event, Lost) and not event.counts for event in found.log)
+    assert all(trial.usable for trial in found.study.trials.values())
+
+
+@pytest.mark.parametrize(
+    ("kind", "flaw"),
+    [
+        (Ended, "the trial does not run"),
+        (Started, "the trial is not queued"),
+        (Suggested, "the next trial is number"),
+        (Reported, "the trial does not run"),
+    ],
+)
+def test_a_log_with_an_event_twice_is_refused(kind, flaw):
+    """The checker of logs sees what is wrong: no final state changes, nothing runs twice."""
+    log = simulate(RandomSearch(), Branin(epochs=2)).log
+    event = next(event for event in log if isinstance(event, kind))
+    end = next(at for at, other in enumerate(log) if isinstance(other, Ended) and other.trial == event.trial) + 1
+    with pytest.raises(AssertionError, match=flaw):
+        check_log([*log[:end], event])
+
+
+def test_a_log_of_a_stale_attempt_is_refused():
+    """A report of attempt 1 while attempt 2 runs is a broken log."""
+    log = simulate(RandomSearch(), Branin(), faults=Faults(crash=0.5), seed=1).log
+    at, started = next((at, e) for at, e in enumerate(log) if isinstance(e, Started) and e.attempt == 2)
+    with pytest.raises(AssertionError, match="attempt 2 runs"):
+        check_log([*log[: at + 1], Reported(started.at, started.trial, 1, 1, {})])
+
+
+def test_faults_are_shares():
+    """Each fault that befalls an attempt is drawn as often as it says."""
+    from random import Random
+
+    rng = Random(1)
+    faults = Faults(crash=0.1, freeze=0.1, death=0.1, error=0.1, nan=0.1)
+    met = Counter(faults.fate(rng) for _ in range(10_000))
+    assert {name for name in met if name} <= {field.name for field in fields(faults)}
+    assert all(900 < met[name] < 1100 for name in met if name)
+    assert 4800 < met[None] < 5200
+
+
+def test_wait_without_end_is_the_end():
+    """An optimizer that only ever waits ends a study at once."""
+
+    class Waiting:
+        def ask(self, study, rng):
+            return WAIT
+
+    assert simulate(Waiting(), Branin()).reason == "done"
