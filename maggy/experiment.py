@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -17,7 +17,7 @@ from maggy import trainfn
 from maggy.config import StudyConfig
 from maggy.earlystop import StopRule
 from maggy.errors import ConfigError, StudyFailed, nearest
-from maggy.opening import Given, Opened, begin, go_on, history, nothing_left, take_up
+from maggy.opening import Given, Opened, begin, check_folder, go_on, history, nothing_left, take_up
 from maggy.optimizers import Asha, Optimizer
 from maggy.result import Result
 from maggy.searchspace import Searchspace
@@ -199,6 +199,7 @@ def _run(
     function = pickled(train_fn, how.train_args)
     if resume and store == "memory:":
         raise ConfigError("store='memory:' keeps nothing to resume; name a file, such as store='maggy.db'")
+    check_folder(how.folder)
     where = open_store(store)
     console = Console(quiet=how.quiet)
     found = where.latest(base) if resume else None
@@ -208,6 +209,7 @@ def _run(
             opened, config = take_up(where, found, config, given, how.folder)
             _check(train_fn, config, how.train_args)
             if nothing_left(opened, config):
+                console.say(f"Study {found!r} is done; a larger num_trials would go on with it.")
                 opened.release()
                 return _result(opened, Study.of(opened.history))
         elif resume:
@@ -216,6 +218,7 @@ def _run(
         platform = (spark_platform if how.launcher == "spark" else local_platform)(how.num_executors, config.num_trials)
         if opened:
             go_on(opened, config)
+            console.say(f"Going on with study {opened.name!r}.")
         else:
             opened = begin(where, base, config, how.folder)
             if opened.name != base and not resume:
@@ -226,7 +229,7 @@ def _run(
         if opened:
             opened.release()
         raise
-    problem = run.go(function, version("maggy"))
+    problem = run.go(function, _version())
     result = _result(opened, run.study)
     if problem is not None:
         raise problem
@@ -261,6 +264,13 @@ def _result(opened: Opened, study: Study) -> Result:
 def _default_name(train_fn: TrainFn) -> str:
     name = re.sub(r"\W+", "-", getattr(train_fn, "__name__", ""), flags=re.ASCII).strip("-")[:100]
     return name if name and name != "lambda" else "study"
+
+
+def _version() -> str:
+    try:
+        return version("maggy")
+    except PackageNotFoundError:  # a source tree or zip on PYTHONPATH
+        return "unknown"
 
 
 def _one(name: str, value: Any, default: Any, alias: str, other: Any, unset: Any = None) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 import time
 from dataclasses import dataclass, replace
 from itertools import count
@@ -48,6 +49,18 @@ class Opened:
     def release(self) -> None:
         """Let the study go."""
         self.store.release(self.name, self.owner)
+
+
+def check_folder(log_dir: Path | None) -> None:
+    """Make the folder for all studies' files. Raises `ConfigError` where nothing can be written there."""
+    if log_dir is None:
+        return
+    try:
+        log_dir.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=log_dir):
+            pass
+    except OSError as error:
+        raise ConfigError(f"log_dir={str(log_dir)!r} cannot be written ({error}); name another, or None") from None
 
 
 def begin(store: Store, base: str, config: StudyConfig, log_dir: Path | None) -> Opened:
@@ -161,7 +174,5 @@ def _free_folder(log_dir: Path | None, name: str) -> Path | None:
             folder.mkdir(parents=True)
         except FileExistsError:
             continue
-        except OSError as error:
-            raise ConfigError(f"log_dir={str(log_dir)!r} cannot be written ({error}); name another, or None") from None
         return folder
     raise AssertionError("unreachable")

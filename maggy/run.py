@@ -7,6 +7,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -20,12 +21,12 @@ from maggy.driver.launcher import Launcher
 from maggy.driver.logs import TrialLogs
 from maggy.driver.scheduler import FAILED, Scheduler, Terms
 from maggy.driver.server import Server
-from maggy.errors import LauncherError
+from maggy.errors import LauncherError, StoreError
 from maggy.executor.worker import Ticket, run_slot
 from maggy.opening import Opened
-from maggy.optimizers import Asha
 from maggy.study import Study
 from maggy.trial import Status
+from maggy.views import summary
 from maggy.views.console import Console
 from maggy.views.tensorboard import TensorBoard
 
@@ -97,7 +98,7 @@ class Run:
         self._clock = Clock()
         self._told_of_reports = False
         self._scratch = None if opened.files else Path(tempfile.mkdtemp(prefix="maggy-"))
-        self.tensorboard = _tensorboard(opened) if opened.files else None
+        self.tensorboard = TensorBoard(opened.files) if opened.files else None
         self.study = Study.of(opened.history)
         self._server = self._built(TrialLogs(opened.files, verbose=verbose))
 
@@ -135,11 +136,11 @@ class Run:
     def go(self, function: bytes, version: str) -> Exception | None:
         """Run the study to its end, or to an interrupt; return what went wrong, if anything did."""
         server, platform = self._server, self._platform
-        port = server.start(platform.bind)
-        ticket = Ticket(platform.advertise, port, version, server.secret, platform.beside)
         began = self._clock.now()
         problem: Exception | None = None
         try:
+            port = self._listen()
+            ticket = Ticket(platform.advertise, port, version, server.secret, platform.beside)
             platform.launcher.start(partial(run_slot, ticket, platform.share(function)), platform.count)
             problem = self._wait(f"{platform.advertise}:{port}")
         except KeyboardInterrupt:
@@ -148,6 +149,15 @@ class Run:
         finally:
             self._finish(began)
         return problem or server.error
+
+    def _listen(self) -> int:
+        try:
+            return self._server.start(self._platform.bind)
+        except OSError as error:
+            raise LauncherError(
+                f"the driver cannot listen at {self._platform.bind} ({error}): is this an address of this machine "
+                "(spark.driver.bindAddress, spark.driver.host)?"
+            ) from error
 
     def _wait(self, address: str) -> Exception | None:
         server = self._server
@@ -172,29 +182,30 @@ class Run:
                 )
         return None
 
-    def _mind_reports(self) -> None:
-        """Tell the user, once, when trials end without a report and something depends on reports."""
-        if self._told_of_reports or self.study.reports or not self._config.needs_reports:
+    def _mind_reports(self, *, ended: bool = False) -> None:
+        """Tell the user, once, that no report comes: loudly and soon if something asked for depends on reports."""
+        loud = self._config.needs_reports
+        due = ended if not loud else ended or self.study.counts[Status.COMPLETED] >= SILENT_TRIALS
+        if self._told_of_reports or not due or not (loud or self._config.rules):
             return
-        if self.study.counts[Status.COMPLETED] >= SILENT_TRIALS:
+        if why := summary.why_no_reports(self.study):
             self._told_of_reports = True
-            what = "ASHA" if isinstance(self._config.optimizer, Asha) else "the stop rule"
-            self._console.warn(
-                f"{SILENT_TRIALS} trials have completed without a single report, so {what} cannot stop bad ones. "
-                "Call reporter.broadcast(value, step=…) in train_fn."
-            )
+            (self._console.warn if loud else self._console.say)(why)
 
     def _finish(self, began: float) -> None:
-        self._platform.launcher.finish(patience=1.0)
-        self._server.stop()
-        if self.tensorboard:
-            self.tensorboard.close(timeout=5.0)
-        self._opened.release()
-        if self._scratch:
-            shutil.rmtree(self._scratch, ignore_errors=True)
-        self._mind_reports()
-        if not self.study.reports and self._config.rules and not self._config.needs_reports:
-            self._console.say("train_fn reported nothing, so no trial could be stopped early: see reporter.broadcast.")
+        try:
+            self._platform.launcher.finish(patience=1.0)
+        finally:  # also at a second Ctrl-C: the study must not stay held by this process
+            self._server.stop()
+            if self.tensorboard:
+                self.tensorboard.close(timeout=5.0)
+                if self.tensorboard.trouble:
+                    self._console.warn(self.tensorboard.trouble)
+            with suppress(StoreError):  # a store that fails has said so already
+                self._opened.release()
+            if self._scratch:
+                shutil.rmtree(self._scratch, ignore_errors=True)
+        self._mind_reports(ended=True)
         self._console.end(
             self.study,
             self._clock.now() - began,
@@ -204,9 +215,12 @@ class Run:
         )
 
     def _places(self) -> dict[str, str]:
-        files = self._opened.files
-        places = {"study": f"{self._opened.name!r} in {self._opened.store}"}
-        return places | ({"files": str(files), "TensorBoard": f"tensorboard --logdir {files}"} if files else {})
+        places = {"study": f"{self._opened.name!r} in {_near(str(self._opened.store))}"}
+        if self._opened.files:
+            places["files"] = _near(str(self._opened.files))
+        if self.tensorboard:
+            places["TensorBoard"] = f"tensorboard --logdir {_near(str(self.tensorboard.directory))}"
+        return places
 
     @property
     def failure(self) -> str | None:
@@ -215,11 +229,10 @@ class Run:
         return closed.removeprefix(FAILED) if closed.startswith(FAILED) else None
 
 
-def _tensorboard(opened: Opened) -> TensorBoard:
-    """Show the study in its folder. What an earlier run left there is written anew: it is derived from the log."""
-    folder = opened.files or Path()
-    shutil.rmtree(folder / "tensorboard", ignore_errors=True)
-    return TensorBoard(folder)
+def _near(path: str) -> str:
+    """Return a path as it is seen from the working directory, where it lies in there."""
+    here = Path.cwd()
+    return str(Path(path).relative_to(here)) if Path(path).is_relative_to(here) else path
 
 
 def _capped(count: int, limit: int | None) -> int:

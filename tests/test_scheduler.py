@@ -341,7 +341,9 @@ def test_a_stop_is_requested_once():
         Send("a", Stop(1, 1, "1.0 is not enough")),
         Record(Reported(0.0, 1, 1, 1, {"metric": 2.0})),
     ]
-    assert talk.received("a", Reports(1, 1, [[2, {"metric": 3.0}]])) == [Record(Reported(0.0, 1, 1, 2, {"metric": 3.0}))]
+    assert talk.received("a", Reports(1, 1, [[2, {"metric": 3.0}]])) == [
+        Record(Reported(0.0, 1, 1, 2, {"metric": 3.0}))
+    ]
     assert rule.asked == 1
 
 

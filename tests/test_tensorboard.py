@@ -85,6 +85,20 @@ def test_a_file_begins_with_its_version(tmp_path):
     assert [record.file_version for record in records(tmp_path, 1)] == ["brain.Event:2", ""]
 
 
+def test_a_file_without_its_suggestion_has_a_version_too(tmp_path):
+    """A trial that a resumed study only hears reports of gets a proper file in a new directory."""
+    written(tmp_path, reported(3, acc=0.5))
+    assert [record.file_version for record in records(tmp_path, 1)] == ["brain.Event:2", ""]
+
+
+def test_parameters_are_written_in_one_order(tmp_path):
+    """Protobuf maps have no order of their own; the same log is to give the same bytes in any process."""
+    names = [f"parameter-{number:02}" for number in range(20)]
+    written(tmp_path, suggested(params=dict.fromkeys(reversed(names), 1)))
+    data = (tmp_path / "tensorboard" / "1" / tensorboard.FILE).read_bytes()
+    assert sorted(names, key=lambda name: data.index(name.encode())) == names
+
+
 def test_numbers_that_are_not_finite_are_kept(tmp_path):
     """TensorBoard marks NaN and infinities; an integer beyond all floats is infinite."""
     written(tmp_path, suggested(), reported(0, a=math.nan, b=-math.inf, c=10**400))
@@ -94,7 +108,7 @@ def test_numbers_that_are_not_finite_are_kept(tmp_path):
 
 
 def test_parameters_become_hparams(tmp_path):
-    """Numbers, text and truth keep their kind, what the HParams tab cannot sort is JSON, and the budget is with them."""
+    """Numbers, text and truth keep their kind, what the tab cannot sort is JSON, and the budget is with them."""
     params = {"lr": 0.1, "units": 64, "act": "relu", "bn": True, "layers": [64, 32], "none": None, "nan": math.nan}
     written(tmp_path, suggested(params=params, budget=9.0, parent=7))
     start = hparams(tmp_path, 1)["_hparams_/session_start_info"].session_start_info

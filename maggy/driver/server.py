@@ -8,6 +8,7 @@ serves many inputs.
 from __future__ import annotations
 
 import asyncio
+import socket
 import threading
 from collections import Counter
 from collections.abc import Callable
@@ -49,21 +50,20 @@ class Server:
         self._turn_due = False
         self._timer: asyncio.TimerHandle | None = None
         self._loop = asyncio.new_event_loop()
-        self._listener: asyncio.Server | None = None
-        self._thread = threading.Thread(target=self._serve, name="maggy-driver", daemon=True)
+        self._thread: threading.Thread | None = None
 
     # -- from the outside, any thread ------------------------------------------------------------------------------
 
     def start(self, host: str, port: int = 0) -> int:
         """Open the study, listen, and return the port."""
-        self._listener = self._loop.run_until_complete(
-            self._loop.create_server(lambda: Peer(self, self.secret), host, port, backlog=1024)
-        )
+        listening = socket.create_server((host, port), backlog=1024)
         self._loop.call_soon(self._put, self.scheduler.opened)
         self._loop.call_later(DRIVER_BEAT, self._beat)
         self._loop.call_later(RENEWAL, self._renew)
+        # All else happens in the thread, because in the caller's own a loop may be running, as in a notebook.
+        self._thread = threading.Thread(target=self._serve, args=(listening,), name="maggy-driver", daemon=True)
         self._thread.start()
-        bound: int = self._listener.sockets[0].getsockname()[1]
+        bound: int = listening.getsockname()[1]
         return bound
 
     def interrupt(self, reason: str) -> None:
@@ -73,8 +73,9 @@ class Server:
 
     def stop(self) -> None:
         """Stop listening and end the thread."""
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
+        if self._thread is not None:
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join()
         self._asker.close()
         self._loop.close()
 
@@ -181,13 +182,14 @@ class Server:
 
     # -- time and the end ------------------------------------------------------------------------------------------
 
-    def _serve(self) -> None:
+    def _serve(self, listening: socket.socket) -> None:
         asyncio.set_event_loop(self._loop)
+        serving = self._loop.create_server(lambda: Peer(self, self.secret), sock=listening)
+        listener = self._loop.run_until_complete(serving)
         self._loop.run_forever()
         for peer in list(self._peers.values()):
             peer.close()
-        if self._listener is not None:
-            self._listener.close()
+        listener.close()
         self._loop.run_until_complete(asyncio.sleep(0))
         self._loop.run_until_complete(self._loop.shutdown_asyncgens())
 

@@ -167,7 +167,13 @@ class VirtualExecutor:
     """An agent whose trials take place on the timeline. `checkpoints` (units by trial) is what all of them see."""
 
     def __init__(
-        self, timeline: Timeline, name: str, problem: Problem, checkpoints: dict[int, float], faults: Faults, rng: Random
+        self,
+        timeline: Timeline,
+        name: str,
+        problem: Problem,
+        checkpoints: dict[int, float],
+        faults: Faults,
+        rng: Random,
     ) -> None:
         self.name = name
         self.left: str | None = None  # why it is no longer there

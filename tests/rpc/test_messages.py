@@ -81,7 +81,7 @@ def test_every_message_survives_the_wire(message):
 def test_a_frame_can_be_read_in_a_capture():
     """A frame is a length and a line of JSON."""
     assert encode(Stop(7, 1, "below the median")) == (
-        b'\x00\x00\x00>["Stop",{"trial":7,"attempt":1,"reason":"below the median"}]'
+        b'\x00\x00\x00<["Stop",{"trial":7,"attempt":1,"reason":"below the median"}]'
     )
 
 
@@ -220,7 +220,7 @@ def test_deep_nesting_is_refused(opening):
 @pytest.mark.parametrize("digits", [4_299, 5_000, 200_000])
 def test_huge_integers_are_refused(digits):
     """An integer of many digits is refused in no time, before or after it is parsed."""
-    refused(payload("Stop", {"trial": 1, "attempt": 1, "reason": "x"}).replace(b":1", b":" + b"9" * digits))
+    refused(payload("Stop", {"trial": 1, "attempt": 1, "reason": "x"}).replace(b": 1", b": " + b"9" * digits))
 
 
 def test_a_map_of_many_keys_is_bounded_by_its_frame():

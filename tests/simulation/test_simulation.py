@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import fields
+from random import Random
 
 import pytest
 
@@ -49,29 +50,24 @@ def test_faults_change_neither_random_nor_grid_configurations(study_of):
 
 
 def test_every_fault_takes_place(study_of):
-    """The storms of the test above contain what they are meant to."""
-    met: Counter[str] = Counter()
-    for seed in range(60):
-        for event in study_of("asha-stopping", seed).log:
-            met[type(event).__name__] += 1
-            if isinstance(event, Lost):
-                met[event.cause] += 1
-            elif isinstance(event, Ended):
-                met[f"{event.status} {(event.error or '')[:25]}"] += 1
-    for what in (
+    """Storms contain what they are meant to: each way to be lost, to fail and to end is in the logs."""
+    storm = Faults(crash=0.2, freeze=0.1, death=0.1, error=0.1, nan=0.1, deaf=0.2, echo=0.3, restarts=1)
+    log = [event for seed in range(30) for event in study_of("asha-stopping", seed, timeout=None, faults=storm).log]
+    causes = {event.cause for event in log if isinstance(event, Lost)}
+    ends = {f"{event.status}: {(event.error or '')[:20]}" for event in log if isinstance(event, Ended)}
+    assert causes == {
         "the executor closed the connection",
         "executor silent for 10 s",
         "the driver that ran it is gone",
-        "failed the trial's process died:",
-        "failed ValueError: simulated",
-        "failed train_fn returned nan as ",
-        "failed lost 3 times, the last time",
-        "completed ",
-        "stopped ",
-    ):
-        assert any(known.startswith(what[: len(known)]) for known in met if known[:6] == what[:6]), what
-    assert met["StudyResumed"] >= 10
-    assert met["StopRequested"] >= 10
+    }
+    assert ends == {
+        "completed: ",
+        "stopped: ",
+        "failed: the trial's process ",
+        "failed: ValueError: simulate",
+        "failed: train_fn returned na",
+        "failed: lost 3 times, the la",
+    }
 
 
 def test_a_deaf_trial_is_killed_when_grace_ends():
@@ -96,19 +92,23 @@ class Low:
 
 def test_more_workers_take_less_time():
     """What a user asks the simulator: what would 64 workers do?"""
-    few, many = (simulate(RandomSearch(), Branin(), num_trials=256, executors=n) for n in (8, 64))
+    few, many = (simulate(RandomSearch(), Branin(), num_trials=128, executors=n) for n in (4, 32))
     assert 6 < few.makespan / many.makespan <= 8
     assert few.utilisation > 0.95
     assert few.seconds == pytest.approx(many.seconds, rel=0.01)
 
 
 def test_a_slow_optimizer_hides_behind_lookahead():
-    """Asks of 1 s, trials of 6 s, 4 executors: at most 5 % idle after the first trials."""
-    problem = Branin(epochs=6, epoch_seconds=1.0)
-    asked = {"num_trials": 100, "executors": 4, "ask_seconds": 1.0}
-    late, ahead = (simulate(RandomSearch(), problem, lookahead=n, **asked) for n in (0, 1))
-    assert ahead.utilisation > 0.94
-    assert late.utilisation < 0.9
+    """Asks of 1 s, trials of 6 s, 4 executors: at most 5 % idle, but 14 % where nothing is asked ahead."""
+
+    class Even(Branin):
+        def curve(self, params, budget, done=0.0):
+            return ((1.0, step, metrics) for _, step, metrics in super().curve(params, budget, done))
+
+    asked = {"num_trials": 200, "executors": 4, "ask_seconds": 1.0}
+    late, ahead = (simulate(RandomSearch(), Even(epochs=6), lookahead=n, **asked) for n in (0, 1))
+    assert ahead.utilisation > 0.95
+    assert late.utilisation < 0.87
 
 
 def test_a_timeout_ends_a_study_without_end():
@@ -118,7 +118,7 @@ def test_a_timeout_ends_a_study_without_end():
     assert 100 < found.makespan < 107
 
 
-def test_an_interruption_of_the_optimizer_ends_the_study():
+def test_an_optimizer_that_raises_ends_the_study():
     """An exception from `ask` is the study's end, not a hang."""
 
     class Broken:
@@ -140,7 +140,7 @@ def test_a_study_that_does_not_end_is_reported():
         def curve(self, params, budget, done=0.0):
             yield 1e12, 1, {"metric": 1.0}
 
-    with pytest.raises(StuckError, match=r"does not end.*seed 0.*Started\("):
+    with pytest.raises(StuckError, match=r"(?s)does not end.*seed 0.*Started\("):
         simulate(RandomSearch(), Silent(), max_steps=50_000)
 
 
@@ -180,8 +180,6 @@ def test_a_log_of_a_stale_attempt_is_refused():
 
 def test_faults_are_shares():
     """Each fault that befalls an attempt is drawn as often as it says."""
-    from random import Random
-
     rng = Random(1)
     faults = Faults(crash=0.1, freeze=0.1, death=0.1, error=0.1, nan=0.1)
     met = Counter(faults.fate(rng) for _ in range(10_000))

@@ -1,0 +1,118 @@
+"""What makes ASHA ASHA, seen in whole simulated studies."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from dataclasses import replace
+
+import pytest
+
+from maggy.events import Ended, Suggested
+from maggy.optimizers import Asha
+from maggy.testing.problems import Branin, Hartmann6, Mixed
+from maggy.testing.simulation import Faults, simulate
+from maggy.trial import Status
+
+FAULTS = Faults(crash=0.05, error=0.05, nan=0.05, death=0.05)
+
+
+def rungs_of(study):
+    """Return the usable trials of each budget, best first, ties by number: ranked by hand."""
+    found = {}
+    for trial in study.trials.values():
+        if trial.status is Status.COMPLETED and math.isfinite(trial.value):
+            found.setdefault(trial.budget, []).append(trial)
+    return {budget: sorted(trials, key=lambda t: (study.loss(t), t.id)) for budget, trials in sorted(found.items())}
+
+
+@pytest.mark.parametrize("eta", [2, 3, 4])
+@pytest.mark.parametrize("seed", range(3))
+def test_a_rung_promotes_its_share(eta, seed):
+    """Of a rung's n trials at least ⌊n/η⌋ go on, and at most 2·√n more: the mispromotions of asynchrony.
+
+    Li et al. (section 3.3) expect mispromotions of the order of √n: the promoted were in the best 1/η when they were
+    looked at, and each later, better trial pushes somebody out who has been promoted already.
+    """
+    asha = Asha(reduction_factor=eta, resource_min=1, resource_max=eta**3)
+    study = simulate(asha, Branin(), num_trials=300, executors=16, seed=seed).study
+    promoted = Counter(study.trials[trial.parent].budget for trial in study.trials.values() if trial.parent is not None)
+    ranked = rungs_of(study)
+    assert list(ranked) == [eta**k for k in range(4)]
+    assert len(ranked[1]) == 300
+    for budget, trials in list(ranked.items())[:-1]:
+        share = len(trials) / eta
+        assert math.floor(share) <= promoted[budget] <= share + 2 * math.sqrt(len(trials)), budget
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("faults", [Faults(), FAULTS])
+@pytest.mark.parametrize("ask_seconds", [0.0, 0.5])
+def test_done_is_not_said_early(seed, faults, ask_seconds):
+    """At the end the best 1/η of each rung but the top one are continued, by one trial each at the next rung."""
+    asha = Asha(resource_max=9)
+    study = simulate(
+        asha, Hartmann6(direction="max"), num_trials=60, executors=8, seed=seed, faults=faults, ask_seconds=ask_seconds
+    ).study
+    assert study.closed == "done"
+    children = Counter(trial.parent for trial in study.trials.values() if trial.parent is not None)
+    assert set(children.values()) == {1}
+    ranked = rungs_of(study)
+    for budget in (1, 3):
+        for trial in ranked[budget][: len(ranked[budget]) // 3]:
+            assert children[trial.id] == 1, f"trial {trial.id} of rung {budget}"
+    for trial in study.trials.values():
+        if trial.parent is not None:
+            parent = study.trials[trial.parent]
+            assert (trial.params, trial.budget) == (parent.params, 3 * parent.budget)
+            assert parent.status is Status.COMPLETED
+
+
+@pytest.mark.parametrize("asha", [Asha(resource_max=9), Asha(resource_max=9, mode="stopping")])
+@pytest.mark.parametrize("faults", [Faults(), FAULTS])
+def test_max_of_f_is_min_of_minus_f(asha, faults):
+    """The same problem upside down gives the same trials at the same times."""
+    for seed in range(3):
+        down, up = (
+            simulate(asha, Branin(direction=way), num_trials=40, seed=seed, faults=faults).log for way in ("min", "max")
+        )
+        assert [e for e in down if isinstance(e, Suggested)] == [e for e in up if isinstance(e, Suggested)]
+        assert [(e.at, e.trial, e.status) for e in down if isinstance(e, Ended)] == [
+            (e.at, e.trial, e.status) for e in up if isinstance(e, Ended)
+        ]
+
+
+OVERSHOOT = pytest.mark.xfail(
+    reason="a trial that was asked to stop at rung 1 reports step 2 before it notices, and still counts at rung 2",
+    strict=True,
+)
+
+
+@pytest.mark.parametrize("problem", [Branin(), Mixed(direction="max")])
+@pytest.mark.parametrize("eta", [pytest.param(2, marks=OVERSHOOT), 3, 4])
+def test_the_stopping_form_stops_its_share(problem, eta):
+    """About 1 − 1/η of those who reach a rung are stopped there: of n, n/η and at most 1.5·√n more or fewer go on.
+
+    The n-th to come goes on with probability ⌈n/η⌉/n, so n/η + O(ln n) are expected to, with a deviation of at most
+    √n/2; the steps of Mixed count from 0, those of Branin from 1.
+    """
+    asha = Asha(reduction_factor=eta, resource_min=1, resource_max=eta**3, mode="stopping")
+    for seed in range(3):
+        study = simulate(asha, replace(problem, noise=0.2), num_trials=300, executors=16, seed=seed).study
+        reached = 300
+        for level in asha.levels[:-1]:
+            stopped = sum((trial.stop_reason or "").startswith(f"rung {level:g}:") for trial in study.trials.values())
+            went_on = reached - stopped
+            assert abs(went_on - reached / eta) <= 1.5 * math.sqrt(reached), f"rung {level}: {went_on} of {reached}"
+            reached = went_on
+        assert study.counts[Status.COMPLETED] == reached
+        assert study.counts[Status.STOPPED] == 300 - reached
+
+
+def test_asha_is_cheaper_than_the_same_configurations_in_full():
+    """What it is for: a third of the work, and nearly the same best trial."""
+    problem = Mixed()
+    asha = simulate(Asha(), problem, num_trials=100, executors=8)
+    full = simulate(Asha(resource_min=27, resource_max=27), problem, num_trials=100, executors=8)
+    assert asha.seconds < full.seconds / 3
+    assert problem.regret(asha.best.value) < problem.regret(full.best.value) + 0.1

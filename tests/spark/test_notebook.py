@@ -1,0 +1,71 @@
+import re
+import time
+from pathlib import Path
+
+import nbformat
+import pytest
+from jupyter_client.manager import start_new_kernel
+from nbclient import NotebookClient
+
+NOTEBOOKS = sorted((Path(__file__).parents[2] / "notebooks").glob("*.ipynb"))
+LONG = """
+import time
+from maggy import Float, Searchspace, experiment
+
+def train_fn(x, reporter):
+    print("going")
+    for _ in range(1000):
+        reporter.broadcast(x)
+        time.sleep(0.02)
+    return x
+
+space = Searchspace(x=Float(0, 1))
+result = experiment.lagom(train_fn, space, num_trials=20, name="long", num_executors=2, verbose=True)
+"""
+pytestmark = [
+    pytest.mark.spark,
+    pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning"),  # of Jupyter's own parts
+]
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_notebook_runs_from_top_to_bottom(path, tmp_path):
+    """Every cell of the notebook runs, in a kernel whose main thread has an event loop that runs."""
+    notebook = nbformat.read(path, as_version=4)
+    NotebookClient(notebook, timeout=100, resources={"metadata": {"path": str(tmp_path)}}).execute()
+    assert notebook.cells[-1].outputs[-1].data["text/plain"] == "True"
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_notebook_is_committed_with_its_outputs(path):
+    """Readers see what comes out without running it, and no directory of whoever ran it."""
+    cells = [cell for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
+    assert cells[-1].outputs
+    assert not re.search(r"/(tmp|home|root|work)/", str(cells))
+
+
+def test_interrupting_the_kernel_returns_a_result(tmp_path):
+    """The stop button ends trials and jobs within seconds, and the study can be resumed."""
+    manager, client = start_new_kernel(cwd=str(tmp_path))
+    try:
+        client.execute(LONG)
+        while "going" not in client.get_iopub_msg(timeout=60)["content"].get("text", ""):
+            pass  # what the trials print comes live, as verbose=True asks for
+        manager.interrupt_kernel()
+        interrupted = time.monotonic()
+        after = client.execute_interactive(
+            "print(result.interrupted, len(result.trials))", timeout=30, output_hook=said
+        )
+        assert after["content"]["status"] == "ok"
+        assert time.monotonic() - interrupted < 5
+    finally:
+        client.stop_channels()
+        manager.shutdown_kernel(now=True)
+    assert "True 2" in "".join(SAID)
+
+
+SAID = []
+
+
+def said(message):
+    SAID.append(message["content"].get("text", ""))

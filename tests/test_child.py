@@ -1,0 +1,519 @@
+"""The trial's process: how it judges and tells, and the real one, over real pipes."""
+
+import contextlib
+import ctypes
+import math
+import os
+import pickle
+import select
+import signal
+import subprocess
+import sys
+import types
+
+import cloudpickle
+import numpy as np
+import pytest
+
+from maggy.errors import StopTrial
+from maggy.executor.child import Orders, judged, told
+from maggy.executor.process import Process, ending, stored
+from maggy.jsonvalue import dumps
+from maggy.trial import Objective
+
+PATIENCE = 30  # seconds that no test should need
+
+
+# -- judging and telling ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("returned", "metric", "value", "metrics"),
+    [
+        (0.5, None, 0.5, {"metric": 0.5}),
+        (0, "acc", 0.0, {"acc": 0.0}),
+        (np.float32(0.5), "acc", 0.5, {"acc": 0.5}),
+        (None, "acc", None, {}),
+        ({"acc": 0.5}, None, 0.5, {"acc": 0.5}),
+        ({"loss": 2, "acc": 0.0}, "acc", 0.0, {"loss": 2.0, "acc": 0.0}),
+        ({"loss": 2, "metric": 0.5}, None, 0.5, {"loss": 2.0, "metric": 0.5}),
+        ({1: 0.5}, "1", 0.5, {"1": 0.5}),
+        (math.inf, None, math.inf, {"metric": math.inf}),
+    ],
+)
+def test_what_is_returned_is_judged(returned, metric, value, metrics):
+    """A number is filed under the objective, a dict is kept whole, None leaves it to the reports."""
+    assert judged(returned, Objective(metric)) == (value, metrics)
+
+
+@pytest.mark.parametrize(
+    ("returned", "error", "message"),
+    [
+        ("high", TypeError, "metric 'acc' must be a number, but is 'high' of type str"),
+        ([0.5], TypeError, "metric 'acc' must be a number, but is \\[0.5\\] of type list"),
+        ((each for each in [1]), TypeError, "metric 'acc' must be a number, but is .* of type generator"),
+        ({"acc": 0.5, "name": "x"}, TypeError, "metric 'name' must be a number, but is 'x' of type str"),
+        ({"loss": 0.5}, ValueError, "the metric that is optimized, 'acc', is not among 'loss'"),
+        ({}, ValueError, "'acc', is not among nothing"),
+        ({str(key): 0 for key in range(5000)} | {"acc": 1}, ValueError, "5,001 metrics at once are too much"),
+    ],
+)
+def test_what_is_no_result_is_refused(returned, error, message):
+    """The error names the key and shows what was returned."""
+    with pytest.raises(error, match=message):
+        judged(returned, Objective("acc"))
+
+
+def test_a_traceback_begins_with_the_users_code():
+    """Frames of the child's own are cut from the top; the error and its cause stay."""
+
+    def train():
+        try:
+            raise KeyError("lr")
+        except KeyError as cause:
+            raise ValueError("no rate") from cause
+
+    with pytest.raises(ValueError, match="no rate") as caught:
+        train()
+    text = told(caught.value)
+    assert "KeyError: 'lr'" in text
+    assert "The above exception was the direct cause" in text
+    assert text.endswith("ValueError: no rate\n")
+
+
+@pytest.mark.parametrize("code", [0, 3, "no data", None])
+def test_an_exit_is_told_as_one(code):
+    """A training function that exits is told so, with what it gave."""
+    assert told(SystemExit(code)).startswith(f"train_fn called sys.exit({code!r})\n")
+
+
+@pytest.mark.parametrize(
+    ("code", "text"),
+    [
+        (0, "it exited with code 0"),
+        (137, "it exited with code 137"),
+        (-signal.SIGKILL, "it was ended by SIGKILL"),
+        (-signal.SIGSEGV, "it was ended by SIGSEGV"),
+        (-(signal.SIGRTMIN + 1), "it was ended by signal 35"),
+    ],
+)
+def test_an_exit_code_in_words(code, text):
+    """Signals have their names."""
+    assert ending(code) == text
+
+
+# -- orders ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def pipe():
+    ends = os.pipe()
+    yield ends
+    for end in ends:
+        with contextlib.suppress(OSError):
+            os.close(end)
+
+
+def framed(order):
+    payload = dumps(order).encode()
+    return len(payload).to_bytes(4, "big") + payload
+
+
+def test_orders_come_in_pieces(pipe):
+    """An order is whole wherever the pipe cuts it, and none is made of half a frame."""
+    orders = Orders(pipe[0])
+    data = framed(["run", {"trial": 1}]) + framed(["stop", {}])
+    for cut in range(1, len(data)):
+        os.write(pipe[1], data[:cut])
+        first = orders.waiting()
+        os.write(pipe[1], data[cut:])
+        assert [*first, *orders.waiting()] == [["run", {"trial": 1}], ["stop", {}]]
+
+
+def test_nothing_waits_in_an_empty_pipe(pipe):
+    """Looking for orders does not wait for any."""
+    assert Orders(pipe[0]).waiting() == []
+
+
+def test_the_end_of_the_orders(pipe):
+    """Orders that came before the pipe was closed are still taken, then there are none."""
+    orders = Orders(pipe[0])
+    os.write(pipe[1], framed(["run", {}]) * 2 + b"\x00\x00")
+    os.close(pipe[1])
+    assert orders.next() == ["run", {}]
+    assert orders.waiting() == [["run", {}]]
+    assert orders.next() is None
+
+
+# -- the real process ------------------------------------------------------------------------------
+
+
+class Child:
+    """A trial's process as its agent has it."""
+
+    def __init__(self, pickled, path):
+        self.function = stored(pickled)
+        self.process = Process(self.function, path)
+        self.prints = b""
+
+    def run(self, trial=1, attempt=1, metric=None, **params):
+        body = {"trial": trial, "attempt": attempt, "params": params, "budget": 3, "parent": None}
+        self.process.order("run", body | {"metric": metric, "checkpoints": "/nowhere"})
+
+    def stop(self, trial=1, attempt=1):
+        self.process.order("stop", {"trial": trial, "attempt": attempt, "reason": "below the median"})
+
+    def facts(self):
+        """Yield what the process says until it closes its end; collect what it prints meanwhile."""
+        poll = select.poll()
+        poll.register(self.process.facts, select.POLLIN)
+        poll.register(self.process.prints, select.POLLIN)
+        while True:
+            ready = dict(poll.poll(PATIENCE * 1000))
+            assert ready, "the process says nothing"
+            if self.process.prints in ready and not self.read_prints():
+                poll.unregister(self.process.prints)
+            if self.process.facts in ready:
+                facts = self.process.told()
+                if facts is None:
+                    return
+                yield from facts
+
+    def read_prints(self):
+        while data := self.process.printed():
+            self.prints += data
+        return data is not None
+
+    def outcome(self, **run):
+        """Run a trial; return its reports and its outcome."""
+        self.run(**run)
+        reports = []
+        for kind, body in self.facts():
+            if kind == "finished":
+                self.read_prints()
+                return reports, body
+            reports.append(body)
+        pytest.fail("the process has died: " + self.prints.decode())
+
+    def error(self, **run):
+        reports, outcome = self.outcome(**run)
+        assert (outcome["status"], outcome["value"], outcome["metrics"]) == ("failed", None, {})
+        return outcome["error"]
+
+    def death(self, **run):
+        """Run a trial that kills its process; return what is said of it."""
+        self.run(**run)
+        for kind, _ in self.facts():
+            assert kind != "finished"
+        return self.process.wait()
+
+    def close(self):
+        with contextlib.suppress(OSError):
+            self.process.kill()
+        os.close(self.function)
+
+
+@pytest.fixture
+def start():
+    """Return a function that starts a process for a training function."""
+    children = []
+
+    def start(train_fn, path=sys.path, pickled=None, **constants):
+        children.append(Child(pickled or cloudpickle.dumps((train_fn, constants)), list(path)))
+        return children[-1]
+
+    yield start
+    for child in children:
+        child.close()
+
+
+def test_a_trial_runs_and_reports(start):
+    """Parameters, budget, number and constants come in; reports in order and the outcome go out."""
+
+    def train(lr, budget, trial, data, reporter):
+        for step in range(budget):
+            reporter.broadcast(lr * step)
+        return {"acc": lr, "trial": trial, "data": data}
+
+    reports, outcome = start(train, data=5).outcome(trial=7, metric="acc", lr=0.5)
+    assert reports == [[0, {"acc": 0.0}], [1, {"acc": 0.5}], [2, {"acc": 1.0}]]
+    assert outcome == {
+        "status": "completed",
+        "value": 0.5,
+        "metrics": {"acc": 0.5, "trial": 7.0, "data": 5.0},
+        "error": None,
+    }
+
+
+def test_one_process_runs_trial_after_trial(start):
+    """The process is warm: a second trial, even after a failure, runs where the first did."""
+
+    def train(lr):
+        return {"metric": 1 / lr, "pid": os.getpid()}
+
+    child = start(train)
+    assert child.outcome(lr=1)[1]["metrics"]["pid"] == child.process._popen.pid
+    assert "ZeroDivisionError" in child.error(lr=0)
+    assert child.outcome(trial=2, lr=2)[1]["metrics"] == {"metric": 0.5, "pid": child.process._popen.pid}
+
+
+def test_numbers_that_are_not_finite_travel(start):
+    """NaN and infinities are reported and returned as they are."""
+
+    def train(reporter):
+        reporter.broadcast(math.nan)
+        return -math.inf
+
+    reports, outcome = start(train).outcome()
+    assert repr(reports) == "[[0, {'metric': nan}]]"
+    assert outcome["value"] == -math.inf
+
+
+def test_a_stop_is_raised_at_the_next_report(start):
+    """A trial that is asked to stop does so when it reports, through its own `except Exception`."""
+
+    def train(reporter):
+        while True:
+            with contextlib.suppress(Exception):
+                reporter.broadcast(0.5)
+
+    child = start(train)
+    child.run()
+    facts = child.facts()
+    assert next(facts)[0] == "report"
+    child.stop()
+    assert next(body for kind, body in facts if kind == "finished")["status"] == "stopped"
+
+
+def test_a_stop_of_another_attempt_is_ignored(start):
+    """What was meant for another trial, or for a lost attempt, stops nobody."""
+
+    def train(reporter):
+        for _ in range(3):
+            reporter.broadcast(0.5)
+
+    child = start(train)
+    child.stop(trial=1, attempt=1)  # too late for what ran before
+    child.run(attempt=2)
+    child.stop(trial=1, attempt=1)
+    child.stop(trial=2, attempt=2)
+    assert next(body for kind, body in child.facts() if kind == "finished")["status"] == "completed"
+
+
+def test_a_function_may_stop_itself(start):
+    """Raising StopTrial ends a trial as stopped."""
+
+    def train():
+        raise StopTrial("enough")
+
+    assert start(train).outcome()[1] == {"status": "stopped", "value": None, "metrics": {}, "error": None}
+
+
+def test_whatever_is_raised_fails_the_trial_only(start):
+    """Errors, exits, interrupts and every BaseException are one trial's end, and the process goes on."""
+
+    class Private(BaseException):
+        pass
+
+    raised = [
+        ValueError("no data"),
+        MemoryError(),
+        KeyboardInterrupt(),
+        GeneratorExit(),
+        SystemExit(0),
+        SystemExit("x"),
+        Private("mine"),
+        ValueError("no file '\udcff'"),
+    ]
+
+    def train(which):
+        raise raised[which]
+
+    child = start(train)
+    for which, error in enumerate(raised):
+        text = child.error(which=which)
+        assert type(error).__name__ in text
+        assert "raise raised[which]" in text or "test_child.py" in text
+        assert str(error) in text
+
+
+def test_a_traceback_shows_the_users_line_and_none_of_ours(start):
+    """What is told begins in the user's function."""
+
+    def train(lr):
+        return 1 / lr
+
+    text = start(train).error(lr=0)
+    assert "in train" in text
+    assert "maggy" not in text.replace(os.fspath(__file__), "")
+
+
+def test_a_bad_result_is_named(start):
+    """What is returned and is no number fails the trial with a sentence."""
+
+    def train():
+        return "high"
+
+    assert "TypeError: metric 'acc' must be a number, but is 'high' of type str" in start(train).error(metric="acc")
+
+
+def test_prints_come_out(start):
+    """Everything printed comes to the agent before the outcome: print, stderr, and what C code would write."""
+
+    def train():
+        print("to stdout", end="")
+        print("to stderr", file=sys.stderr)
+        os.write(1, b"to the descriptor \xff\n")
+        subprocess.run(["echo", "from a child"], check=True)
+        print("half a pair: \udcff", end="")
+
+    child = start(train)
+    child.outcome()
+    for text in (b"to stdout", b"to stderr\n", b"to the descriptor \xff\n", b"from a child\n", b"half a pair: "):
+        assert text in child.prints
+
+
+def test_a_function_that_closes_stdout_has_its_result(start):
+    """What user code does to the standard streams does not lose its outcome."""
+
+    def train(how):
+        if how == "close":
+            sys.stdout.close()
+        else:
+            sys.stdout = sys.stderr = None
+        return 0.5
+
+    child = start(train)
+    assert child.outcome(how="close")[1]["value"] == 0.5
+    assert child.outcome(how="replace")[1]["value"] == 0.5
+
+
+def test_a_missing_module_is_named(start):
+    """A function whose module is not here fails each of its trials with the remedy."""
+    module = types.ModuleType("only_on_the_driver")
+    exec("def train(): return 1.0", module.__dict__)  # noqa: S102 - a module that is no file
+    sys.modules["only_on_the_driver"] = module
+    pickled = pickle.dumps((module.train, {}))
+    child = start(None, pickled=pickled)
+    for _ in range(2):
+        assert (
+            "the training function needs the module 'only_on_the_driver', which this executor cannot import: install it "
+            "there, or ship your own modules with sc.addPyFile(…)"
+        ) in child.error()
+
+
+def test_modules_are_found_where_the_agent_finds_them(start, tmp_path):
+    """The process searches the path that it is given, and no other."""
+    (tmp_path / "beside.py").write_text("def train():\n    return 0.25\n")
+    pickled = b"(cbeside\ntrain\n(dt."  # what pickle makes of a function: its module and name
+    assert start(None, [*sys.path, str(tmp_path)], pickled).outcome()[1]["value"] == 0.25
+    assert "the module 'beside'" in start(None, sys.path, pickled).error()
+
+
+def test_large_orders_and_reports_pass_the_pipes(start):
+    """What is larger than a pipe's buffer arrives whole, both ways."""
+
+    def train(text, reporter):
+        for step in range(2000):
+            reporter.report(step=step, **{"x" * 200: len(text)})
+
+    reports, outcome = start(train).outcome(text="ü" * 200_000)
+    assert len(reports) == 2000
+    assert reports[-1] == [1999, {"x" * 200: 200_000.0}]
+    assert outcome["status"] == "completed"
+
+
+@pytest.mark.parametrize(
+    ("how", "text"),
+    [
+        ("exit", "it exited with code 3"),
+        ("kill", "it was ended by SIGKILL"),
+        ("segfault", "it was ended by SIGSEGV"),
+        ("abort", "it was ended by SIGABRT"),
+    ],
+)
+def test_a_crash_is_seen_and_told(start, how, text):
+    """A process that dies closes its pipe; how it ended is told in words, and a crash in C leaves its trace."""
+
+    def train(how, reporter):
+        reporter.broadcast(0.5)
+        match how:
+            case "exit":
+                os._exit(3)
+            case "kill":
+                os.kill(os.getpid(), signal.SIGKILL)
+            case "segfault":
+                ctypes.string_at(0)
+            case "abort":
+                os.abort()
+
+    child = start(train)
+    assert child.death(how=how) == text
+    if how in ("segfault", "abort"):
+        assert b"Fatal Python error" in child.prints
+
+
+def waits(reporter):
+    """Train for ever."""
+    reporter.broadcast(0.5)
+    while True:
+        signal.pause()
+
+
+def test_the_process_dies_with_its_agent(start):
+    """When the agent's end of the pipe closes, whatever the trial is doing, the process goes."""
+    child = start(waits)
+    child.run()
+    assert next(child.facts())[0] == "report"
+    os.close(child.process._life)
+    assert child.process._popen.wait(PATIENCE) == 1
+    child.process._life = os.open(os.devnull, os.O_RDONLY)
+
+
+def test_an_idle_process_goes_when_there_are_no_more_orders(start):
+    """A process whose orders end exits in peace."""
+    child = start(waits)
+    os.close(child.process._orders)
+    assert child.process._popen.wait(PATIENCE) == 0
+    child.process._orders = os.open(os.devnull, os.O_RDONLY)
+
+
+def test_killing_takes_the_whole_group(start):
+    """What the trial has started goes with it, and the ending says by what."""
+
+    def train(reporter):
+        with subprocess.Popen(["sleep", "600"]) as sleeper:
+            reporter.broadcast(sleeper.pid)
+
+    child = start(train)
+    child.run()
+    _, metrics = next(child.facts())[1]
+    sleeper = os.pidfd_open(int(metrics["metric"]))
+    assert child.process.kill() == "it was ended by SIGKILL"
+    assert select.select([sleeper], [], [], PATIENCE)[0]
+    os.close(sleeper)
+
+
+def test_an_order_to_a_dead_process_is_no_error(start):
+    """The agent may not know yet; it will see the closed pipe."""
+
+    def train():
+        os._exit(0)
+
+    child = start(train)
+    child.run()
+    child.process._popen.wait(PATIENCE)
+    child.stop()
+    assert list(child.facts()) == []
+
+
+def test_the_process_holds_no_descriptor_of_its_agent(start, tmp_path):
+    """A socket of the agent's would stay open in there and hide the agent's death."""
+    marker = (tmp_path / "marker").open("w")
+    os.set_inheritable(marker.fileno(), True)
+
+    def train(marker):
+        return any(os.path.realpath(f"/proc/self/fd/{end}") == marker for end in os.listdir("/proc/self/fd"))
+
+    assert start(train).outcome(marker=marker.name)[1]["value"] == 0.0
+    marker.close()

@@ -1,0 +1,239 @@
+"""Tests of maggy.opening."""
+
+import os
+import re
+import shutil
+from dataclasses import dataclass
+
+import pytest
+
+from maggy.config import configure
+from maggy.errors import ConfigError, StoreError, StudyOwned
+from maggy.events import LOG_VERSION, Ended, Started, StudyClosed, StudyOpened, StudyResumed, Suggested
+from maggy.opening import Given, begin, check_folder, go_on, history, nothing_left, take_up
+from maggy.optimizers import Asha, RandomSearch
+from maggy.store import MemoryStore, Owner, open_store
+from maggy.study import Study
+from maggy.trial import DONE
+
+SPACE = {"lr": (0.0, 1.0)}
+
+
+@dataclass(frozen=True)
+class Mine:
+    """A user's optimizer."""
+
+    def ask(self, study, rng):
+        return DONE
+
+
+def configured(space=SPACE, **options):
+    defaults = {"optimizer": "default", "direction": "max", "metric": None, "num_trials": None, "timeout": None}
+    rest = {"es_min": None, "es_interval": None, "hb_interval": None, "max_failures": None, "seed": None}
+    return configure(space, **{**defaults, "earlystop": "default", **rest, **options})
+
+
+@pytest.fixture
+def store(tmp_path):
+    return open_store(tmp_path / "maggy.db")
+
+
+@pytest.fixture
+def begun(store, tmp_path):
+    """Begin the study `digits` with seed 7 and let it go."""
+    opened = begin(store, "digits", configured(seed=7, num_trials=2), tmp_path / "logs")
+    opened.release()
+    return opened
+
+
+def add(store, opened, *events):
+    """Let a driver of its own add to the log."""
+    store.claim(opened.name, opened.owner, 0.0)
+    opened.append(*events)
+    opened.release()
+
+
+def finished(store, opened):
+    """Run the study's two trials to their end, and close it."""
+    for number in (1, 2):
+        add(store, opened, Suggested(1.0, number, {"lr": 0.5}, None, None, 1), Started(1.0, number, 1, "e"))
+        add(store, opened, Ended(2.0, number, 1, "completed", 0.5, {}))
+    add(store, opened, StudyClosed(3.0, "done"))
+
+
+def test_a_name_that_exists_is_numbered(store, tmp_path):
+    """The second study of a name is its `-2`, in a folder of its own, and both are there."""
+    names = [begin(store, "digits", configured(), tmp_path / "logs").name for _ in range(3)]
+    assert names == ["digits", "digits-2", "digits-3"]
+    assert sorted(os.listdir(tmp_path / "logs")) == names  # noqa: PTH208 - names, not paths
+    assert [entry.name for entry in store.studies()] == names
+
+
+def test_the_log_begins_with_what_the_study_is(store, begun):
+    """Searchspace, optimizer, seed, num_trials and folder are its first fact."""
+    (first,) = store.read("digits")
+    assert isinstance(first, StudyOpened)
+    study = Study.of([first])
+    assert (study.searchspace.keys(), study.num_trials) == (["lr"], 2)
+    assert (study.settings["seed"], study.settings["name"]) == (7, "digits")
+    assert study.settings["optimizer"] == {"name": "randomsearch"}
+    assert study.settings["files"] == str(begun.files)
+
+
+def test_a_folder_of_a_study_that_is_gone_is_not_shared(begun, tmp_path):
+    """After the store has been deleted, the next `digits` gets `digits.2` and finds nobody's checkpoints."""
+    shutil.rmtree(tmp_path / "maggy.db", ignore_errors=True)
+    (begun.files / "checkpoints").mkdir()
+    again = begin(open_store(tmp_path / "other.db"), "digits", configured(), tmp_path / "logs")
+    assert (again.name, again.files.name, list(again.files.iterdir())) == ("digits", "digits.2", [])
+
+
+def test_without_a_log_dir_there_is_no_folder(tmp_path, monkeypatch):
+    """`log_dir=None` writes no file."""
+    monkeypatch.chdir(tmp_path)
+    assert begin(MemoryStore(), "digits", configured(), None).files is None
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_log_dir_that_cannot_be_written_is_an_error(tmp_path):
+    """The error names it; one that can be written is made."""
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigError, match=r"log_dir='.*file' cannot be written \(.*\); name another, or None"):
+        check_folder(tmp_path / "file")
+    check_folder(None)
+    check_folder(tmp_path / "a" / "b")
+    assert list((tmp_path / "a").rglob("*")) == [tmp_path / "a" / "b"]
+
+
+def test_a_study_goes_on_as_its_log_says(store, begun, tmp_path):
+    """What the call does not name comes from the log: searchspace, optimizer, rules, seed, num_trials, folder."""
+    opened, config = take_up(store, "digits", configured(None), Given(), tmp_path / "elsewhere")
+    assert opened.files == begun.files
+    assert (config.searchspace.keys(), config.optimizer, config.seed, config.num_trials) == (
+        ["lr"],
+        RandomSearch(),
+        7,
+        2,
+    )
+    assert config.rules == configured().rules
+    assert not nothing_left(opened, config)
+
+
+def test_a_log_dir_that_is_named_again_is_obeyed(store, begun, tmp_path):
+    """Then files go on there, and the log says so."""
+    opened, config = take_up(store, "digits", configured(None), Given(log_dir=True), tmp_path / "elsewhere")
+    go_on(opened, config)
+    assert Study.of(opened.history).settings["files"] == str(tmp_path / "elsewhere" / "digits")
+
+
+def test_only_changes_are_recorded(store, begun):
+    """Going on as before adds an empty `StudyResumed`; a raised num_trials is the only thing in the next one."""
+    for num_trials, changed in ((2, {}), (5, {"num_trials": 5})):
+        opened, config = take_up(store, "digits", configured(num_trials=num_trials), Given(num_trials=True), None)
+        go_on(opened, config)
+        opened.release()
+        last = list(store.read("digits"))[-1]
+        assert isinstance(last, StudyResumed)
+        assert last.changed == changed
+
+
+def test_a_finished_study_has_nothing_left_until_it_is_asked_for_more(store, begun):
+    """`num_trials` is a total: the same or fewer is nothing, more goes on."""
+    finished(store, begun)
+    for num_trials, nothing in ((None, True), (1, True), (2, True), (3, False)):
+        given = Given(num_trials=num_trials is not None)
+        opened, config = take_up(store, "digits", configured(num_trials=num_trials), given, None)
+        opened.release()
+        assert nothing_left(opened, config) is nothing
+
+
+@pytest.mark.parametrize("reason", ["interrupted", "timeout", "failed: 3 trials have failed"])
+def test_a_study_that_was_broken_off_has_something_left(store, begun, reason):
+    """Only one that was done is finished."""
+    add(store, begun, StudyClosed(3.0, reason))
+    assert not nothing_left(*take_up(store, "digits", configured(None), Given(), None))
+
+
+@pytest.mark.parametrize(
+    ("options", "given", "sentence"),
+    [
+        (
+            {"space": {"lr": (0.0, 2.0)}},
+            Given(searchspace=True),
+            "study 'digits' has another searchspace: 'lr' was Float(0.0, 1.0) and is now Float(0.0, 2.0). Resume",
+        ),
+        (
+            {"space": {"lr": (0.0, 1.0), "units": (1, 2)}},
+            Given(searchspace=True),
+            "'units' is new: Integer(1, 2)",
+        ),
+        ({"direction": "min"}, Given(objective=True), "another objective (metric=None, direction='max'); resume it"),
+        ({"metric": "loss"}, Given(objective=True), "another objective (metric=None, direction='max'); resume it"),
+        ({"seed": 8}, Given(seed=True), "study 'digits' has seed=7; leave seed= out to go on with it"),
+        (
+            {"optimizer": "asha"},
+            Given(optimizer=True),
+            "study 'digits' has another optimizer: randomsearch(), not asha(reduction_factor=3, resource_min=1",
+        ),
+        ({"optimizer": Mine()}, Given(optimizer=True), "another optimizer: randomsearch(), not "),
+    ],
+)
+def test_what_contradicts_the_log_is_refused_and_the_study_let_go(store, begun, options, given, sentence):
+    """The sentence names the difference; a resume that does not contradict works right after it."""
+    with pytest.raises(ConfigError, match=re.escape(sentence)):
+        take_up(store, "digits", configured(**options), given, None)
+    opened, config = take_up(store, "digits", configured(), Given(searchspace=True, optimizer=False), None)
+    go_on(opened, config)
+
+
+def test_settings_of_an_optimizer_are_compared(store, tmp_path):
+    """Another η is another optimizer; the same settings are the same one."""
+    begin(store, "digits", configured(optimizer=Asha(4)), None).release()
+    with pytest.raises(ConfigError, match=r"asha\(reduction_factor=4, .*\), not asha\(reduction_factor=3, "):
+        take_up(store, "digits", configured(optimizer="asha"), Given(optimizer=True), None)
+    _, config = take_up(store, "digits", configured(optimizer=Asha(4)), Given(optimizer=True), None)
+    assert config.optimizer == Asha(4)
+
+
+def test_a_custom_optimizer_is_passed_again(store):
+    """The log knows its class alone, so a resume without it is refused with that class's name."""
+    begin(store, "digits", configured(optimizer=Mine()), None).release()
+    with pytest.raises(ConfigError, match=r"the study's optimizer is .*Mine, which is not maggy's own: pass it again"):
+        take_up(store, "digits", configured(None), Given(), None)
+    assert take_up(store, "digits", configured(optimizer=Mine()), Given(optimizer=True), None)[1].optimizer == Mine()
+
+
+def test_rules_may_change(store, begun):
+    """What stops trials is the user's to change, also to none."""
+    opened, config = take_up(store, "digits", configured(earlystop=None), Given(rules=True), None)
+    go_on(opened, config)
+    assert config.rules == ()
+    assert Study.of(opened.history).settings["earlystop"] == []
+
+
+def test_a_study_that_another_driver_holds_is_refused(store, begun):
+    """The error names host and pid of the living owner, here this very process."""
+    store.claim("digits", Owner.current(), 0.0)
+    with pytest.raises(StudyOwned, match=rf"'digits' is held by process {os.getpid()} on host .* since 1970-01-01"):
+        take_up(store, "digits", configured(), Given(), None)
+
+
+def test_a_study_whose_first_driver_died_at_birth_begins_anew(store):
+    """A study without a single fact becomes what this call says."""
+    store.create("digits", 0.0)
+    opened, config = take_up(store, "digits", configured(seed=3), Given(), None)
+    assert isinstance(opened.history[0], StudyOpened)
+    assert config.seed == Study.of(opened.history).settings["seed"] == 3
+
+
+def test_a_log_of_a_later_version_is_left_alone(store, begun):
+    """Who cannot know what it means must not add to it; the study is let go."""
+    later = store.create("later", 0.0)
+    store.claim(later, begun.owner, 0.0)
+    store.append(later, 0, [StudyOpened(0.0, {}, LOG_VERSION + 1)])
+    store.release(later, begun.owner)
+    with pytest.raises(StoreError, match="study 'later' was written by a later version of maggy; upgrade this one"):
+        take_up(store, "later", configured(), Given(), None)
+    with pytest.raises(StoreError):
+        history(store, "later")
+    store.claim(later, Owner.current(), 0.0)
