@@ -24,6 +24,7 @@ from maggy.driver.server import Server
 from maggy.errors import LauncherError, StoreError
 from maggy.executor.worker import Ticket, run_slot
 from maggy.opening import Opened
+from maggy.store import DEFAULT
 from maggy.study import Study
 from maggy.trial import Status
 from maggy.views import summary
@@ -120,7 +121,7 @@ class Run:
             asker = InlineAsker(config.optimizer, config.seed)
         else:
             asker = ThreadAsker(config.optimizer, config.seed, opened.history)
-        watchers: list[Watcher] = [self.tensorboard] if self.tensorboard else []
+        watchers: list[Watcher] = [logs, self.tensorboard] if self.tensorboard else [logs]
         journal = Journal(opened.store, opened.name, opened.owner, len(opened.history), watchers)
         for watcher in watchers:
             watcher.recorded([event for event in opened.history if event is not None])
@@ -211,8 +212,16 @@ class Run:
             self._clock.now() - began,
             self._server.most,
             places=self._places(),
-            resume=f'experiment.resume("{self._opened.name}", train_fn)' if self.study.closed != "done" else None,
+            resume=self._again() if self.study.closed != "done" else None,
         )
+
+    def _again(self) -> str | None:
+        """Return the line that goes on with the study, None where nothing is kept."""
+        store = str(self._opened.store)
+        if store == "memory:":
+            return None
+        elsewhere = "" if store == str(Path(DEFAULT).absolute()) else f", store={_near(store)!r}"
+        return f"experiment.resume({self._opened.name!r}, train_fn{elsewhere})"
 
     def _places(self) -> dict[str, str]:
         places = {"study": f"{self._opened.name!r} in {_near(str(self._opened.store))}"}

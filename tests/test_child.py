@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import types
+from pathlib import Path
 
 import cloudpickle
 import numpy as np
@@ -69,7 +70,7 @@ def test_a_traceback_begins_with_the_users_code():
 
     def train():
         try:
-            raise KeyError("lr")
+            {}["lr"]
         except KeyError as cause:
             raise ValueError("no rate") from cause
 
@@ -196,7 +197,7 @@ class Child:
         pytest.fail("the process has died: " + self.prints.decode())
 
     def error(self, **run):
-        reports, outcome = self.outcome(**run)
+        _, outcome = self.outcome(**run)
         assert (outcome["status"], outcome["value"], outcome["metrics"]) == ("failed", None, {})
         return outcome["error"]
 
@@ -388,17 +389,17 @@ def test_a_function_that_closes_stdout_has_its_result(start):
     assert child.outcome(how="replace")[1]["value"] == 0.5
 
 
-def test_a_missing_module_is_named(start):
+def test_a_missing_module_is_named(start, monkeypatch):
     """A function whose module is not here fails each of its trials with the remedy."""
     module = types.ModuleType("only_on_the_driver")
     exec("def train(): return 1.0", module.__dict__)  # noqa: S102 - a module that is no file
-    sys.modules["only_on_the_driver"] = module
+    monkeypatch.setitem(sys.modules, "only_on_the_driver", module)
     pickled = pickle.dumps((module.train, {}))
     child = start(None, pickled=pickled)
     for _ in range(2):
         assert (
-            "the training function needs the module 'only_on_the_driver', which this executor cannot import: install it "
-            "there, or ship your own modules with sc.addPyFile(…)"
+            "the training function needs the module 'only_on_the_driver', which this executor cannot import: "
+            "install it there, or ship your own modules with sc.addPyFile(…)"
         ) in child.error()
 
 
@@ -513,7 +514,7 @@ def test_the_process_holds_no_descriptor_of_its_agent(start, tmp_path):
     os.set_inheritable(marker.fileno(), True)
 
     def train(marker):
-        return any(os.path.realpath(f"/proc/self/fd/{end}") == marker for end in os.listdir("/proc/self/fd"))
+        return marker in [os.path.realpath(end) for end in Path("/proc/self/fd").iterdir()]
 
     assert start(train).outcome(marker=marker.name)[1]["value"] == 0.0
     marker.close()

@@ -174,6 +174,13 @@ def test_an_empty_study_has_a_headline():
     assert summary.table(study()).headline(3, 0) == "0 trials in 0:03 on 0 executors"
 
 
+def test_rungs_show_how_many_trials_went_how_far():
+    """Who looks at the table sees that most configurations were not promoted."""
+    ladder = study(completed(1, budget=1), completed(2, budget=1), completed(3, parent=1, budget=3))
+    assert summary.rungs(ladder) == "2 with budget 1 → 1 with 3"
+    assert summary.rungs(study(completed(1, budget=1))) == ""
+
+
 def test_stops_are_grouped_by_rule():
     """What stands before the colon counts; the most frequent rule comes first."""
     stops = summary.stops(study(stopped(1, "timeout"), stopped(2, "median rule: a"), stopped(3, "median rule: b")))

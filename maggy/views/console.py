@@ -213,6 +213,7 @@ def rows(told: Table, places: Mapping[str, str], resume: str | None = None) -> l
         [("ended early", told.cut_short, "yellow")] if told.cut_short else [],
         _best(told),
         [
+            *([("rungs", told.rungs, "")] if told.rungs else []),
             *_groups("stopped", "", told, told.stops),
             *_groups("failed", "red", told, told.failures),
         ],

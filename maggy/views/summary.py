@@ -164,6 +164,7 @@ class Table:
     best: Trial | None
     default: Trial | None
     why_no_best: str
+    rungs: str
     stops: tuple[Group, ...]
     failures: tuple[Group, ...]
     cut_short: str
@@ -193,10 +194,20 @@ def table(study: Study, default: Trial | None = None) -> Table:
         best=study.best,
         default=default,
         why_no_best=why_no_best(study),
+        rungs=rungs(study),
         stops=stops(study),
         failures=failures(study),
         cut_short="" if study.closed in (None, DONE) else plain(study.closed or ""),
     )
+
+
+def rungs(study: Study) -> str:
+    """Return how many trials had which budget, lowest first: `81 with budget 1 → 27 with 3`; "" where all had one."""
+    counts = Counter(trial.budget for trial in study.trials.values() if trial.budget is not None)
+    if len(counts) < 2:  # noqa: PLR2004 - one rung is no ladder
+        return ""
+    steps = [f"{counts[budget]:,} with {number(budget)}" for budget in sorted(counts)]
+    return " → ".join([steps[0].replace("with", "with budget"), *steps[1:]])
 
 
 def stops(study: Study) -> tuple[Group, ...]:

@@ -1,0 +1,196 @@
+import math
+
+import pytest
+
+from maggy.events import Ended, Lost, Reported, Started, StudyOpened, Suggested
+from maggy.optimizers.rungs import Milestones, Rungs, levels
+from maggy.study import Study
+
+
+def study_of(*events, direction="min"):
+    return Study.of([StudyOpened(0.0, {"direction": direction}), *events])
+
+
+def ended(number, value, *, budget=1, parent=None, status="completed"):
+    return [
+        Suggested(0.0, number, {}, budget, parent, 0),
+        Started(0.0, number, 1, "executor"),
+        Ended(0.0, number, 1, status, value, {}),
+    ]
+
+
+def running(number, budget=1, parent=None):
+    return ended(number, None, budget=budget, parent=parent)[:2]
+
+
+def reports(number, attempt=1, **points):
+    """Write reports(1, s1=0.5, s3=0.25): trial 1 reports 0.5 at step 1 and 0.25 at step 3."""
+    return [Reported(0.0, number, attempt, int(step[1:]), {"metric": value}) for step, value in points.items()]
+
+
+# -- levels ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("lowest", "highest", "factor", "expected"),
+    [
+        (1, 27, 3, [1, 3, 9, 27]),
+        (1, 243, 3, [1, 3, 9, 27, 81, 243]),  # log₃ 243 = 4.999… loses the top
+        (1, 1000, 10, [1, 10, 100, 1000]),  # log₁₀ 1000 = 2.999…
+        (1, 100, 3, [1, 3, 9, 27, 81, 100]),  # the top is what was asked for
+        (1, 1, 3, [1]),
+        (2, 3, 4, [2, 3]),
+        (1, 4, 2, [1, 2, 4]),
+        (1, 10, 2.5, [1, 2.5, 6.25, 10]),
+        (0.7, 6.3, 3, [0.7, 2.1, 6.3]),  # 0.7·3·3 = 6.299…9 is the top, no rung of its own
+        (0.1, 0.3, 3, [0.1, 0.3]),  # 0.1·3 = 0.30…04 is the top too
+        (0.1, 0.9, 3, [0.1, 0.3, 0.9]),
+        (1, 27.1, 3, [1, 3, 9, 27, 27.1]),
+    ],
+)
+def test_levels(lowest, highest, factor, expected):
+    """Each level is η times the one below, the top is the largest budget, and rounding neither adds nor loses one."""
+    assert levels(lowest, highest, factor) == pytest.approx(expected, rel=1e-12)
+    assert len(levels(lowest, highest, factor)) == len(expected)
+    assert levels(lowest, highest, factor)[-1] == highest
+
+
+@pytest.mark.parametrize("factor", [2, 3, 4, 10, 1.5, 2.718])
+@pytest.mark.parametrize("rungs", range(12))
+def test_powers_have_their_number_of_levels(factor, rungs):
+    """From r to r·ηᵏ there are k + 1 levels, for any r."""
+    for lowest in (1, 3, 0.1, 0.7, 1e-3):
+        assert len(levels(lowest, lowest * factor**rungs, factor)) == rungs + 1
+
+
+# -- promotion -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("losses", "factor", "promotable"),
+    [
+        ([], 3, None),
+        ([1], 3, None),  # ⌊1/3⌋ = 0
+        ([1, 2], 3, None),  # ⌊2/3⌋ = 0
+        ([3, 1, 2], 3, 2),  # ⌊3/3⌋ = 1: the best
+        ([3, 1, 2, 0, 5], 3, 4),  # ⌊5/3⌋ = 1: the new best
+        ([2, 1], 2, 2),  # ⌊2/2⌋ = 1
+        ([1, 1, 1], 3, 1),  # of equals the first
+        ([5, 4, 3, 2, 1], 2.5, 5),  # ⌊5/2.5⌋ = 2
+        ([2, 1], 2.5, None),  # ⌊2/2.5⌋ = 0
+        ([1] * 11, 1.1, 1),  # 11/1.1 = 9.99… is 10
+        ([math.nan, math.nan, 1], 3, None),  # only one of use: ⌊1/3⌋ = 0
+        ([math.nan, 3, -math.inf, 2, 1], 3, 5),  # three of use
+        ([0.0, -0.0, 1], 3, 1),  # zeros are equal
+    ],
+)
+def test_promotable(losses, factor, promotable):
+    """The best of the best ⌊n/η⌋ of those who completed with a finite value."""
+    study = study_of(*(event for number, loss in enumerate(losses, 1) for event in ended(number, loss)))
+    assert study.index(Rungs).promotable(1, factor) == promotable
+
+
+@pytest.mark.parametrize(
+    ("losses", "continued", "promotable"),
+    [
+        ([1, 2, 3], [1], None),  # ⌊3/3⌋ = 1, and it went
+        ([1, 2, 3, 4, 5], [1], None),  # ⌊5/3⌋ = 1
+        ([1, 2, 3, 4, 5, 6], [1], 2),  # ⌊6/3⌋ = 2: the second
+        ([1, 2, 3, 4, 5, 6], [2], 1),
+        ([1, 2, 3, 4, 5, 6], [1, 2], None),
+        ([1, 2, 3, 4, 5, 6, 0, 7, 8], [1, 2], 7),  # ⌊9/3⌋ = 3: 7, 1, 2, of which 7 is left
+        ([3, 2, 1, 9, 9, 9], [1], 3),  # 1 fell out of the best two after it went
+    ],
+)
+def test_nobody_is_promoted_twice(losses, continued, promotable):
+    """Who is continued by another trial keeps the place, and does not go again."""
+    events = [event for number, loss in enumerate(losses, 1) for event in ended(number, loss)]
+    children = [running(len(losses) + place, 3, parent) for place, parent in enumerate(continued, 1)]
+    study = study_of(*events, *(event for child in children for event in child))
+    assert study.index(Rungs).promotable(1, 3) == promotable
+
+
+def test_promotion_heeds_the_direction():
+    """With max the largest value goes on: fault 6 of Maggy 1.1.2 promoted the worst for min."""
+    events = [event for number, value in enumerate([1, 3, 2], 1) for event in ended(number, value)]
+    assert study_of(*events, direction="max").index(Rungs).promotable(1, 3) == 2
+    assert study_of(*events, direction="min").index(Rungs).promotable(1, 3) == 1
+
+
+def test_only_completed_trials_of_the_budget_stand_on_a_rung():
+    """Stopped, failed, running trials and those of other budgets do not count."""
+    study = study_of(
+        *ended(1, 0.1, status="stopped"), *ended(2, 0.2, status="failed"), *ended(3, 0.3, budget=3), *running(4)
+    )
+    assert [study.index(Rungs).size(budget) for budget in (1, 3, None)] == [0, 1, 0]
+
+
+def test_a_parent_that_completes_after_its_child_began_is_not_promoted():
+    """An optimizer may continue a trial that still runs; it has gone on already."""
+    study = study_of(*running(1), *running(2, 3, parent=1), *ended(1, 0.5)[2:])
+    assert study.index(Rungs).size(1) == 1
+    assert study.index(Rungs).promotable(1, 1) is None
+
+
+# -- milestones ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("points", "level", "value"),
+    [
+        ({"s1": 0.1, "s2": 0.2, "s3": 0.3}, 3, 0.3),
+        ({"s1": 0.1, "s2": 0.2, "s3": 0.3, "s4": 0.4}, 3, 0.3),  # later values do not count
+        ({"s0": 0.1, "s1": 0.2, "s2": 0.3}, 3, 0.3),  # from 0: step 2 is the third unit
+        ({"s1": 0.1, "s2": 0.2}, 3, None),
+        ({"s0": 0.1, "s1": 0.2}, 3, None),
+        ({"s2": 0.2, "s5": 0.5, "s9": 0.9}, 3, 0.5),  # sparse: the first at or after
+        ({"s5": 0.5}, 3, 0.5),
+        ({"s0": 0.1, "s9": 0.9}, 3, 0.9),
+        ({"s1": 0.1, "s2": 0.2, "s3": 0.3}, 2.5, 0.3),  # between units: the next
+        ({"s0": 0.1, "s1": 0.2, "s2": 0.3}, 2.5, 0.3),
+        ({"s0": 0.1}, 1, 0.1),
+        ({"s0": 0.1}, 0.5, 0.1),
+        ({"s1": 0.1, "s3": math.nan}, 3, math.inf),  # NaN is the worst
+        ({"s1": 0.1, "s3": -math.inf}, 3, math.inf),  # and so is what is too good to be true
+        ({}, 1, None),
+    ],
+)
+def test_a_milestone_is_the_first_value_at_a_level(points, level, value):
+    """A trial's place at a level is its value when it first had done so many units."""
+    study = study_of(*running(1), *reports(1, **points))
+    assert study.index(Milestones).at(level) == ([] if value is None else [(value, 1)])
+
+
+@pytest.mark.parametrize(
+    ("second", "value"),
+    [
+        ({"s1": 0.9}, None),  # from scratch: not there yet
+        ({"s1": 0.9, "s2": 0.8, "s3": 0.7}, 0.7),
+        ({"s3": 0.7}, 0.7),  # from the checkpoint before
+        ({"s2": 0.8}, None),
+        ({"s4": 0.6}, 0.3),  # from beyond: the first attempt's stands
+        ({"s2": 0.8, "s6": 0.6}, 0.6),
+        ({"s0": 0.9, "s1": 0.8, "s2": 0.7}, 0.7),  # counting otherwise
+    ],
+)
+def test_a_retried_attempt_replaces_its_milestone(second, value):
+    """What an earlier attempt left counts up to where the later one took over, and no further."""
+    study = study_of(*running(1), *running(2), *reports(2, s3=0.5))
+    study.index(Milestones).at(3)
+    for event in (*reports(1, s1=0.1, s2=0.2, s3=0.3), Lost(0.0, 1, 1, "gone"), Started(0.0, 1, 2, "other")):
+        study.apply(event)
+    assert study.index(Milestones).at(3) == [(0.3, 1), (0.5, 2)]
+    for event in reports(1, 2, **second):
+        study.apply(event)
+    assert study.index(Milestones).at(3) == sorted([(0.5, 2), *([] if value is None else [(value, 1)])])
+
+
+def test_milestones_are_ranked_by_loss_then_number():
+    """The best stands first, of equals the older trial."""
+    values = {1: 0.5, 2: 0.7, 3: math.nan, 4: 0.7}
+    study = study_of(
+        *(event for number in values for event in running(number)),
+        *(event for number, value in values.items() for event in reports(number, s1=value)),
+        direction="max",
+    )
+    assert study.index(Milestones).at(1) == [(-0.7, 2), (-0.7, 4), (-0.5, 1), (math.inf, 3)]
