@@ -21,7 +21,7 @@ from maggy.opening import Given, Opened, begin, check_folder, go_on, history, no
 from maggy.optimizers import Asha, Optimizer
 from maggy.result import Result
 from maggy.searchspace import Searchspace
-from maggy.store import Store, check_name, open_store
+from maggy.store import MemoryStore, Store, check_name, open_store
 from maggy.study import Study
 from maggy.trainfn import TrainFn
 
@@ -197,10 +197,10 @@ def _run(
     if given.searchspace or not resume:
         _check(train_fn, config, how.train_args)
     function = pickled(train_fn, how.train_args)
-    if resume and store == "memory:":
+    where = open_store(store)
+    if resume and isinstance(where, MemoryStore) and where is not store:
         raise ConfigError("store='memory:' keeps nothing to resume; name a file, such as store='maggy.db'")
     check_folder(how.folder)
-    where = open_store(store)
     console = Console(quiet=how.quiet)
     found = where.latest(base) if resume else None
     opened = None

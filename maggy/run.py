@@ -101,9 +101,10 @@ class Run:
         self._scratch = None if opened.files else Path(tempfile.mkdtemp(prefix="maggy-"))
         self.tensorboard = TensorBoard(opened.files) if opened.files else None
         self.study = Study.of(opened.history)
-        self._server = self._built(TrialLogs(opened.files, verbose=verbose))
+        self._logs = TrialLogs(opened.files, verbose=verbose)
+        self._server = self._built()
 
-    def _built(self, logs: TrialLogs) -> Server:
+    def _built(self) -> Server:
         config, opened = self._config, self._opened
         terms = Terms(
             rules=config.active_rules,
@@ -121,7 +122,7 @@ class Run:
             asker = InlineAsker(config.optimizer, config.seed)
         else:
             asker = ThreadAsker(config.optimizer, config.seed, opened.history)
-        watchers: list[Watcher] = [logs, self.tensorboard] if self.tensorboard else [logs]
+        watchers: list[Watcher] = [self._logs, self.tensorboard] if self.tensorboard else [self._logs]
         journal = Journal(opened.store, opened.name, opened.owner, len(opened.history), watchers)
         for watcher in watchers:
             watcher.recorded([event for event in opened.history if event is not None])
@@ -130,7 +131,7 @@ class Run:
             secret=secrets.token_bytes(32),
             asker=asker,
             journal=journal,
-            logs=logs,
+            logs=self._logs,
             clock=self._clock,
         )
 
@@ -200,12 +201,13 @@ class Run:
             self._server.stop()
             if self.tensorboard:
                 self.tensorboard.close(timeout=5.0)
-                if self.tensorboard.trouble:
-                    self._console.warn(self.tensorboard.trouble)
             with suppress(StoreError):  # a store that fails has said so already
                 self._opened.release()
             if self._scratch:
                 shutil.rmtree(self._scratch, ignore_errors=True)
+        for view in (self._logs, self.tensorboard):
+            if view is not None and view.trouble is not None:
+                self._console.warn(view.trouble)
         self._mind_reports(ended=True)
         self._console.end(
             self.study,

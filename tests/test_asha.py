@@ -161,13 +161,10 @@ def test_a_stop_has_its_reason():
         assert text == f"rung 1: {sign * 0.4} is not among the best 1/3 of 2 (cut-off {sign * 0.5})"
 
 
-@pytest.mark.parametrize(
-    ("step", "stops"),
-    [(1, True), (2, True), (9, False), (20, False)],  # whoever is at the top first was never at rung 1 or 3 alone
-)
-def test_sparse_reports_are_judged_at_every_rung_passed(step, stops):
-    """A report that jumps over rungs is held against each of them."""
-    assert (reason("max", [0.5], 0.4, step=step) is not None) is (stops or step > 2)
+@pytest.mark.parametrize("step", [1, 2, 9, 20])
+def test_sparse_reports_are_judged_at_every_rung_passed(step):
+    """A report that jumps over rungs is held against those who were at each of them."""
+    assert reason("max", [0.5], 0.4, step=step) is not None
 
 
 def test_between_rungs_nobody_is_stopped():

@@ -35,6 +35,8 @@ from maggy import (
     experiment,
 )
 from maggy.errors import ConfigError, StoreError, StudyFailed
+from maggy.events import Started
+from maggy.store import open_store
 
 SPACE = Searchspace(x=Float(0, 1))
 
@@ -284,7 +286,7 @@ def test_asha_promotes_the_best_from_their_checkpoints(lagom, direction):
     rungs = Counter(trial.budget for trial in result.trials)
     assert rungs[1] == result["num_trials"] == 12
     assert 4 <= rungs[3] <= 6
-    assert 1 <= rungs[9] <= 2
+    assert 1 <= rungs[9] <= rungs[3]
     for trial in result.trials:
         assert (trial.metrics["from"], trial.metrics["done"]) == (trial.parent or 0, trial.budget // 3)
         if trial.parent:
@@ -400,7 +402,7 @@ def test_every_way_to_fail_is_one_failed_trial(lagom):
         "entry": r"(?s).*TypeError: metric 'name' must be a number, but is 'text' of type str\n",
         "sys.exit": r"(?s)train_fn called sys.exit\(3\)\n.*SystemExit: 3\n",
         "os._exit": r"the trial's process died: it exited with code 7\nThe last that it printed:\nlast words",
-        "segfault": r"(?s)the trial's process died: it was ended by SIGSEGV\n.*Fatal Python error: Segmentation fault.*",
+        "segfault": r"(?s)the trial's process died: it was ended by SIGSEGV\n.*Fatal Python error: Segmentation .*",
         "killed": r"the trial's process died: it was ended by SIGKILL",
         "interrupt": r"(?s)Traceback .*KeyboardInterrupt\n",
         "report": r"(?s).*TypeError: metric 'metric' must be a number, but is '0.5' of type str\n",
@@ -482,10 +484,12 @@ def test_an_agent_that_is_killed_costs_an_attempt(lagom):
 
     result = lagom(train, num_trials=6)
     assert [trial.attempt for trial in result.trials] == [1, 2, 1, 1, 1, 1]
+    log = open_store(result.store).read(result.name)
+    held = [event.executor for event in log if isinstance(event, Started) and event.trial == 2]
+    assert len(set(held)) == 2
     again = result.trials[1]
     assert (again.status, again.value, again.lost) == (Status.COMPLETED, 2, 1)
     assert again.curve.points() == [(0, 2.0)]
-    assert len({trial.executor for trial in result.trials}) in (2, 3)
     pid = int(Path(result.log_dir, "checkpoints", "2", "pid").read_text())
     assert wait_until_gone([pid]) == set()
 
@@ -617,9 +621,9 @@ def test_resume_and_load_by_name(lagom, tmp_path):
     assert (loaded.trials, loaded.best_value, loaded.log_dir) == (more.trials, more.best_value, first.log_dir)
     assert loaded.best_value == min(trial.value for trial in more.trials)
     assert experiment.load("digits", store=first.store).trials == more.trials
-    with pytest.raises(ConfigError, match="there is no study 'digit' to resume; did you mean 'digits'?"):
+    with pytest.raises(ConfigError, match="there is no study 'digit' to resume; did you mean 'digits'"):
         experiment.resume("digit", train, **how)
-    with pytest.raises(ConfigError, match="there is no study 'digit'; did you mean 'digits'?"):
+    with pytest.raises(ConfigError, match="there is no study 'digit'; did you mean 'digits'"):
         experiment.load("digit", store=store)
 
 
@@ -798,6 +802,7 @@ DRIVER = os.getpid()
 
 def train(x, trial, reporter):
     Path(f"pid-{trial}-{reporter.attempt}").write_text(f"{os.getpid()} {os.getppid()}")
+    reporter.broadcast(x)
     if trial == 5 and reporter.attempt == 1:
         Path("when").write_text(repr(time.time()))
         os.kill(DRIVER, signal.SIG%s)
@@ -856,8 +861,8 @@ def test_ctrl_c_returns_what_there_is_and_says_how_to_go_on(tmp_path):
         result = run()
         took = time.time() - float(Path("when").read_text())
         assert result.interrupted and took < 2, took
-        assert [t.id for t in result.trials if t.status == "completed"] in ([1, 2, 3, 4], [1, 2, 3, 4, 6]), result.trials
-        assert {t.status for t in result.trials[4:]} <= {"queued", "completed"}, result.trials
+        assert [t.status for t in result.trials].count("completed") >= 3, [t.status for t in result.trials]
+        assert result.trials[4].status == "queued" and result.best_value is not None
         assert children() == [], children()
         print("-----")
         result = run(resume=True)
@@ -865,9 +870,9 @@ def test_ctrl_c_returns_what_there_is_and_says_how_to_go_on(tmp_path):
         assert result.trials[4].attempt == 2 and result.trials[4].lost == 0
         """,
     )
-    assert (done.stderr, done.returncode) == ("", 0)
+    assert (done.stderr, done.returncode) == ("Going on with study 'digits'.\n", 0)
     assert wait_until_gone(pids(tmp_path)) == set()
     first, second = done.stdout.split("-----")
     assert "interrupted" in first
-    assert "experiment.resume('digits', train_fn)" in first
+    assert re.search(r"go on with +experiment\.resume\('digits', train_fn\)", first)
     assert "experiment.resume" not in second

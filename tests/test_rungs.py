@@ -24,7 +24,7 @@ def running(number, budget=1, parent=None):
 
 
 def reports(number, attempt=1, **points):
-    """Write reports(1, s1=0.5, s3=0.25): trial 1 reports 0.5 at step 1 and 0.25 at step 3."""
+    """Return what a trial reports: 0.5 at step 1 and 0.25 at step 3 are s1=0.5, s3=0.25."""
     return [Reported(0.0, number, attempt, int(step[1:]), {"metric": value}) for step, value in points.items()]
 
 

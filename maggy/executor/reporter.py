@@ -38,6 +38,7 @@ class Reporter:
         self._checkpoints = Path(checkpoints)
         self._send = send
         self._stop = stop
+        self._stopped: str | None = None
         self._step: int | None = None
 
     def broadcast(self, metric: float, step: int | None = None) -> None:
@@ -79,11 +80,14 @@ class Reporter:
         return str(found) if found.is_dir() else None
 
     def _report(self, metrics: dict[str, float], step: int | None) -> None:
+        if self._stopped is not None:  # somebody has caught the first one
+            raise StopTrial(self._stopped)
         bounded(metrics)
         self._step = self._next(step)
         self._send(self._step, metrics)
-        if (reason := self._stop()) is not None:
-            raise StopTrial(reason)
+        self._stopped = self._stop()
+        if self._stopped is not None:
+            raise StopTrial(self._stopped)
 
     def _next(self, step: int | None) -> int:
         if step is None:

@@ -7,7 +7,6 @@ which trial is held at which attempt, what has been reported but not yet sent, a
 from __future__ import annotations
 
 import math
-from collections import deque
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +17,7 @@ NUMBERS_PER_MESSAGE = 500  # with names of up to 400 bytes they fit a frame
 LOG_PIECE = 32 * 1024  # characters of output in a message: they fit a frame even if JSON has to escape each of them
 LOG_LIMIT = 4 * 1024 * 1024  # characters that a trial may print before the rest is counted only
 LAST_LINES = 50
+LAST_CHARACTERS = 8 * 1024
 ERROR_LIMIT = 16 * 1024
 ORPHAN_SECONDS = 600.0  # a driver that is silent for so long is gone, whatever TCP thinks
 
@@ -74,7 +74,7 @@ class Session:
         self._kill_at = math.inf
         self._printed = 0
         self._dropped = 0
-        self._lines: deque[str] = deque(maxlen=LAST_LINES)
+        self._last = ""  # of what was printed
 
     @property
     def terms(self) -> Welcome | None:
@@ -114,7 +114,7 @@ class Session:
 
     def printed(self, text: str, now: float) -> list[Order]:
         """Take in what the trial, or what is left of it, has printed."""
-        self._lines.extend(text.splitlines())
+        self._last = (self._last + text)[-LAST_CHARACTERS:]
         if self.run is not None:
             if self._printed < LOG_LIMIT:
                 self._printed += len(text)
@@ -144,7 +144,7 @@ class Session:
         """Take in that the trial's process is gone: it was stopped by force, or it failed."""
         if self._stopping is not None and now >= self._kill_at:
             return self.finished("stopped", None, {}, None, now)
-        last = "\n".join(self._lines)
+        last = "\n".join(self._last.splitlines()[-LAST_LINES:])
         error = f"the trial's process died: {cause}" + (f"\nThe last that it printed:\n{last}" if last else "")
         return self.finished("failed", None, {}, error, now)
 
@@ -177,7 +177,7 @@ class Session:
         self._stopping = None
         self._kill_at = math.inf
         self._printed = self._dropped = 0
-        self._lines.clear()
+        self._last = ""
         self._points = []
         self._numbers = 0
         self._orders.append(Start(run))

@@ -15,7 +15,7 @@ import socket
 import sys
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +52,7 @@ class Agent:
         self._connection = Connection("executor", ticket.secret, secrets.token_bytes(32))
         self._backlog = b""
         self._writing = False
+        self._paused = False
         self._process: Process | None = None
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._left: str | None = None
@@ -67,9 +68,10 @@ class Agent:
         self._selector.register(self._socket, selectors.EVENT_READ, self._from_driver)
         try:
             self._connection.send(self._hello())
-            self._write()
             while self._left is None:
+                self._write()
                 self._wait()
+            self._write()
             self._farewell()
         finally:
             self._drop_process()
@@ -94,8 +96,6 @@ class Agent:
     # -- the driver ------------------------------------------------------------------------------------------------
 
     def _from_driver(self) -> None:
-        if self._writing:
-            self._write()
         try:
             data = self._socket.recv(CHUNK)
         except BlockingIOError:
@@ -113,13 +113,14 @@ class Agent:
             return
         for message in messages:
             self._do(self._session.received(message, time.monotonic()))
-        self._write()
 
     def _write(self) -> None:
         """Send what is due; what the network does not take waits, and while too much waits, so does the trial."""
         data = self._backlog + self._connection.outgoing()
+        if not data:
+            return
         try:
-            sent = self._socket.send(data) if data else 0
+            sent = self._socket.send(data)
         except BlockingIOError:
             sent = 0
         except OSError as error:
@@ -130,6 +131,8 @@ class Agent:
             self._writing = bool(self._backlog)
             events = selectors.EVENT_READ | (selectors.EVENT_WRITE if self._writing else 0)
             self._selector.modify(self._socket, events, self._from_driver)
+        if self._paused != (len(self._backlog) > (0 if self._paused else MAX_BACKLOG)):
+            self._paused = not self._paused
             self._listen()
 
     def _farewell(self) -> None:
@@ -161,7 +164,6 @@ class Agent:
             self._from_prints()
             self._forget()
             self._do(self._session.died(process.wait(), time.monotonic()))
-        self._write()
 
     def _from_prints(self) -> None:
         """Read what was printed until there is no more for now, so that it comes before the trial's outcome."""
@@ -172,27 +174,28 @@ class Agent:
                 break
             self._do(self._session.printed(self._decoder.decode(data), time.monotonic()))
             self._write()
-            if len(self._backlog) > MAX_BACKLOG:
+            if self._paused:
                 break
 
     def _listen(self) -> None:
         """Listen to the process, or stop while the driver cannot follow: then its pipes fill, and it waits."""
         if self._process is None:
             return
-        listening = self._process.facts in self._selector.get_map()
-        if listening and len(self._backlog) > MAX_BACKLOG:
-            self._selector.unregister(self._process.facts)
-            self._selector.unregister(self._process.prints)
-        elif not listening and not self._backlog:
+        if self._paused:
+            self._ignore(self._process)
+        else:
             self._selector.register(self._process.facts, selectors.EVENT_READ, self._from_process)
             self._selector.register(self._process.prints, selectors.EVENT_READ, self._from_prints)
+
+    def _ignore(self, process: Process) -> None:
+        for end in (process.facts, process.prints):
+            if end in self._selector.get_map():
+                self._selector.unregister(end)
 
     def _forget(self) -> None:
         process, self._process = self._process, None
         if process is not None:
-            for end in (process.facts, process.prints):
-                if end in self._selector.get_map():
-                    self._selector.unregister(end)
+            self._ignore(process)
 
     def _drop_process(self) -> None:
         process = self._process
@@ -211,7 +214,10 @@ class Agent:
                     self._start(order)
                 case Signal():
                     if self._process is not None:
-                        self._process.order("stop", asdict(order.stop))
+                        stop = order.stop
+                        self._process.order(
+                            "stop", {"trial": stop.trial, "attempt": stop.attempt, "reason": stop.reason}
+                        )
                 case Kill():
                     process = self._process
                     self._forget()
@@ -219,7 +225,6 @@ class Agent:
                     self._do(self._session.died(ending, time.monotonic()))
                 case Leave():
                     self._left = order.reason
-        self._write()
 
     def _start(self, order: Start) -> None:
         if self._process is None:
@@ -229,9 +234,19 @@ class Agent:
             self._process = Process(self._function, [*path, *beside])
             self._decoder.reset()
             self._listen()
-        terms = self._session.terms
-        extra = {"metric": terms.metric, "checkpoints": terms.checkpoints} if terms else {}
-        self._process.order("run", asdict(order.run) | extra)
+        run, terms = order.run, self._session.terms
+        self._process.order(
+            "run",
+            {
+                "trial": run.trial,
+                "attempt": run.attempt,
+                "params": run.params,
+                "budget": run.budget,
+                "parent": run.parent,
+                "metric": terms.metric if terms else None,
+                "checkpoints": terms.checkpoints if terms else "",
+            },
+        )
 
 
 def run_slot(ticket: Ticket, function: Any, slots: Iterable[int]) -> Iterator[str]:
