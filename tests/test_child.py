@@ -44,7 +44,25 @@ PATIENCE = 30  # seconds that no test should need
 )
 def test_what_is_returned_is_judged(returned, metric, value, metrics):
     """A number is filed under the objective, a dict is kept whole, None leaves it to the reports."""
-    assert judged(returned, Objective(metric)) == (value, metrics)
+    assert judged(returned, Objective(metric), {}) == (value, metrics)
+
+
+@pytest.mark.parametrize(
+    ("returned", "last", "metrics"),
+    [
+        (None, {"acc": 0.1, "loss": 2.0}, {"acc": 0.1, "loss": 2.0}),
+        (0.5, {"acc": 0.1, "loss": 2.0}, {"acc": 0.5, "loss": 2.0}),
+        ({"acc": 0.5}, {"acc": 0.1, "loss": 2.0}, {"acc": 0.5}),
+    ],
+)
+def test_what_was_reported_last_is_kept(returned, last, metrics):
+    """A number joins the metrics that were reported last, None stands for them, a dict for itself."""
+    assert judged(returned, Objective("acc"), last)[1] == metrics
+
+
+def test_a_number_is_filed_under_the_only_metric_that_was_reported():
+    """Without metric=, report(accuracy=…) and a returned number speak of one thing."""
+    assert judged(0.5, Objective(), {"accuracy": 0.1}) == (0.5, {"accuracy": 0.5})
 
 
 @pytest.mark.parametrize(
@@ -62,7 +80,7 @@ def test_what_is_returned_is_judged(returned, metric, value, metrics):
 def test_what_is_no_result_is_refused(returned, error, message):
     """The error names the key and shows what was returned."""
     with pytest.raises(error, match=message):
-        judged(returned, Objective("acc"))
+        judged(returned, Objective("acc"), {})
 
 
 def test_a_traceback_begins_with_the_users_code():

@@ -34,7 +34,7 @@ from maggy import (
     Threshold,
     experiment,
 )
-from maggy.errors import ConfigError, StoreError, StudyFailed
+from maggy.errors import ConfigError, LauncherError, StoreError, StudyFailed
 from maggy.events import Started
 from maggy.store import open_store
 
@@ -530,6 +530,21 @@ def test_a_timeout_stops_what_runs(lagom):
     assert not result.interrupted
     assert result.best_value == max(trial.value for trial in result.trials[:2])
     assert not list(Path(result.log_dir).rglob("output.log"))
+
+
+def test_executors_that_cannot_start_are_an_error(lagom, monkeypatch):
+    """Where every executor dies young several times, the error has the address and the last cause."""
+
+    def train(x):
+        return x
+
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    with pytest.raises(
+        LauncherError, match=r"no executor could be started \(.* 127.0.0.1:\d+\): .* exited with code 1"
+    ):
+        lagom(train)
+    monkeypatch.undo()
+    assert len(lagom(train, num_trials=2, resume=True).trials) == 2
 
 
 # -- what is seen --------------------------------------------------------------------------------------------------

@@ -82,6 +82,17 @@ def test_who_counts(status, stops):
     assert (reason(THREE, [0.3], status=status) is not None) is stops
 
 
+def test_the_curves_of_failed_trials_do_not_count():
+    """A trial that failed sets no bar, however good it looked."""
+    study = Study.of([StudyOpened(0.0, {})])
+    for number, (curve, status) in enumerate([(each, "completed") for each in THREE] + [([0.9], "failed")] * 3, 1):
+        for event in (*curve_of(number, curve), Ended(0.0, number, 1, status, 0.5, {})):
+            study.apply(event)
+    for event in curve_of(7, [0.4]):
+        study.apply(event)
+    assert Median(min_trials=3).reason_to_stop(study.trials[7], study) is None
+
+
 def test_running_trials_do_not_count():
     """Only trials that have ended set the bar."""
     study = Study.of(

@@ -3,6 +3,7 @@
 import os
 import re
 import shutil
+import time
 from dataclasses import dataclass
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from maggy.config import configure
 from maggy.errors import ConfigError, StoreError, StudyOwned
 from maggy.events import LOG_VERSION, Ended, Started, StudyClosed, StudyOpened, StudyResumed, Suggested
-from maggy.opening import Given, begin, check_folder, go_on, history, nothing_left, take_up
+from maggy.opening import Given, begin, check_folder, claim, go_on, history, nothing_left, take_up
 from maggy.optimizers import Asha, RandomSearch
 from maggy.store import MemoryStore, Owner, open_store
 from maggy.study import Study
@@ -216,6 +217,24 @@ def test_a_study_that_another_driver_holds_is_refused(store, begun):
     store.claim("digits", Owner.current(), 0.0)
     with pytest.raises(StudyOwned, match=rf"'digits' is held by process {os.getpid()} on host .* since 1970-01-01"):
         take_up(store, "digits", configured(), Given(), None)
+
+
+def test_a_holder_that_cannot_be_seen_is_waited_for(store, begun):
+    """One on another host that gives no sign of life is dead after its lease, whatever its clock says."""
+    told = []
+    store.claim("digits", Owner("far", 7, "1@elsewhere", "theirs"), time.time() + 1000)
+    claim(store, "digits", begun.owner, told.append, patience=0.1)
+    assert told == ["Study 'digits' was last held by process 7 on host far: waiting for a sign of life of it."]
+    begun.append(StudyClosed(1.0, "done"))
+
+
+def test_a_holder_that_gives_a_sign_of_life_keeps_its_study(store, begun):
+    """One that renews its claim while we wait is a living driver."""
+    far = Owner("far", 7, "1@elsewhere", "theirs")
+    store.claim("digits", far, time.time())
+    with pytest.raises(StudyOwned, match="held by process 7 on host far"):
+        claim(store, "digits", begun.owner, lambda _: store.renew("digits", far, time.time() + 1), patience=5)
+    assert store.studies()[0].owner == far
 
 
 def test_a_study_whose_first_driver_died_at_birth_begins_anew(store):

@@ -256,6 +256,16 @@ def test_a_stop_is_raised_after_the_report(sent, tmp_path):
     assert len(sent) == 2
 
 
+def test_a_stop_that_was_caught_is_raised_again(sent, tmp_path):
+    """Code that swallows everything meets the stop at every report, and what it reports is not sent any more."""
+    reasons = iter(["below the median"])
+    reporter = reporter_of(sent, tmp_path, stop=lambda: next(reasons, None))
+    for _ in range(3):
+        with pytest.raises(StopTrial, match="below the median"):
+            reporter.broadcast(0.5)
+    assert len(sent) == 1
+
+
 # -- checkpoints and log ---------------------------------------------------------------------------
 
 

@@ -78,7 +78,7 @@ def test_powers_have_their_number_of_levels(factor, rungs):
         ([1, 1, 1], 3, 1),  # of equals the first
         ([5, 4, 3, 2, 1], 2.5, 5),  # ⌊5/2.5⌋ = 2
         ([2, 1], 2.5, None),  # ⌊2/2.5⌋ = 0
-        ([1] * 11, 1.1, 1),  # 11/1.1 = 9.99… is 10
+        ([3, 1, 2], 0.1 * 3 * 10, 2),  # 3/3.0…04 = 0.99… is 1
         ([math.nan, math.nan, 1], 3, None),  # only one of use: ⌊1/3⌋ = 0
         ([math.nan, 3, -math.inf, 2, 1], 3, 5),  # three of use
         ([0.0, -0.0, 1], 3, 1),  # zeros are equal
@@ -127,9 +127,14 @@ def test_only_completed_trials_of_the_budget_stand_on_a_rung():
 
 def test_a_parent_that_completes_after_its_child_began_is_not_promoted():
     """An optimizer may continue a trial that still runs; it has gone on already."""
-    study = study_of(*running(1), *running(2, 3, parent=1), *ended(1, 0.5)[2:])
-    assert study.index(Rungs).size(1) == 1
-    assert study.index(Rungs).promotable(1, 1) is None
+    early = study_of()
+    early.index(Rungs)
+    events = [*running(1), *running(2, 3, parent=1), *ended(1, 0.5)[2:]]
+    for event in events:
+        early.apply(event)
+    for study in (early, study_of(*events)):
+        assert study.index(Rungs).size(1) == 1
+        assert study.index(Rungs).promotable(1, 1) is None
 
 
 # -- milestones ------------------------------------------------------------------------------------

@@ -330,8 +330,9 @@ class Scheduler:
 def outcome(trial: Trial, message: Finished, study: Study, now: float) -> Ended:
     """Judge what an executor says of a trial's end: a completed trial needs a finite value of the objective."""
     value = message.value
-    if value is None:
-        value = study.objective.pick(message.metrics) if message.metrics else trial.curve.last
+    if value is None and message.status != Status.FAILED:
+        picked = study.objective.pick(message.metrics)
+        value = trial.curve.last if picked is None else picked
     status, error = message.status, message.error
     if status == Status.COMPLETED:
         if value is None:

@@ -113,11 +113,11 @@ class TrialProcess:
                 "trial": run["trial"],
             }
             returned = train_fn(**arguments(train_fn, run["params"], provided))
-            value, metrics = judged(returned, objective)
+            value, metrics = judged(returned, objective, reporter.last)
         except StopTrial:
-            return _outcome("stopped")
+            return _outcome("stopped", metrics=reporter.last)
         except BaseException as error:  # noqa: BLE001 - whatever user code raises, SystemExit too, is this trial's end
-            return _outcome("failed", error=told(error))
+            return _outcome("failed", metrics=reporter.last, error=told(error))
         return _outcome("completed", value, metrics)
 
     def _load(self) -> tuple[TrainFn, Mapping[str, Any]]:
@@ -146,15 +146,19 @@ class TrialProcess:
             data = data[os.write(self._facts, data) :]
 
 
-def judged(returned: Any, objective: Objective) -> tuple[float | None, dict[str, float]]:
-    """Return (value, metrics) of what a training function has returned: a number, a dict of numbers, or None."""
+def judged(returned: Any, objective: Objective, last: dict[str, float]) -> tuple[float | None, dict[str, float]]:
+    """Return (value, metrics) of what a training function has returned: a number, a dict of numbers, or None.
+
+    `last` are the metrics that it reported last: a number joins them, None stands for them.
+    """
     if returned is None:
-        return None, {}
+        return None, last
     if isinstance(returned, Mapping):
         metrics = bounded({str(key): as_number(value, str(key)) for key, value in returned.items()})
         return single_out(metrics, objective), metrics
     value = as_number(returned, objective.key)
-    return value, {objective.key: value}
+    key = objective.metric or (next(iter(last)) if len(last) == 1 else objective.key)
+    return value, {**last, key: value}
 
 
 def told(error: BaseException) -> str:

@@ -40,6 +40,7 @@ class Reporter:
         self._stop = stop
         self._stopped: str | None = None
         self._step: int | None = None
+        self.last: dict[str, float] = {}  # the metrics of the last report
 
     def broadcast(self, metric: float, step: int | None = None) -> None:
         """Report the metric that is optimized, as a number (NumPy's and PyTorch's scalars are numbers too).
@@ -85,6 +86,7 @@ class Reporter:
         bounded(metrics)
         self._step = self._next(step)
         self._send(self._step, metrics)
+        self.last = metrics
         self._stopped = self._stop()
         if self._stopped is not None:
             raise StopTrial(self._stopped)

@@ -68,6 +68,7 @@ class Session:
         self._told = now
         self._orders: list[Order] = []
         self._points: list[Any] = []
+        self._metrics: dict[str, float] = {}  # of the last report
         self._numbers = 0  # how many there are in these points
         self._flushed = -math.inf
         self._stopping: Stop | None = None
@@ -107,6 +108,7 @@ class Session:
         if self._numbers + len(metrics) > NUMBERS_PER_MESSAGE:
             self._flush(now)
         self._points.append([step, metrics])
+        self._metrics = metrics
         self._numbers += len(metrics)
         if now >= self._flushed + FLUSH_SECONDS:
             self._flush(now)
@@ -143,10 +145,10 @@ class Session:
     def died(self, cause: str, now: float) -> list[Order]:
         """Take in that the trial's process is gone: it was stopped by force, or it failed."""
         if self._stopping is not None and now >= self._kill_at:
-            return self.finished("stopped", None, {}, None, now)
+            return self.finished("stopped", None, self._metrics, None, now)
         last = "\n".join(self._last.splitlines()[-LAST_LINES:])
         error = f"the trial's process died: {cause}" + (f"\nThe last that it printed:\n{last}" if last else "")
-        return self.finished("failed", None, {}, error, now)
+        return self.finished("failed", None, self._metrics, error, now)
 
     def tick(self, now: float) -> list[Order]:
         """Take in that time has passed."""
@@ -179,6 +181,7 @@ class Session:
         self._printed = self._dropped = 0
         self._last = ""
         self._points = []
+        self._metrics = {}
         self._numbers = 0
         self._orders.append(Start(run))
 

@@ -62,6 +62,8 @@ class Agent:
         try:
             self._socket = socket.create_connection((self._ticket.host, self._ticket.port), HANDSHAKE_SECONDS)
         except OSError as error:
+            self._selector.close()
+            os.close(self._function)
             return f"no driver at {self._ticket.host}:{self._ticket.port} ({error})"
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._socket.setblocking(False)

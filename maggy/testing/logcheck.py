@@ -28,6 +28,12 @@ def stored(event: Event) -> Event | None:
     return restored(type(event).__name__, loads(dumps(body(event))))
 
 
+def hold(condition: object, what: str) -> None:
+    """Raise `AssertionError` where `condition` is false."""
+    if not condition:
+        raise AssertionError(f"broken invariant: {what}")
+
+
 def check_log(log: Sequence[Event]) -> Study:
     """Fold a log, and raise `AssertionError` at the first event that cannot follow those before it.
 

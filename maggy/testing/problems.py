@@ -1,7 +1,7 @@
 """Problems with a known optimum, as learning curves: what optimizers are tested and compared on.
 
 A configuration's curve falls from a common start towards its asymptote, the closed-form function's value there:
-`f(x) + (start − f(x)) · exp(−rate · epoch)`, plus noise that is the same each time. So a low budget shows a blurred
+`f(x) + (start - f(x)) · exp(-rate · epoch)`, plus noise that is the same each time. So a low budget shows a blurred
 picture of the function, as a training run of few epochs does, and rankings may cross. Standard library only.
 """
 
@@ -84,7 +84,7 @@ class Branin(LearningCurve):
         return float(bent**2 + 10 * (1 - 1 / (8 * math.pi)) * math.cos(x) + 10)
 
 
-_HARTMANN = (  # (α, (A…), (P…)), from Hartman 1973 in the form of Dixon and Szegő
+_HARTMANN = (  # (alpha, (A…), (P…)), from Hartman 1973 in the form of Dixon and Szegő
     (1.0, (10, 3, 17, 3.5, 1.7, 8), (0.1312, 0.1696, 0.5569, 0.0124, 0.8283, 0.5886)),
     (1.2, (0.05, 10, 17, 0.1, 8, 14), (0.2329, 0.4135, 0.8307, 0.3736, 0.1004, 0.9991)),
     (3.0, (3, 3.5, 1.7, 10, 17, 8), (0.2348, 0.1451, 0.3522, 0.2883, 0.3047, 0.6650)),
@@ -94,7 +94,7 @@ _HARTMANN = (  # (α, (A…), (P…)), from Hartman 1973 in the form of Dixon an
 
 @dataclass(frozen=True)
 class Hartmann6(LearningCurve):
-    """Six floats in [0, 1], one optimum of −3.32237 among six local ones (Hartman, 1973)."""
+    """Six floats in [0, 1], one optimum of -3.32237 among six local ones (Hartman, 1973)."""
 
     optimum: ClassVar[float] = -3.32237
     spread: ClassVar[float] = 1.0
@@ -139,4 +139,4 @@ class Choices(LearningCurve):
 
     def f(self, params: Mapping[str, Any]) -> float:
         """Return 0 for a depth of 4 with a width of 32, more elsewhere."""
-        return abs(params["depth"] - 4) / 5 + abs(math.log2(params["width"]) - 5) / 3
+        return float(abs(params["depth"] - 4) / 5 + abs(math.log2(params["width"]) - 5) / 3)

@@ -47,12 +47,18 @@ def test_a_rung_promotes_its_share(eta, seed):
 
 @pytest.mark.parametrize("seed", range(5))
 @pytest.mark.parametrize("faults", [Faults(), FAULTS])
-@pytest.mark.parametrize("ask_seconds", [0.0, 0.5])
+@pytest.mark.parametrize("ask_seconds", [0.0, 0.5, 3.0])
 def test_done_is_not_said_early(seed, faults, ask_seconds):
     """At the end the best 1/η of each rung but the top one are continued, by one trial each at the next rung."""
     asha = Asha(resource_max=9)
     study = simulate(
-        asha, Hartmann6(direction="max"), num_trials=60, executors=8, seed=seed, faults=faults, ask_seconds=ask_seconds
+        asha,
+        Hartmann6(direction="max"),
+        num_trials=60,
+        executors=2 + seed,
+        seed=seed,
+        faults=faults,
+        ask_seconds=ask_seconds,
     ).study
     assert study.closed == "done"
     children = Counter(trial.parent for trial in study.trials.values() if trial.parent is not None)
@@ -91,7 +97,7 @@ OVERSHOOT = pytest.mark.xfail(
 @pytest.mark.parametrize("problem", [Branin(), Mixed(direction="max")])
 @pytest.mark.parametrize("eta", [pytest.param(2, marks=OVERSHOOT), 3, 4])
 def test_the_stopping_form_stops_its_share(problem, eta):
-    """About 1 − 1/η of those who reach a rung are stopped there: of n, n/η and at most 1.5·√n more or fewer go on.
+    """About 1 - 1/η of those who reach a rung are stopped there: of n, n/η and at most 1.5·√n more or fewer go on.
 
     The n-th to come goes on with probability ⌈n/η⌉/n, so n/η + O(ln n) are expected to, with a deviation of at most
     √n/2; the steps of Mixed count from 0, those of Branin from 1.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from conftest import KINDS, drawn
 
 from maggy.events import Started, StudyClosed, Suggested
 from maggy.optimizers.base import rng_for
@@ -12,8 +13,6 @@ from maggy.study import Study
 from maggy.testing.problems import Branin, Mixed
 from maggy.testing.simulation import Faults, simulate
 from maggy.trial import Suggestion
-
-from conftest import KINDS, drawn
 
 STORM = Faults(crash=0.1, freeze=0.1, death=0.05, error=0.05, nan=0.05, deaf=0.2, echo=0.3, restarts=1)
 SHORT = {"asha": {"problem": Branin(), "num_trials": 10}, "asha-stopping": {"problem": Mixed(), "num_trials": 7}}

@@ -91,7 +91,7 @@ class Low:
 
 
 def test_more_workers_take_less_time():
-    """What a user asks the simulator: what would 64 workers do?"""
+    """It is the question that users ask the simulator: what would 64 workers do."""
     few, many = (simulate(RandomSearch(), Branin(), num_trials=128, executors=n) for n in (4, 32))
     assert 6 < few.makespan / many.makespan <= 8
     assert few.utilisation > 0.95

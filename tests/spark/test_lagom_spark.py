@@ -133,6 +133,34 @@ def test_more_executors_than_slots(lagom, spark):
     assert "RUNNING" not in jobs(spark)
 
 
+def test_a_cluster_that_others_use(lagom, spark, tmp_path):
+    """With two of four slots taken the study runs on the other two; at its end only its own jobs are cancelled."""
+
+    def occupy(slots):
+        for slot in slots:
+            (tmp_path / f"taken-{slot}").touch()
+            until((tmp_path / "done").exists)
+            yield slot
+
+    def train(x, reporter):
+        reporter.broadcast(x)
+        return x
+
+    context = spark.sparkContext
+    others = threading.Thread(target=lambda: context.parallelize(range(2), 2).mapPartitions(occupy).collect())
+    others.start()
+    assert until(lambda: len(list(tmp_path.glob("taken-*"))) == 2)
+    result = lagom(train, num_trials=20, num_executors=4)
+    returned = time.time()
+    still = context.statusTracker().getActiveJobsIds()
+    (tmp_path / "done").touch()
+    others.join()
+    assert [trial.status for trial in result.trials] == ["completed"] * 20
+    assert len({trial.executor for trial in result.trials}) <= 2
+    assert returned - max(trial.ended for trial in result.trials) < 2.5
+    assert len(still) == 1
+
+
 def test_studies_side_by_side_and_one_after_another(lagom, spark):
     """One application runs two studies at once and then a third, whose large argument is broadcast."""
 
