@@ -22,6 +22,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from peers import all_peers
+
 from maggy import Float, Result, Searchspace, Threshold, experiment
 
 SPACE = Searchspace(x=Float(0, 1))
@@ -116,6 +118,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--launcher", choices=["spark", "local"], default="spark")
     parser.add_argument("--trials", type=int, default=5000, help="trivial trials")
+    parser.add_argument(
+        "--peers", action="store_true", help="measure others beside it; those installed, and bare Spark"
+    )
     arguments = parser.parse_args()
     if arguments.launcher == "spark":
         start_spark()
@@ -126,6 +131,7 @@ def main() -> None:
         rate = throughput(arguments.launcher, folder, arguments.trials)
         gap = statistics.quantiles(gaps(arguments.launcher, folder, 800), n=100)
         stop = stops(arguments.launcher, folder, 200)
+        peers = {"peers": all_peers(folder)} if arguments.peers else {}
     print(
         json.dumps(
             {
@@ -141,6 +147,7 @@ def main() -> None:
                 "python": platform.python_version(),
                 "pyspark": version("pyspark"),
                 "maggy": version("maggy"),
+                **peers,
             }
         )
     )

@@ -29,40 +29,26 @@ PATIENCE = 30  # seconds that no test should need
 
 
 @pytest.mark.parametrize(
-    ("returned", "metric", "value", "metrics"),
+    ("returned", "metric", "last", "value", "metrics"),
     [
-        (0.5, None, 0.5, {"metric": 0.5}),
-        (0, "acc", 0.0, {"acc": 0.0}),
-        (np.float32(0.5), "acc", 0.5, {"acc": 0.5}),
-        (None, "acc", None, {}),
-        ({"acc": 0.5}, None, 0.5, {"acc": 0.5}),
-        ({"loss": 2, "acc": 0.0}, "acc", 0.0, {"loss": 2.0, "acc": 0.0}),
-        ({"loss": 2, "metric": 0.5}, None, 0.5, {"loss": 2.0, "metric": 0.5}),
-        ({1: 0.5}, "1", 0.5, {"1": 0.5}),
-        (math.inf, None, math.inf, {"metric": math.inf}),
+        (0.5, None, {}, 0.5, {"metric": 0.5}),
+        (0, "acc", {}, 0.0, {"acc": 0.0}),
+        (np.float32(0.5), "acc", {}, 0.5, {"acc": 0.5}),
+        (math.inf, None, {}, math.inf, {"metric": math.inf}),
+        (0.5, None, {"acc": 0.25}, 0.5, {"acc": 0.5}),  # the only one that was reported is the one
+        (0.5, None, {"metric": 0.25, "loss": 2.0}, 0.5, {"metric": 0.5, "loss": 2.0}),
+        (0.5, "acc", {"loss": 2.0}, 0.5, {"loss": 2.0, "acc": 0.5}),
+        (None, "acc", {}, None, {}),
+        (None, "acc", {"acc": 0.25}, None, {"acc": 0.25}),
+        ({"acc": 0.5}, None, {"loss": 2.0}, 0.5, {"acc": 0.5}),
+        ({"loss": 2, "acc": 0.0}, "acc", {}, 0.0, {"loss": 2.0, "acc": 0.0}),
+        ({"loss": 2, "metric": 0.5}, None, {}, 0.5, {"loss": 2.0, "metric": 0.5}),
+        ({1: 0.5}, "1", {}, 0.5, {"1": 0.5}),
     ],
 )
-def test_what_is_returned_is_judged(returned, metric, value, metrics):
-    """A number is filed under the objective, a dict is kept whole, None leaves it to the reports."""
-    assert judged(returned, Objective(metric), {}) == (value, metrics)
-
-
-@pytest.mark.parametrize(
-    ("returned", "last", "metrics"),
-    [
-        (None, {"acc": 0.1, "loss": 2.0}, {"acc": 0.1, "loss": 2.0}),
-        (0.5, {"acc": 0.1, "loss": 2.0}, {"acc": 0.5, "loss": 2.0}),
-        ({"acc": 0.5}, {"acc": 0.1, "loss": 2.0}, {"acc": 0.5}),
-    ],
-)
-def test_what_was_reported_last_is_kept(returned, last, metrics):
-    """A number joins the metrics that were reported last, None stands for them, a dict for itself."""
-    assert judged(returned, Objective("acc"), last)[1] == metrics
-
-
-def test_a_number_is_filed_under_the_only_metric_that_was_reported():
-    """Without metric=, report(accuracy=…) and a returned number speak of one thing."""
-    assert judged(0.5, Objective(), {"accuracy": 0.1}) == (0.5, {"accuracy": 0.5})
+def test_what_is_returned_is_judged(returned, metric, last, value, metrics):
+    """A number joins the metrics reported last, a dict is kept whole, None leaves it to the reports."""
+    assert judged(returned, Objective(metric), last) == (value, metrics)
 
 
 @pytest.mark.parametrize(
@@ -326,6 +312,20 @@ def test_a_function_may_stop_itself(start):
         raise StopTrial("enough")
 
     assert start(train).outcome()[1] == {"status": "stopped", "value": None, "metrics": {}, "error": None}
+
+
+def test_what_was_reported_last_stays(start):
+    """A trial that is stopped, or fails, keeps the metrics of its last report."""
+
+    def train(error, reporter):
+        reporter.report(step=1, loss=2, acc=0.25)
+        reporter.report(step=2, loss=1, acc=0.5)
+        raise StopTrial if error is None else RuntimeError(error)
+
+    child = start(train)
+    for error in (None, "no data"):
+        outcome = child.outcome(metric="acc", error=error)[1]
+        assert (outcome["value"], outcome["metrics"]) == (None, {"loss": 1.0, "acc": 0.5})
 
 
 def test_whatever_is_raised_fails_the_trial_only(start):

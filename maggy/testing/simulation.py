@@ -1,4 +1,4 @@
-"""Simulates whole studies in virtual time: what would 64 workers do, and does the driver survive what may go wrong?
+"""Simulates whole studies in virtual time: what 64 workers would do, and what becomes of them if things go wrong.
 
 ::
 

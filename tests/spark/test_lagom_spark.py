@@ -136,10 +136,11 @@ def test_more_executors_than_slots(lagom, spark):
 def test_a_cluster_that_others_use(lagom, spark, tmp_path):
     """With two of four slots taken the study runs on the other two; at its end only its own jobs are cancelled."""
 
-    def occupy(slots):
+    def occupy(slots):  # refers to nothing of this module's: Spark's own pickler would want to import it
         for slot in slots:
             (tmp_path / f"taken-{slot}").touch()
-            until((tmp_path / "done").exists)
+            while not (tmp_path / "done").exists():
+                time.sleep(0.02)
             yield slot
 
     def train(x, reporter):
