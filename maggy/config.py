@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Integral, Real
@@ -81,7 +80,7 @@ def configure(
     es_interval: int | None,
     hb_interval: float | None,
     max_failures: int | None,
-    seed: int | None,
+    seed: int,
 ) -> StudyConfig:
     """Validate what a call asks for. Raises `ConfigError`, a full sentence, for what cannot be."""
     space = _space(searchspace)
@@ -96,7 +95,7 @@ def configure(
         rules=rules,
         objective=Objective(_metric(metric), _direction(direction)),
         num_trials=_num_trials(num_trials, timeout, chosen, space),
-        seed=secrets.randbits(32) if seed is None else _whole("seed", seed),
+        seed=_whole("seed", seed),
         timeout=_seconds("timeout", timeout),
         beat=_seconds("hb_interval", hb_interval) or BEAT,
         lease=max(LEASE, 5 * (hb_interval or 0)),

@@ -6,6 +6,7 @@ result = experiment.lagom(train_fn, searchspace, optimizer="asha", direction="ma
 from __future__ import annotations
 
 import re
+import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -113,7 +114,7 @@ def lagom(
         es_interval=es_interval,
         hb_interval=hb_interval,
         max_failures=max_failures,
-        seed=seed,
+        seed=secrets.randbits(32) if seed is None else seed,
     )
     given = Given(
         searchspace=searchspace is not None,

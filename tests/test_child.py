@@ -472,16 +472,20 @@ def test_a_crash_is_seen_and_told(start, how, text):
         assert b"Fatal Python error" in child.prints
 
 
-def waits(reporter):
-    """Train for ever."""
-    reporter.broadcast(0.5)
-    while True:
-        signal.pause()
+def waiting():
+    """Return a function that trains for ever; by value, so that the process need not import this module."""
+
+    def train(reporter):
+        reporter.broadcast(0.5)
+        while True:
+            signal.pause()
+
+    return train
 
 
 def test_the_process_dies_with_its_agent(start):
     """When the agent's end of the pipe closes, whatever the trial is doing, the process goes."""
-    child = start(waits)
+    child = start(waiting())
     child.run()
     assert next(child.facts())[0] == "report"
     os.close(child.process._life)
@@ -491,7 +495,7 @@ def test_the_process_dies_with_its_agent(start):
 
 def test_an_idle_process_goes_when_there_are_no_more_orders(start):
     """A process whose orders end exits in peace."""
-    child = start(waits)
+    child = start(waiting())
     os.close(child.process._orders)
     assert child.process._popen.wait(PATIENCE) == 0
     child.process._orders = os.open(os.devnull, os.O_RDONLY)

@@ -30,7 +30,7 @@ class Mine:
 
 def configured(space=SPACE, **options):
     defaults = {"optimizer": "default", "direction": "max", "metric": None, "num_trials": None, "timeout": None}
-    rest = {"es_min": None, "es_interval": None, "hb_interval": None, "max_failures": None, "seed": None}
+    rest = {"es_min": None, "es_interval": None, "hb_interval": None, "max_failures": None, "seed": 1}
     return configure(space, **{**defaults, "earlystop": "default", **rest, **options})
 
 

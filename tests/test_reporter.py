@@ -109,7 +109,7 @@ def test_numbers_of_every_library_are_numbers(value, number):
         ({"acc": 0.5}, "{'acc': 0.5} of type dict"),
         (np.array([0.5, 1.0]), "array([0.5, 1. ]) of type ndarray"),
         (np.array([]), "array([], dtype=float64) of type ndarray"),
-        (Tensor, "<class 'test_reporter.Tensor'> of type type"),
+        (Tensor, f"{Tensor} of type type"),
         (10**400, "1000000000000000000000000000000000000… of type int"),
         pytest.param(10**5000, "something of type int", id="5,001 digits"),
         (Decimal("sNaN"), "Decimal('sNaN') of type Decimal"),

@@ -126,7 +126,7 @@ def test_more_executors_than_slots(lagom, spark):
         reporter.broadcast(x)
         return x
 
-    result = lagom(train, num_trials=40, num_executors=6)
+    result = lagom(train, num_trials=40, num_executors=6, earlystop=None)
     returned = time.time()
     assert [trial.status for trial in result.trials] == ["completed"] * 40
     assert returned - max(trial.ended for trial in result.trials) < 2.5
@@ -151,7 +151,7 @@ def test_a_cluster_that_others_use(lagom, spark, tmp_path):
     others = threading.Thread(target=lambda: context.parallelize(range(2), 2).mapPartitions(occupy).collect())
     others.start()
     assert until(lambda: len(list(tmp_path.glob("taken-*"))) == 2)
-    result = lagom(train, num_trials=20, num_executors=4)
+    result = lagom(train, num_trials=20, num_executors=4, earlystop=None)
     returned = time.time()
     still = context.statusTracker().getActiveJobsIds()
     (tmp_path / "done").touch()
