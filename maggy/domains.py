@@ -61,12 +61,12 @@ class Domain(ABC):
         """Return the value at a position in [0, 1]."""
 
     @abstractmethod
-    def _nth(self, rank: int) -> Any:
+    def nth(self, rank: int) -> Any:
         """Return the value number `rank`, from 0; asked of discrete domains only."""
 
     def grid(self) -> list[Any] | None:
         """Return every value in order; None when continuous."""
-        return None if self.size is None else [self._nth(rank) for rank in range(self.size)]
+        return None if self.size is None else [self.nth(rank) for rank in range(self.size)]
 
     def to_unit(self, value: Any) -> float:
         """Return the position of `value` in [0, 1]; ValueError if it is not a value of this domain."""
@@ -146,7 +146,7 @@ class Float(Domain):
             return False
         if self.step is None:
             return True
-        return math.isclose(self._nth(self._rank(value)), value, rel_tol=0.0, abs_tol=1e-6 * self.step)
+        return math.isclose(self.nth(self._rank(value)), value, rel_tol=0.0, abs_tol=1e-6 * self.step)
 
     def _position(self, value: float) -> float:
         if (size := self.size) is not None:
@@ -157,7 +157,7 @@ class Float(Domain):
 
     def _at(self, u: float) -> float:
         if (size := self.size) is not None:
-            return self._nth(_cell(u, size))
+            return self.nth(_cell(u, size))
         if u in (0.0, 1.0):  # the ends are met exactly, which exp(log(x)) does not promise
             return self.high if u else self.low
         if self.log:
@@ -169,7 +169,8 @@ class Float(Domain):
         assert self.step is not None  # noqa: S101 - only asked of grids
         return round((value - self.low) / self.step)
 
-    def _nth(self, rank: int) -> float:
+    def nth(self, rank: int) -> float:
+        """Return the value number `rank`, from 0."""
         return float(_DECIMAL.fma(Decimal(repr(self.step)), rank, Decimal(repr(self.low))))
 
 
@@ -212,12 +213,13 @@ class Integer(Domain):
 
     def _at(self, u: float) -> int:
         if not self.log:
-            return self._nth(_cell(u, self.size))
+            return self.nth(_cell(u, self.size))
         left, right = self._log_edges()
         rank = round((math.exp(left + u * (right - left)) - self.low) / (self.step or 1))
-        return self._nth(min(max(rank, 0), self.size - 1))
+        return self.nth(min(max(rank, 0), self.size - 1))
 
-    def _nth(self, rank: int) -> int:
+    def nth(self, rank: int) -> int:
+        """Return the value number `rank`, from 0."""
         return self.low + rank * (self.step or 1)
 
     def _log_edges(self) -> tuple[float, float]:
@@ -226,7 +228,7 @@ class Integer(Domain):
         With a wide step that would be no positive number on the left; half of `low` takes its place.
         """
         half = (self.step or 1) / 2
-        return math.log(max(self.low - half, self.low / 2)), math.log(self._nth(self.size - 1) + half)
+        return math.log(max(self.low - half, self.low / 2)), math.log(self.nth(self.size - 1) + half)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -275,9 +277,9 @@ class _Listed(Domain):
         return _centre(self._ranks[_text(value)], self.size)
 
     def _at(self, u: float) -> Any:
-        return self._nth(_cell(u, self.size))
+        return self.nth(_cell(u, self.size))
 
-    def _nth(self, rank: int) -> Any:
+    def nth(self, rank: int) -> Any:
         return copy.deepcopy(self._options[rank])  # a list or dict among the choices stays ours
 
 

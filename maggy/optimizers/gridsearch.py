@@ -38,5 +38,5 @@ class GridSearch(QuickOptimizer):
         rest = study.sampled
         for name, domain in reversed(study.searchspace.items()):
             rest, digit = divmod(rest, domain.size or 1)
-            params[name] = domain._nth(digit)  # noqa: SLF001 - grid()[digit] would build them all
+            params[name] = domain.nth(digit)  # grid()[digit] would build them all
         return Suggestion({name: params[name] for name in study.searchspace.keys()})  # noqa: SIM118 - not a dict
