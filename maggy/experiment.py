@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -139,11 +140,11 @@ def resume(name: str, train_fn: TrainFn, **options: Any) -> Result:
         ConfigError: there is no such study, or an option contradicts its log. Otherwise as `lagom`.
 
     """
-    where = open_store(options.pop("store", None))
-    if where.latest(check_name(name)) is None:
-        known = [entry.name for entry in where.studies()]
-        raise ConfigError(f"there is no study {name!r} to resume{nearest(name, known)}")
-    return lagom(train_fn, name=name, resume=True, store=where, **options)
+    with _at(options.pop("store", None)) as where:
+        if where.latest(check_name(name)) is None:
+            known = [entry.name for entry in where.studies()]
+            raise ConfigError(f"there is no study {name!r} to resume{nearest(name, known)}")
+        return lagom(train_fn, name=name, resume=True, store=where, **options)
 
 
 def load(name: str, store: str | Path | Store | None = None) -> Result:
@@ -151,12 +152,12 @@ def load(name: str, store: str | Path | Store | None = None) -> Result:
 
     Raises `ConfigError` where there is no such study.
     """
-    where = open_store(store)
-    known = [entry.name for entry in where.studies()]
-    if name not in known:
-        raise ConfigError(f"there is no study {name!r}{nearest(name, known)}")
-    study = Study.of(history(where, name))
-    return Result(name, study, store=str(where), log_dir=study.settings.get("files"))
+    with _at(store) as where:
+        known = [entry.name for entry in where.studies()]
+        if name not in known:
+            raise ConfigError(f"there is no study {name!r}{nearest(name, known)}")
+        study = Study.of(history(where, name))
+        return Result(name, study, store=str(where), log_dir=study.settings.get("files"))
 
 
 @dataclass(frozen=True)
@@ -190,18 +191,34 @@ def _run(
     *,
     resume: bool,
 ) -> Result:
-    """Open the study, run it, and return its result: shells come up only when all that can be checked is checked."""
+    """Check what can be checked before there is a store, then run the study there."""
     from maggy.driver.pickling import pickled
-    from maggy.run import Run, local_platform, spark_platform
-    from maggy.views.console import Console
 
     if given.searchspace or not resume:
         _check(train_fn, config, how.train_args)
     function = pickled(train_fn, how.train_args)
-    where = open_store(store)
-    if resume and isinstance(where, MemoryStore) and where is not store:
-        raise ConfigError("store='memory:' keeps nothing to resume; name a file, such as store='maggy.db'")
-    check_folder(how.folder)
+    with _at(store) as where:
+        if resume and isinstance(where, MemoryStore) and where is not store:
+            raise ConfigError("store='memory:' keeps nothing to resume; name a file, such as store='maggy.db'")
+        check_folder(how.folder)
+        return _run_in(where, train_fn, function, base, config, given, how, resume=resume)
+
+
+def _run_in(
+    where: Store,
+    train_fn: TrainFn,
+    function: bytes,
+    base: str,
+    config: StudyConfig,
+    given: Given,
+    how: _How,
+    *,
+    resume: bool,
+) -> Result:
+    """Open the study, run it, and return its result: shells come up only when all that can be checked is checked."""
+    from maggy.run import Run, local_platform, spark_platform
+    from maggy.views.console import Console
+
     console = Console(quiet=how.quiet)
     found = where.latest(base) if resume else None
     opened = None
@@ -237,6 +254,17 @@ def _run(
     if run.failure:
         raise StudyFailed(f"study {opened.name!r} was given up: {run.failure}", result)
     return result
+
+
+@contextmanager
+def _at(store: str | Path | Store | None) -> Iterator[Store]:
+    """Open a store, and close it afterwards unless it was open."""
+    where = open_store(store)
+    try:
+        yield where
+    finally:
+        if where is not store:
+            where.close()
 
 
 def _check(train_fn: TrainFn, config: StudyConfig, train_args: Mapping[str, Any]) -> None:

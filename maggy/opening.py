@@ -130,6 +130,7 @@ def _entry(store: Store, name: str) -> StudyEntry:
 
 def go_on(opened: Opened, config: StudyConfig) -> None:
     """Record that the study is taken up, and what has changed."""
+    opened.store.requests(opened.name)  # what was wished of an earlier driver is over with it
     before = Study.of(opened.history).settings
     now = _settings(opened.name, config, opened.files)
     changed = {key: value for key, value in now.items() if value != before.get(key)}

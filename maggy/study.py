@@ -117,7 +117,9 @@ class Study:
             case Ended():
                 self._ended(event)
             case StopRequested():
-                self.trials[event.trial].stop_reason = event.reason
+                trial = self.trials[event.trial]
+                trial.stop_reason = event.reason
+                trial.stop_step = trial.curve.steps[-1] if trial.curve else -1
             case Lost():
                 self._lost(event)
             case StudyOpened():
@@ -168,7 +170,8 @@ class Study:
         self._move(trial, Status.QUEUED)
         trial.attempt = event.attempt + 1
         trial.lost += event.counts
-        trial.executor = trial.started = trial.stop_reason = None
+        trial.executor = trial.started = trial.stop_reason = trial.stop_step = None
+        self._changed(trial)
 
     def _ended(self, event: Ended) -> None:
         trial = self.trials[event.trial]

@@ -161,6 +161,7 @@ class Trial:
     value: float | None = None
     metrics: dict[str, Any] = field(default_factory=dict)
     stop_reason: str | None = None
+    stop_step: int | None = None  # the last step before the request to stop; what comes after it is overshoot
     error: str | None = None
     lost: int = 0
     curve: Curve = field(default_factory=Curve)

@@ -67,9 +67,11 @@ def running(pid: int) -> bool:
 
 @pytest.fixture(autouse=True)
 def _nothing_is_left_behind():
-    """No test leaves a thread of maggy's, an executor or a trial's process."""
+    """No test leaves a thread of maggy's, an executor, a trial's process or an open store."""
     before = children()
     yield
+    files = [link.resolve() for link in Path("/proc/self/fd").iterdir()]
+    assert [path for path in files if path.name.startswith("maggy.db")] == []
     assert [thread.name for thread in threading.enumerate() if thread.name.startswith("maggy-slot")] == []
     assert [thread.name for thread in threading.enumerate() if thread.name == "maggy-driver"] == []
     assert children() - before == set()
@@ -486,8 +488,9 @@ def test_an_agent_that_is_killed_costs_an_attempt(lagom):
 
     result = lagom(train, num_trials=6)
     assert [trial.attempt for trial in result.trials] == [1, 2, 1, 1, 1, 1]
-    log = open_store(result.store).read(result.name)
-    held = [event.executor for event in log if isinstance(event, Started) and event.trial == 2]
+    store = open_store(result.store)
+    held = [event.executor for event in store.read(result.name) if isinstance(event, Started) and event.trial == 2]
+    store.close()
     assert len(set(held)) == 2
     again = result.trials[1]
     assert (again.status, again.value, again.lost) == (Status.COMPLETED, 2, 1)
@@ -694,6 +697,25 @@ def test_a_function_that_cannot_travel_starts_nothing(lagom, tmp_path):
     with pytest.raises(ConfigError, match=r"train\(\) has no parameter 'y', which the searchspace defines"):
         lagom(train, {"x": (0, 1), "y": (0, 1)})
     assert list(tmp_path.iterdir()) == []
+
+
+def test_another_process_may_wish_for_the_end(lagom, tmp_path):
+    """A stop that somebody else leaves in the store ends the study soon, as an interrupt does."""
+
+    def train(x, trial, reporter):
+        if trial == 2:
+            store = open_store(tmp_path / "maggy.db")
+            store.request("train", "stop")
+            store.close()
+        while trial == 2:
+            reporter.broadcast(x)
+            time.sleep(0.01)
+        return x
+
+    result = lagom(train, num_trials=2)
+    assert result.interrupted
+    assert [trial.status for trial in result.trials] == ["completed", "queued"]
+    assert result.study.closed == "stopped by another process"
 
 
 # -- optimizers of the user ----------------------------------------------------------------------------------------

@@ -138,6 +138,13 @@ def test_only_changes_are_recorded(store, begun):
         assert last.changed == changed
 
 
+def test_wishes_of_an_earlier_driver_are_forgotten(store, begun):
+    """Who wanted the last driver to stop has nothing against the next one."""
+    store.request("digits", "stop")
+    go_on(*take_up(store, "digits", configured(None), Given(), None))
+    assert store.requests("digits") == []
+
+
 def test_a_finished_study_has_nothing_left_until_it_is_asked_for_more(store, begun):
     """`num_trials` is a total: the same or fewer is nothing, more goes on."""
     finished(store, begun)

@@ -25,7 +25,7 @@ from maggy.rpc.stream import Peer
 from maggy.trial import Answer, Suggestion
 
 DRIVER_BEAT = 30.0  # seconds; executors notice a dead driver by TCP, this is for the silence that TCP does not notice
-RENEWAL = 2.0  # seconds between two signs of life in the store, and between two looks at what others wish
+RENEWAL = 1.0  # seconds between two signs of life in the store, and between two looks at what others wish
 Input = Callable[[float], list[Action]]
 
 

@@ -13,8 +13,7 @@ from typing import Any
 from maggy.rpc.messages import Beat, Bye, Finished, Log, Message, Reports, Run, Stop, Welcome
 
 FLUSH_SECONDS = 0.001  # the first report goes at once, those that follow wait this long for company
-NUMBERS_PER_MESSAGE = 500  # with names of up to 400 bytes they fit a frame
-LOG_PIECE = 32 * 1024  # characters of output in a message: they fit a frame even if JSON has to escape each of them
+PIECE = 32 * 1024  # characters in a message: they fit a frame even if JSON has to escape each of them
 LOG_LIMIT = 4 * 1024 * 1024  # characters that a trial may print before the rest is counted only
 LAST_LINES = 50
 LAST_CHARACTERS = 8 * 1024
@@ -69,7 +68,7 @@ class Session:
         self._orders: list[Order] = []
         self._points: list[Any] = []
         self._metrics: dict[str, float] = {}  # of the last report
-        self._numbers = 0  # how many there are in these points
+        self._gathered = 0  # characters, at most, that these points take
         self._flushed = -math.inf
         self._stopping: Stop | None = None
         self._kill_at = math.inf
@@ -105,11 +104,12 @@ class Session:
         """Take in a report of the trial that runs; what a thread of an ended trial still reports is nobody's."""
         if self.run is None:
             return []
-        if self._numbers + len(metrics) > NUMBERS_PER_MESSAGE:
+        size = 32 + sum(map(len, metrics)) + 32 * len(metrics)  # a step and a number take less than 32 with their marks
+        if self._gathered + size > PIECE:
             self._flush(now)
         self._points.append([step, metrics])
         self._metrics = metrics
-        self._numbers += len(metrics)
+        self._gathered += size
         if now >= self._flushed + FLUSH_SECONDS:
             self._flush(now)
         return self._taken()
@@ -120,8 +120,8 @@ class Session:
         if self.run is not None:
             if self._printed < LOG_LIMIT:
                 self._printed += len(text)
-                for start in range(0, len(text), LOG_PIECE):
-                    self._tell(Log(self.run.trial, self.run.attempt, text[start : start + LOG_PIECE]), now)
+                for start in range(0, len(text), PIECE):
+                    self._tell(Log(self.run.trial, self.run.attempt, text[start : start + PIECE]), now)
             else:
                 self._dropped += len(text)
         return self._taken()
@@ -182,14 +182,14 @@ class Session:
         self._last = ""
         self._points = []
         self._metrics = {}
-        self._numbers = 0
+        self._gathered = 0
         self._orders.append(Start(run))
 
     def _flush(self, now: float) -> None:
         if self._points and self.run is not None:
             self._tell(Reports(self.run.trial, self.run.attempt, self._points), now)
             self._points = []
-            self._numbers = 0
+            self._gathered = 0
             self._flushed = now
 
     def _tell(self, message: Message, now: float) -> None:

@@ -104,7 +104,10 @@ class Milestones:
         if known and len(curve) > 1 and curve.units(-2) >= level:
             return
         zero_based = curve.steps[0] == 0
-        value = curve.values[bisect_left(curve.steps, math.ceil(level) - zero_based)]
+        first = bisect_left(curve.steps, math.ceil(level) - zero_based)
+        if trial.stop_step is not None and curve.steps[first] > trial.stop_step:
+            return  # asked to stop at a lower rung, it has only run on until it noticed
+        value = curve.values[first]
         entry = (self._study.objective.loss(value) if math.isfinite(value) else math.inf, trial.id)
         if entry != known:
             if known:

@@ -52,6 +52,7 @@ def drawn(kind: str, seed: int, **fixed: Any) -> dict[str, Any]:
         "timeout": pick([None, None, None, 10.0]),
         "faults": faults if rng.random() < 0.8 else Faults(),
         "seed": seed,
+        "max_steps": 100_000,
     }
     return {**KINDS[kind], **chosen, **fixed}
 

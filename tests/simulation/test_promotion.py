@@ -10,6 +10,7 @@ import pytest
 
 from maggy.events import Ended, Suggested
 from maggy.optimizers import Asha
+from maggy.study import Study
 from maggy.testing.problems import Branin, Hartmann6, Mixed
 from maggy.testing.simulation import Faults, simulate
 from maggy.trial import Status
@@ -74,6 +75,19 @@ def test_done_is_not_said_early(seed, faults, ask_seconds):
             assert parent.status is Status.COMPLETED
 
 
+@pytest.mark.parametrize("ask_seconds", [0.0, 0.5])
+def test_a_promotion_is_earned(ask_seconds):
+    """What is continued is the best open trial of its rung's best ⌊n/η⌋, and no higher rung has one."""
+    log = simulate(Asha(resource_max=9), Branin(), num_trials=60, executors=4, ask_seconds=ask_seconds).log
+    for event in (event for event in log if isinstance(event, Suggested)):
+        study = Study.of(log[: event.seen])
+        continued = {trial.parent for trial in study.trials.values()}
+        ranked = rungs_of(study)
+        rungs = [ranked.get(3, []), ranked.get(1, [])]
+        waiting = [t.id for rung in rungs for t in rung[: len(rung) // 3] if t.id not in continued]
+        assert event.parent == (waiting[0] if waiting else None), f"suggestion {event.trial}"
+
+
 @pytest.mark.parametrize("asha", [Asha(resource_max=9), Asha(resource_max=9, mode="stopping")])
 @pytest.mark.parametrize("faults", [Faults(), FAULTS])
 def test_max_of_f_is_min_of_minus_f(asha, faults):
@@ -88,14 +102,8 @@ def test_max_of_f_is_min_of_minus_f(asha, faults):
         ]
 
 
-OVERSHOOT = pytest.mark.xfail(
-    reason="a trial that was asked to stop at rung 1 reports step 2 before it notices, and still counts at rung 2",
-    strict=True,
-)
-
-
 @pytest.mark.parametrize("problem", [Branin(), Mixed(direction="max")])
-@pytest.mark.parametrize("eta", [pytest.param(2, marks=OVERSHOOT), 3, 4])
+@pytest.mark.parametrize("eta", [2, 3, 4])
 def test_the_stopping_form_stops_its_share(problem, eta):
     """About 1 - 1/η of those who reach a rung are stopped there: of n, n/η and at most 1.5·√n more or fewer go on.
 

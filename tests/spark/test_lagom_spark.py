@@ -134,12 +134,12 @@ def test_more_executors_than_slots(lagom, spark):
 
 
 def test_a_cluster_that_others_use(lagom, spark, tmp_path):
-    """With two of four slots taken the study runs on the other two; at its end only its own jobs are cancelled."""
+    """Without a free slot a study ends by its timeout, with two it runs on two; only its own jobs are cancelled."""
 
     def occupy(slots):  # refers to nothing of this module's: Spark's own pickler would want to import it
         for slot in slots:
             (tmp_path / f"taken-{slot}").touch()
-            while not (tmp_path / "done").exists():
+            while not (tmp_path / f"free-{slot}").exists():
                 time.sleep(0.02)
             yield slot
 
@@ -147,19 +147,33 @@ def test_a_cluster_that_others_use(lagom, spark, tmp_path):
         reporter.broadcast(x)
         return x
 
+    def free(*slots):
+        for slot in slots:
+            (tmp_path / f"free-{slot}").touch()
+
     context = spark.sparkContext
-    others = threading.Thread(target=lambda: context.parallelize(range(2), 2).mapPartitions(occupy).collect())
+    active = context.statusTracker().getActiveJobsIds
+    others = threading.Thread(target=lambda: context.parallelize(range(4), 4).mapPartitions(occupy).collect())
     others.start()
-    assert until(lambda: len(list(tmp_path.glob("taken-*"))) == 2)
-    result = lagom(train, num_trials=20, num_executors=4, earlystop=None)
-    returned = time.time()
-    still = context.statusTracker().getActiveJobsIds()
-    (tmp_path / "done").touch()
-    others.join()
-    assert [trial.status for trial in result.trials] == ["completed"] * 20
-    assert len({trial.executor for trial in result.trials}) <= 2
-    assert returned - max(trial.ended for trial in result.trials) < 2.5
-    assert len(still) == 1
+    try:
+        assert until(lambda: len(list(tmp_path.glob("taken-*"))) == 4)
+        theirs = active()
+        began = time.monotonic()
+        result = lagom(train, timeout=1.0)
+        assert time.monotonic() - began < 4
+        assert (result.trials, result.best_trial, result.interrupted) == ([], None, False)
+        assert active() == theirs
+
+        free(0, 1)
+        result = lagom(train, num_trials=20, earlystop=None)
+        returned = time.time()
+        assert [trial.status for trial in result.trials] == ["completed"] * 20
+        assert len({trial.executor for trial in result.trials}) <= 2
+        assert returned - max(trial.ended for trial in result.trials) < 2.5
+        assert active() == theirs
+    finally:
+        free(2, 3)
+        others.join()
 
 
 def test_studies_side_by_side_and_one_after_another(lagom, spark):
