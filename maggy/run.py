@@ -168,14 +168,14 @@ class Run:
         while not server.closed.wait(LOOK):
             self._console.update(self.study, len(server.scheduler.executors))
             self._mind_reports()
-            if server.most:
+            if server.scheduler.executors:
                 continue
             if cause := self._platform.launcher.failed():
-                error = LauncherError(f"no executor could be started (they are told to reach {address}): {cause}")
+                error = LauncherError(f"no executor can be kept running (they are told to reach {address}): {cause}")
                 server.interrupt(str(error))
                 server.closed.wait(1.0)
                 return error
-            if not told and time.monotonic() - began > SLOW_START:
+            if not (told or server.most) and time.monotonic() - began > SLOW_START:
                 told = True
                 strangers = f"; turned away there: {dict(server.strangers)}" if server.strangers else ""
                 self._console.warn(
@@ -208,6 +208,9 @@ class Run:
         for view in (self._logs, self.tensorboard):
             if view is not None and view.trouble is not None:
                 self._console.warn(view.trouble)
+        if crashes := self._platform.launcher.crashes():
+            times = "once" if len(crashes) == 1 else f"{len(crashes)} times"
+            self._console.say(f"Executors failed {times} and were started again; the last because: {crashes[-1]}")
         self._mind_reports(ended=True)
         self._console.end(
             self.study,

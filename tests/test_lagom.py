@@ -544,7 +544,7 @@ def test_executors_that_cannot_start_are_an_error(lagom, monkeypatch):
         return x
 
     monkeypatch.setattr(sys, "executable", "/bin/false")
-    with pytest.raises(LauncherError, match=r"no executor could be started \(.* 127.0.0.1:\d+\): .* with code 1"):
+    with pytest.raises(LauncherError, match=r"no executor can be kept running \(.* 127.0.0.1:\d+\): .* with code 1"):
         lagom(train)
     monkeypatch.undo()
     assert len(lagom(train, num_trials=2, resume=True).trials) == 2

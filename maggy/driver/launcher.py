@@ -29,6 +29,9 @@ class Launcher(Protocol):
     def failed(self) -> str | None:
         """Return why no slot can be kept running, or None while one can."""
 
+    def crashes(self) -> list[str]:
+        """Return why executors failed that were started again since."""
+
     def finish(self, patience: float) -> None:
         """Start no more; give those that run `patience` seconds to return, then cancel them."""
 
@@ -41,6 +44,7 @@ class SlotLauncher:
         self._threads: list[threading.Thread] = []
         self._short_lives: dict[int, int] = {}
         self._cause = ""
+        self._crashes: list[str] = []
 
     def start(self, task: Task, count: int) -> None:
         """Keep `count` executors running."""
@@ -56,6 +60,10 @@ class SlotLauncher:
         """Return the last cause once every slot has died young several times in a row."""
         hopeless = self._short_lives and min(self._short_lives.values()) >= HOPELESS
         return self._cause if hopeless else None
+
+    def crashes(self) -> list[str]:
+        """Return why executors failed that were started again since."""
+        return self._crashes
 
     def finish(self, patience: float) -> None:
         """Start no more; wait, then cancel, then wait once more."""
@@ -76,6 +84,8 @@ class SlotLauncher:
                 self._cause = self._run(task, slot)
             except Exception as error:  # noqa: BLE001 - a job may fail in any way; the slot is started again
                 self._cause = str(error)
+                if not self._closing.is_set():
+                    self._crashes.append(self._cause)
             if time.monotonic() - began < SHORT_LIFE:
                 self._short_lives[slot] += 1
                 self._closing.wait(pause)

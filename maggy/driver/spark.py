@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable
 from typing import Any
 
+from py4j.protocol import Py4JJavaError
 from pyspark import InheritableThread, SparkContext
 
-from maggy.driver.launcher import SlotLauncher, Task
+from maggy.driver.launcher import SlotLauncher, Task, last_line
+from maggy.errors import LauncherError
+
+
+def brief(text: str) -> str:
+    """Return the line of a failed job's pages of stack traces that says why: Python's own, or the innermost cause."""
+    said, *_ = text.partition("Driver stacktrace:")
+    python = re.search(r"Traceback \(most recent call last\):\n(.*?)(?:\n\s*\n|\n\tat |\Z)", said, re.DOTALL)
+    causes = re.findall(r"(?:Exception|Error): ([^\n]+)", said)
+    return last_line(python[1]) if python else causes[-1].strip() if causes else last_line(said)
 
 
 class SparkLauncher(SlotLauncher):
@@ -25,7 +36,10 @@ class SparkLauncher(SlotLauncher):
 
     def _run(self, task: Task, slot: int) -> str:
         self._context.setJobGroup(self._group, f"maggy executor {slot}", interruptOnCancel=False)
-        ended: list[Any] = self._context.parallelize([slot], 1).mapPartitions(task).collect()
+        try:
+            ended: list[Any] = self._context.parallelize([slot], 1).mapPartitions(task).collect()
+        except Py4JJavaError as error:
+            raise LauncherError(brief(str(error))) from error
         return " ".join(map(str, ended))
 
     def _cancel(self) -> None:

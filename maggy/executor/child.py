@@ -118,6 +118,8 @@ class TrialProcess:
             return _outcome("stopped", metrics=reporter.last)
         except BaseException as error:  # noqa: BLE001 - whatever user code raises, SystemExit too, is this trial's end
             return _outcome("failed", metrics=reporter.last, error=told(error))
+        finally:
+            reporter.close()
         return _outcome("completed", value, metrics)
 
     def _load(self) -> tuple[TrainFn, Mapping[str, Any]]:

@@ -48,6 +48,11 @@ class Process:
             os.set_blocking(end, False)
         self._data = bytearray()
 
+    @property
+    def alive(self) -> bool:
+        """Whether the process runs."""
+        return self._popen.poll() is None
+
     def order(self, kind: str, body: dict[str, Any]) -> None:
         """Send an order; a process that is already gone is noticed by its closed pipe of facts."""
         payload = dumps([kind, body]).encode()

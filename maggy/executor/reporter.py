@@ -65,6 +65,10 @@ class Reporter:
         sys.stdout.write(f"{message}\n")
         sys.stdout.flush()
 
+    def close(self) -> None:
+        """End the line: a thread of the function's that outlives it cannot report in the name of the next trial."""
+        self._stopped = self._stopped or "the trial has ended"
+
     @property
     def checkpoint_dir(self) -> str:
         """This trial's own directory for checkpoints; it is made when first asked for."""
@@ -81,7 +85,7 @@ class Reporter:
         return str(found) if found.is_dir() else None
 
     def _report(self, metrics: dict[str, float], step: int | None) -> None:
-        if self._stopped is not None:  # somebody has caught the first one
+        if self._stopped is not None:  # somebody has caught the first one, or outlives the trial
             raise StopTrial(self._stopped)
         bounded(metrics)
         self._step = self._next(step)

@@ -229,6 +229,8 @@ class Agent:
                     self._left = order.reason
 
     def _start(self, order: Start) -> None:
+        if self._process is not None and not self._process.alive:
+            self._drop_process()  # it died between two trials: no fault of the next one's
         if self._process is None:
             # Spark's own entries are relative to the directory of the task, which user code may leave.
             path = [str(Path(entry).absolute()) for entry in sys.path]
