@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Integral, Real
@@ -10,7 +11,7 @@ from typing import Any, get_args
 
 from maggy import plugins
 from maggy.earlystop import STOP_RULES, Median, StopRule
-from maggy.errors import ConfigError
+from maggy.errors import ConfigError, nearest
 from maggy.optimizers import OPTIMIZERS, Asha, GridSearch, Optimizer, SingleRun
 from maggy.searchspace import Searchspace
 from maggy.trial import Direction, Objective
@@ -20,6 +21,8 @@ BEAT = 1.0  # seconds between an executor's signs of life (Maggy's hb_interval)
 LEASE = 10.0  # seconds of silence after which an executor's trial is given to another
 GRACE = 5.0  # seconds that a trial has to heed a stop before its process is killed
 MAX_LOST = 3  # executors that a trial may cost before it is taken for the cause
+
+ISOLATIONS = ("executor", "trial")  # a warm process for all trials of an executor, or a fresh one for each
 
 _DIRECTIONS: dict[str, Direction] = {"max": "max", "min": "min", "maximize": "max", "minimize": "min"}
 
@@ -40,6 +43,10 @@ class StudyConfig:
     grace: float = GRACE
     max_lost: int = MAX_LOST
     max_failures: int | None = None
+    trial_timeout: float | None = None
+    report_timeout: float | None = None
+    memory_limit: int | None = None
+    isolation: str = "executor"
     rules_asked_for: bool = False
 
     def settings(self) -> dict[str, Any]:
@@ -81,6 +88,12 @@ def configure(
     hb_interval: float | None,
     max_failures: int | None,
     seed: int,
+    max_lost: int | None = None,
+    lease: float | None = None,
+    trial_timeout: float | None = None,
+    report_timeout: float | None = None,
+    memory_limit: int | str | None = None,
+    isolation: str = "executor",
 ) -> StudyConfig:
     """Validate what a call asks for. Raises `ConfigError`, a full sentence, for what cannot be."""
     space = _space(searchspace)
@@ -98,8 +111,13 @@ def configure(
         seed=_whole("seed", seed),
         timeout=_seconds("timeout", timeout),
         beat=_seconds("hb_interval", hb_interval) or BEAT,
-        lease=max(LEASE, 5 * (hb_interval or 0)),
+        lease=_lease(lease, hb_interval),
+        max_lost=count_or_none("max_lost", max_lost) or MAX_LOST,
         max_failures=count_or_none("max_failures", max_failures),
+        trial_timeout=_seconds("trial_timeout", trial_timeout),
+        report_timeout=_seconds("report_timeout", report_timeout),
+        memory_limit=_bytes("memory_limit", memory_limit),
+        isolation=_isolation(isolation),
         rules_asked_for=bool(rules) and earlystop != "default",
     )
 
@@ -183,6 +201,31 @@ def _num_trials(given: int | None, timeout: float | None, optimizer: Optimizer, 
     if isinstance(optimizer, SingleRun):
         return 1
     return None if timeout is not None else NUM_TRIALS
+
+
+def _lease(given: float | None, beat: float | None) -> float:
+    lease, beat = _seconds("lease", given), _seconds("hb_interval", beat) or BEAT
+    if lease is not None and lease < 2 * beat:
+        raise ConfigError(f"lease={lease:g} s would be over before a late sign of life (one each {beat:g} s) has come")
+    return lease or max(LEASE, 5 * beat)
+
+
+def _bytes(name: str, given: int | str | None) -> int | None:
+    if given is None:
+        return None
+    if isinstance(given, str) and (
+        found := re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]?)(i?)B?\s*", given, re.IGNORECASE)
+    ):
+        return int(float(found[1]) * 1024 ** (" KMGT".index(found[2].upper() or " ")))
+    if isinstance(given, Integral) and not isinstance(given, bool) and given > 0:
+        return int(given)
+    raise ConfigError(f"{name}={given!r}; it must be a number of bytes or a text such as '2GB'")
+
+
+def _isolation(given: str) -> str:
+    if given not in ISOLATIONS:
+        raise ConfigError(f"isolation={given!r}{nearest(str(given), ISOLATIONS)}; it must be one of {ISOLATIONS}")
+    return given
 
 
 def count_or_none(name: str, value: Any) -> int | None:

@@ -28,6 +28,7 @@ from maggy.study import Study
 from maggy.trainfn import TrainFn
 
 Launcher = Literal["spark", "local"]
+Isolation = Literal["executor", "trial"]
 DEFAULT = "default"
 LOG_DIR = "maggy_logs"
 
@@ -44,6 +45,11 @@ def lagom(
     timeout: float | None = None,
     earlystop: str | StopRule | Sequence[StopRule] | None = DEFAULT,
     max_failures: int | None = None,
+    max_lost: int | None = None,
+    trial_timeout: float | None = None,
+    report_timeout: float | None = None,
+    memory_limit: int | str | None = None,
+    isolation: Isolation = "executor",
     seed: int | None = None,
     resume: bool = False,
     store: str | Path | Store | None = None,
@@ -59,6 +65,7 @@ def lagom(
     es_min: int | None = None,
     es_interval: int | None = None,
     hb_interval: float | None = None,
+    lease: float | None = None,
 ) -> Result:
     """Find good hyperparameters for `train_fn`, on Spark, and return what was found.
 
@@ -80,6 +87,13 @@ def lagom(
             rule acts, 10) and `es_interval` (steps between two of its looks, 1) belong to it.
         max_failures: failed trials at which the study is given up; None for no bound. If the first ten all fail for the
             same reason it is given up anyhow.
+        max_lost: executors that a trial may cost before it is taken for the cause and failed, 3 by default.
+        trial_timeout: seconds that a trial may run; one that runs longer is ended by force, and has failed.
+        report_timeout: seconds that a trial may run without a report; otherwise the same.
+        memory_limit: bytes, or a text such as `"2GB"`, that a trial's process and all that it has started may hold in
+            memory together; otherwise the same.
+        isolation: `"executor"`: one process runs an executor's trials, one after another. `"trial"`: each gets a fresh
+            one, for functions that leak memory or leave things changed; it costs about 0.3 s.
         seed: makes what the optimizer draws repeatable; drawn and recorded where not given.
         resume: False: a name that exists is numbered (`digits-2`). True: go on with the latest study of that name.
         store: where the study is kept: a path, a URL, `"memory:"` or a Store; `maggy.db` in the working directory by
@@ -92,6 +106,8 @@ def lagom(
         verbose: show what trials print as they print it.
         quiet: show nothing at all.
         hb_interval: seconds between an executor's signs of life, 1 by default.
+        lease: seconds of silence after which an executor is taken for dead and its trial given to another, 10 by
+            default; raise it where the network fails for longer.
 
     Raises:
         ConfigError: for a call that cannot work, before anything is started.
@@ -115,6 +131,12 @@ def lagom(
         es_interval=es_interval,
         hb_interval=hb_interval,
         max_failures=max_failures,
+        max_lost=max_lost,
+        lease=lease,
+        trial_timeout=trial_timeout,
+        report_timeout=report_timeout,
+        memory_limit=memory_limit,
+        isolation=isolation,
         seed=secrets.randbits(32) if seed is None else seed,
     )
     given = Given(

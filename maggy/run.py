@@ -115,6 +115,10 @@ class Run:
             grace=config.grace,
             max_lost=config.max_lost,
             max_failures=config.max_failures,
+            trial_timeout=config.trial_timeout,
+            report_timeout=config.report_timeout,
+            memory_limit=config.memory_limit,
+            fresh_process=config.isolation == "trial",
             checkpoints=str((opened.files or self._scratch or Path()) / "checkpoints"),
         )
         asker: Asker

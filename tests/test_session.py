@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from maggy.executor.session import (
     ERROR_LIMIT,
     FLUSH_SECONDS,
+    KILL_SECONDS,
     LOG_LIMIT,
     ORPHAN_SECONDS,
     Kill,
@@ -15,6 +18,7 @@ from maggy.executor.session import (
     Signal,
     Start,
     Tell,
+    Terminate,
 )
 from maggy.rpc.messages import MAX_FRAME, Beat, Bye, Finished, Log, Reports, Run, Stop, Welcome, encode
 
@@ -110,13 +114,62 @@ def test_a_stop_is_passed_on():
     assert session.finished("stopped", None, {}, None, 2.0) == [Tell(Finished(1, 1, "stopped", None, {}, None))]
 
 
-def test_who_ignores_a_stop_is_killed_when_grace_ends():
-    """Not before; and it was stopped, not at fault."""
+def test_who_ignores_a_stop_is_ended_by_force_when_grace_ends():
+    """Not before; first asked by SIGTERM, then killed; and it was stopped, not at fault."""
     session = running()
     session.received(Stop(1, 1, "too slow"), 1.0)
-    assert Kill() not in session.tick(5.9)
-    assert session.tick(6.0) == [Kill()]
-    assert session.died("it was ended by SIGKILL", 6.1) == [Tell(Finished(1, 1, "stopped", None, {}, None))]
+    assert Terminate() not in session.tick(5.9)
+    assert session.tick(6.0) == [Terminate()]
+    assert Kill() not in session.tick(6.0 + KILL_SECONDS - 0.1)
+    assert Kill() in session.tick(6.0 + KILL_SECONDS)
+    assert session.died("it was ended by SIGKILL", 8.1) == [Tell(Finished(1, 1, "stopped", None, {}, None))]
+
+
+def limited(**limits) -> Session:
+    """Return a session whose trial 1 runs under these limits since second 0."""
+    session = Session(0.0)
+    session.received(replace(WELCOME, **limits), 0.0)
+    session.received(RUN, 0.0)
+    return session
+
+
+def test_a_trial_that_runs_too_long_fails():
+    """Reports do not save it, and the cause is named."""
+    session = limited(trial_timeout=30.0)
+    session.reported(0, {"metric": 0.5}, 29.0)
+    assert Terminate() not in session.tick(29.9)
+    assert Terminate() in session.tick(30.0)
+    (finished,) = session.died("it was ended by SIGTERM", 30.1)
+    assert finished.message.status == "failed"
+    assert "it ran for 30 s, its trial_timeout" in finished.message.error
+
+
+def test_a_trial_that_reports_nothing_for_too_long_fails():
+    """Each report gives it the same time again."""
+    session = limited(report_timeout=10.0)
+    session.reported(0, {"metric": 0.5}, 9.0)
+    assert Terminate() not in session.tick(18.9)
+    assert Terminate() in session.tick(19.0)
+    (finished,) = session.died("it was ended by SIGTERM", 19.1)
+    assert "it reported nothing for 10 s" in finished.message.error
+
+
+def test_a_trial_that_holds_too_much_memory_is_killed_at_once():
+    """The limit itself is allowed; the error has both figures."""
+    session = limited(memory_limit=2**20)
+    assert session.measured(2**20) == []
+    assert session.measured(3 * 2**20) == [Kill()]
+    (finished,) = session.died("it was ended by SIGKILL", 1.0)
+    assert "it held 3 MiB of memory, and memory_limit is 1 MiB" in finished.message.error
+
+
+def test_limits_are_each_trials_own():
+    """The next trial starts with its full time."""
+    session = limited(trial_timeout=30.0)
+    session.finished("completed", 0.5, {}, None, 20.0)
+    session.received(replace(RUN, trial=2), 20.0)
+    assert Terminate() not in session.tick(49.9)
+    assert Terminate() in session.tick(50.0)
 
 
 def test_grace_wakes_the_agent():

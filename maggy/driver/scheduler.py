@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from maggy.driver.actions import Action, Ask, Close, Drop, Record, Send
@@ -45,6 +45,15 @@ class Terms:
     max_lost: int = 3
     max_failures: int | None = None
     checkpoints: str = ""
+    trial_timeout: float | None = None
+    report_timeout: float | None = None
+    memory_limit: int | None = None
+    fresh_process: bool = False
+
+    def welcome(self, metric: str | None) -> Welcome:
+        """Return what an executor is told of it."""
+        shared = {field.name: getattr(self, field.name) for field in fields(Welcome) if field.name != "metric"}
+        return Welcome(metric=metric, **shared)
 
 
 @dataclass(slots=True)
@@ -91,8 +100,7 @@ class Scheduler:
         if (before := self.executors.get(hello.executor)) and before.trial is not None:
             self._give_up(before.trial, "the executor joined again", now)
         worker = self.executors[hello.executor] = self._idle[hello.executor] = Worker(hello.executor, now)
-        welcome = Welcome(terms.beat, terms.lease, terms.grace, self.study.objective.metric, terms.checkpoints)
-        self._do(Send(worker.name, welcome))
+        self._do(Send(worker.name, terms.welcome(self.study.objective.metric)))
         return self._turn(now)
 
     def received(self, executor: str, message: Message, now: float) -> list[Action]:

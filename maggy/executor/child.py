@@ -13,6 +13,7 @@ import mmap
 import os
 import pickle
 import select
+import signal
 import sys
 import threading
 import traceback
@@ -187,6 +188,7 @@ def _die_with(agent: int) -> None:
 def main(orders: int, facts: int, agent: int, function: int) -> None:
     """Serve the agent on the other end of these file descriptors."""
     faulthandler.enable()
+    faulthandler.register(signal.SIGTERM, all_threads=True, chain=True)  # who is ended by force says where it was
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(line_buffering=True, errors="replace")  # type: ignore[union-attr]
     threading.Thread(target=_die_with, args=(agent,), daemon=True, name="maggy-agent-watch").start()

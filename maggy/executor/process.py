@@ -80,6 +80,16 @@ class Process:
         """Return what has been printed since the last call; None when nobody holds the other end any more."""
         return _read(self.prints)
 
+    @property
+    def pid(self) -> int:
+        """The process's number."""
+        return self._popen.pid
+
+    def terminate(self) -> None:
+        """Ask the process group to end."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._popen.pid, signal.SIGTERM)
+
     def kill(self) -> str:
         """Kill the process and its process group, free the pipes, and return how it ended."""
         with contextlib.suppress(ProcessLookupError):

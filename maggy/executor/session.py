@@ -18,6 +18,7 @@ LOG_LIMIT = 4 * 1024 * 1024  # characters that a trial may print before the rest
 LAST_LINES = 50
 LAST_CHARACTERS = 8 * 1024
 ERROR_LIMIT = 16 * 1024
+KILL_SECONDS = 2.0  # from SIGTERM, which leaves time for a trace, to SIGKILL
 ORPHAN_SECONDS = 600.0  # a driver that is silent for so long is gone, whatever TCP thinks
 
 
@@ -43,6 +44,11 @@ class Signal:
 
 
 @dataclass(frozen=True, slots=True)
+class Terminate:
+    """Ask the trial's process group to end, by SIGTERM: its last words are a trace of where it hung."""
+
+
+@dataclass(frozen=True, slots=True)
 class Kill:
     """Kill the trial's process with everything it has started."""
 
@@ -54,7 +60,7 @@ class Leave:
     reason: str
 
 
-Order = Tell | Start | Signal | Kill | Leave
+Order = Tell | Start | Signal | Terminate | Kill | Leave
 
 
 class Session:
@@ -65,13 +71,17 @@ class Session:
         self._terms: Welcome | None = None
         self._heard = now
         self._told = now
+        self._began = now
         self._orders: list[Order] = []
         self._points: list[Any] = []
         self._metrics: dict[str, float] = {}  # of the last report
         self._gathered = 0  # characters, at most, that these points take
         self._flushed = -math.inf
         self._stopping: Stop | None = None
+        self._limit_at = math.inf  # when the trial, or its silence, will have lasted too long
+        self._terminate_at = math.inf
         self._kill_at = math.inf
+        self._broken: str | None = None  # the limit that the trial has broken
         self._printed = 0
         self._dropped = 0
         self._last = ""  # of what was printed
@@ -88,10 +98,10 @@ class Session:
             case Welcome():
                 self._terms = message
             case Run() if self.run is None:
-                self._begin(message)
+                self._begin(message, now)
             case Stop() if self._is(message.trial, message.attempt):
                 self._stopping = message
-                self._kill_at = now + (self._terms.grace if self._terms else 0)
+                self._terminate_at = min(self._terminate_at, now + (self._terms.grace if self._terms else 0))
                 self._orders.append(Signal(message))
             case Bye():
                 if self.run is not None:
@@ -107,11 +117,20 @@ class Session:
         size = 32 + sum(map(len, metrics)) + 32 * len(metrics)  # a step and a number take less than 32 with their marks
         if self._gathered + size > PIECE:
             self._flush(now)
+        self._limit_at = self._limit(now)
         self._points.append([step, metrics])
         self._metrics = metrics
         self._gathered += size
         if now >= self._flushed + FLUSH_SECONDS:
             self._flush(now)
+        return self._taken()
+
+    def measured(self, memory: int) -> list[Order]:
+        """Take in how many bytes of memory the trial's process and what it has started hold."""
+        limit = self._terms.memory_limit if self._terms else None
+        if self.run is not None and limit is not None and memory > limit and self._broken is None:
+            self._broken = f"it held {memory / 2**20:,.0f} MiB of memory, and memory_limit is {limit / 2**20:,.0f} MiB"
+            self._orders.append(Kill())  # at once: whoever waits here may lose the machine
         return self._taken()
 
     def printed(self, text: str, now: float) -> list[Order]:
@@ -144,18 +163,19 @@ class Session:
 
     def died(self, cause: str, now: float) -> list[Order]:
         """Take in that the trial's process is gone: it was stopped by force, or it failed."""
-        if self._stopping is not None and now >= self._kill_at:
+        if self._stopping is not None and self._terminate_at == math.inf and self._broken is None:
             return self.finished("stopped", None, self._metrics, None, now)
+        why = f"the trial was ended: {self._broken}" if self._broken else f"the trial's process died: {cause}"
         last = "\n".join(self._last.splitlines()[-LAST_LINES:])
-        error = f"the trial's process died: {cause}" + (f"\nThe last that it printed:\n{last}" if last else "")
+        error = why + (f"\nThe last that it printed:\n{last}" if last else "")
         return self.finished("failed", None, self._metrics, error, now)
 
     def tick(self, now: float) -> list[Order]:
         """Take in that time has passed."""
         if self._points and now >= self._flushed + FLUSH_SECONDS:
             self._flush(now)
-        if self.run is not None and now >= self._kill_at:
-            self._orders.append(Kill())
+        if self.run is not None:
+            self._mind_limits(now)
         if self._terms is not None and now >= self._told + self._terms.beat:
             self._tell(Beat(), now)
         if now >= self._heard + ORPHAN_SECONDS:
@@ -164,20 +184,52 @@ class Session:
 
     def deadline(self) -> float:
         """Return when `tick` is to be called next."""
-        due = [self._kill_at if self.run is not None else math.inf, self._heard + ORPHAN_SECONDS]
+        due = [self._heard + ORPHAN_SECONDS]
+        if self.run is not None:
+            due += [self._limit_at, self._terminate_at, self._kill_at]
         if self._points:
             due.append(self._flushed + FLUSH_SECONDS)
         if self._terms is not None:
             due.append(self._told + self._terms.beat)
         return min(due)
 
+    def _mind_limits(self, now: float) -> None:
+        """End by force what has had its time: SIGTERM first, SIGKILL a little later."""
+        terms = self._terms
+        if terms is not None and now >= self._limit_at:
+            late = terms.trial_timeout is not None and now >= self._began + terms.trial_timeout
+            self._broken = (
+                f"it ran for {terms.trial_timeout:g} s, its trial_timeout"
+                if late
+                else f"it reported nothing for {terms.report_timeout:g} s, its report_timeout"
+            )
+            self._limit_at = math.inf
+            self._terminate_at = now
+        if now >= self._kill_at:
+            self._orders.append(Kill())
+        elif now >= self._terminate_at:
+            self._terminate_at = math.inf
+            self._kill_at = now + KILL_SECONDS
+            self._orders.append(Terminate())
+
+    def _limit(self, now: float) -> float:
+        """Return when the trial breaks a limit of time if it reports nothing from now on."""
+        terms = self._terms
+        if terms is None or self._broken is not None:
+            return math.inf
+        whole = math.inf if terms.trial_timeout is None else self._began + terms.trial_timeout
+        silence = math.inf if terms.report_timeout is None else now + terms.report_timeout
+        return min(whole, silence)
+
     def _is(self, trial: int, attempt: int) -> bool:
         return self.run is not None and (self.run.trial, self.run.attempt) == (trial, attempt)
 
-    def _begin(self, run: Run) -> None:
+    def _begin(self, run: Run, now: float) -> None:
         self.run = run
-        self._stopping = None
-        self._kill_at = math.inf
+        self._began = now
+        self._stopping = self._broken = None
+        self._terminate_at = self._kill_at = math.inf
+        self._limit_at = self._limit(now)
         self._printed = self._dropped = 0
         self._last = ""
         self._points = []

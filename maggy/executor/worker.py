@@ -7,6 +7,7 @@ never runs in here, so it can never fail the task.
 from __future__ import annotations
 
 import codecs
+import math
 import os
 import platform
 import secrets
@@ -20,12 +21,14 @@ from pathlib import Path
 from typing import Any
 
 from maggy.errors import ProtocolError
+from maggy.executor import leftovers
 from maggy.executor.process import Process, stored
-from maggy.executor.session import Kill, Leave, Order, Session, Signal, Start, Tell
+from maggy.executor.session import Kill, Leave, Order, Session, Signal, Start, Tell, Terminate
 from maggy.rpc.connection import HANDSHAKE_SECONDS, Connection
 from maggy.rpc.messages import Join
 
 CHUNK = 256 * 1024
+WEIGH_SECONDS = 0.5  # between two looks at a trial's memory
 MAX_BACKLOG = 1024 * 1024  # bytes that wait for the driver before the trial's process has to wait as well
 
 
@@ -55,6 +58,7 @@ class Agent:
         self._paused = False
         self._process: Process | None = None
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self._weigh_at = math.inf
         self._left: str | None = None
 
     def serve(self) -> str:
@@ -70,6 +74,7 @@ class Agent:
         self._selector.register(self._socket, selectors.EVENT_READ, self._from_driver)
         try:
             self._connection.send(self._hello())
+            leftovers.adopt_orphans(True)
             while self._left is None:
                 self._write()
                 self._wait()
@@ -77,6 +82,7 @@ class Agent:
             self._farewell()
         finally:
             self._drop_process()
+            leftovers.adopt_orphans(False)  # Spark runs other tasks in this process
             self._selector.close()
             self._socket.close()
             os.close(self._function)
@@ -89,11 +95,21 @@ class Agent:
         )
 
     def _wait(self) -> None:
-        patience = max(0.0, self._session.deadline() - time.monotonic())
+        patience = max(0.0, min(self._session.deadline(), self._weigh_at) - time.monotonic())
         for key, _ in self._selector.select(min(patience, 60.0)):
             if self._left is None:
                 key.data()
+        self._weigh()
         self._do(self._session.tick(time.monotonic()))
+
+    def _weigh(self) -> None:
+        """Look at the memory that a running trial holds, where there is a limit to it."""
+        terms, process, now = self._session.terms, self._process, time.monotonic()
+        if terms is None or terms.memory_limit is None or process is None or self._session.run is None:
+            self._weigh_at = math.inf
+        elif now >= self._weigh_at or self._weigh_at == math.inf:
+            self._weigh_at = now + WEIGH_SECONDS
+            self._do(self._session.measured(leftovers.memory(process.pid)))
 
     # -- the driver ------------------------------------------------------------------------------------------------
 
@@ -162,10 +178,14 @@ class Agent:
             elif kind == "finished":
                 self._from_prints()
                 self._do(self._session.finished(**body, now=now))
+                self._write()  # the driver can decide on the next trial while this one's traces are removed
+                self._clean_up(process)
         if facts is None:
             self._from_prints()
             self._forget()
-            self._do(self._session.died(process.wait(), time.monotonic()))
+            ending = process.wait()
+            leftovers.kill_all(keep=None)
+            self._do(self._session.died(ending, time.monotonic()))
 
     def _from_prints(self) -> None:
         """Read what was printed until there is no more for now, so that it comes before the trial's outcome."""
@@ -204,6 +224,14 @@ class Agent:
         self._forget()
         if process is not None:
             process.kill()
+            leftovers.kill_all(keep=None)
+
+    def _clean_up(self, process: Process) -> None:
+        """Leave nothing of a trial that has ended: not what it has started nor, if so wished, its process."""
+        if self._session.terms is not None and self._session.terms.fresh_process:
+            self._drop_process()
+        elif self._process is process:
+            leftovers.kill_all(keep=process.pid)
 
     # -- orders ----------------------------------------------------------------------------------------------------
 
@@ -220,10 +248,14 @@ class Agent:
                         self._process.order(
                             "stop", {"trial": stop.trial, "attempt": stop.attempt, "reason": stop.reason}
                         )
+                case Terminate():
+                    if self._process is not None:
+                        self._process.terminate()
                 case Kill():
                     process = self._process
                     self._forget()
                     ending = process.kill() if process is not None else "it was gone already"
+                    leftovers.kill_all(keep=None)
                     self._do(self._session.died(ending, time.monotonic()))
                 case Leave():
                     self._left = order.reason

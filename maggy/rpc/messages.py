@@ -83,13 +83,21 @@ class Beat:
 
 @dataclass(frozen=True, slots=True)
 class Welcome:
-    """How this study is run: seconds between beats, of silence that mean death, and to heed a stop."""
+    """How this study is run.
+
+    Seconds between beats, of silence that mean death, to heed a stop; limits of a trial in seconds, in seconds without
+    a report and in bytes, where there are any; whether each trial gets a process of its own.
+    """
 
     beat: float
     lease: float
     grace: float
     metric: str | None
     checkpoints: str
+    trial_timeout: float | None = None
+    report_timeout: float | None = None
+    memory_limit: int | None = None
+    fresh_process: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,187 @@
+"""What user code can do to its process, with real processes: one failed trial with its cause, and nothing left behind.
+
+The numbers are those of the table of faults.
+"""
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from maggy import Float, Searchspace, experiment
+
+SPACE = Searchspace(x=Float(0, 1))
+
+
+@pytest.fixture
+def lagom(tmp_path):
+    """Give lagom on one local executor; the first trial gets into trouble, the second does not."""
+
+    def run(train_fn, **options):
+        places = {"store": tmp_path / "maggy.db", "log_dir": tmp_path / "logs", "train_args": {"folder": str(tmp_path)}}
+        few = {"num_trials": 2, "num_executors": 1, "launcher": "local", "earlystop": None, "quiet": True}
+        return experiment.lagom(train_fn, SPACE, **{**few, **places, **options})
+
+    return run
+
+
+def alive(pid):
+    """Whether a process runs; a zombie does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
+
+
+def pids(folder):
+    """Return the numbers that trials wrote down."""
+    return [int(file.read_text()) for file in Path(folder).glob("pid-*")]
+
+
+def segfault(x, trial, folder):
+    import ctypes
+
+    print("so far, so good")
+    if trial == 1:
+        ctypes.string_at(0)
+    return x
+
+
+def test_f03_a_segfault_is_one_failed_trial_with_a_trace(lagom):
+    """F3: the signal, the last lines and a traceback are in its error; the next trial runs at once."""
+    first, second = lagom(segfault).trials
+    assert first.status == "failed"
+    for part in ("SIGSEGV", "so far, so good", "Segmentation fault", "in segfault"):
+        assert part in first.error
+    assert second.status == "completed"
+    assert second.started - first.ended < 1
+    assert first.executor == second.executor
+
+
+def hang(x, trial, folder):
+    while trial == 1:
+        pass
+    return x
+
+
+def hog(x, trial, folder):
+    import ctypes
+
+    if trial == 1:
+        ctypes.PyDLL(None).sleep(60)  # keeps the interpreter's lock meanwhile
+    return x
+
+
+@pytest.mark.parametrize("train_fn", [hang, hog])
+def test_f25_a_hang_is_ended_by_trial_timeout(lagom, train_fn):
+    """F25: within the time and a few seconds, lock or no lock; the error says where it hung."""
+    began = time.monotonic()
+    first, second = lagom(train_fn, trial_timeout=0.5).trials
+    assert time.monotonic() - began < 10
+    assert (first.status, second.status) == ("failed", "completed")
+    assert "its trial_timeout" in first.error
+    assert train_fn.__name__ in first.error
+
+
+def silent(x, trial, reporter, folder):
+    import time
+
+    for step in range(1000 if trial == 1 else 3):
+        if step < 3:
+            reporter.broadcast(x, step=step)
+        time.sleep(0.05)
+    return x
+
+
+def test_f25_silence_is_ended_by_report_timeout(lagom):
+    """F25: a trial that has ceased to report fails, and keeps what it has reported."""
+    first, second = lagom(silent, report_timeout=0.5).trials
+    assert (first.status, second.status) == ("failed", "completed")
+    assert "it reported nothing for 0.5 s" in first.error
+    assert len(first.curve) == 3
+
+
+def greedy(x, trial, folder):
+    import time
+
+    if trial == 1:
+        held = bytearray(400 * 2**20)
+        held[::4096] = b"x" * len(held[::4096])
+        time.sleep(30)
+    return x
+
+
+def test_f24_memory_is_limited(lagom):
+    """F24: who holds more than memory_limit has failed; others on the machine do not suffer."""
+    first, second = lagom(greedy, memory_limit="200MB").trials
+    assert (first.status, second.status) == ("failed", "completed")
+    assert "memory_limit is 200 MiB" in first.error
+
+
+def litters(x, trial, folder):
+    import os
+    import subprocess
+    import sys
+    import time
+    from pathlib import Path
+
+    for number, session in enumerate((False, True)):
+        left = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], start_new_session=session)
+        Path(folder, f"pid-{trial}-{number}").write_text(str(left.pid))
+    if (child := os.fork()) == 0:
+        os.setsid()
+        if os.fork() == 0:
+            Path(folder, f"pid-{trial}-daemon").write_text(str(os.getpid()))
+            time.sleep(600)
+        os._exit(0)
+    os.waitpid(child, 0)
+    return os.getpid()
+
+
+def test_f31_nothing_that_a_trial_started_is_left(lagom, tmp_path):
+    """F31: children, those in sessions of their own and daemons are gone; the warm process goes on."""
+    first, second = lagom(litters).trials
+    assert first.value == second.value  # the same process ran both
+    assert len(pids(tmp_path)) == 6
+    assert not any(map(alive, pids(tmp_path)))
+
+
+def test_a_trial_can_have_a_process_of_its_own(lagom):
+    """isolation='trial': nothing that one trial changes is there in the next."""
+
+    def changes(x, folder):
+        import os
+
+        changed = os.environ.get("CHANGED")
+        os.environ["CHANGED"] = "yes"
+        return {"metric": x, "changed": changed is not None}
+
+    kept = [trial.metrics["changed"] for trial in lagom(changes).trials]
+    fresh = [trial.metrics["changed"] for trial in lagom(changes, isolation="trial").trials]
+    assert (kept, fresh) == ([0, 1], [0, 0])
+
+
+def test_f31_a_slot_whose_agent_is_killed_leaves_nothing(lagom, tmp_path):
+    """F1, F31: the trial's process dies with its agent, and the trial runs again."""
+
+    def kills_its_agent(x, folder):
+        import os
+        import signal
+        from pathlib import Path
+
+        first = not list(Path(folder).glob("pid-*"))
+        Path(folder, f"pid-{os.getpid()}").write_text(str(os.getpid()))
+        if first:
+            os.kill(os.getppid(), signal.SIGKILL)
+            signal.pause()
+        return x
+
+    first, _ = lagom(kills_its_agent).trials
+    assert (first.status, first.attempt) == ("completed", 2)
+    assert not any(map(alive, pids(tmp_path)))
+
+
+def test_the_test_itself_sees_living_processes():
+    """Otherwise the tests above could not fail."""
+    assert alive(os.getpid())
