@@ -9,7 +9,7 @@ import re
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -56,6 +56,7 @@ def lagom(
     log_dir: str | Path | None = LOG_DIR,
     launcher: Launcher = "spark",
     num_executors: int | None = None,
+    tls: bool | None = None,
     train_args: Mapping[str, Any] | None = None,
     verbose: bool = False,
     quiet: bool = False,
@@ -102,6 +103,8 @@ def lagom(
         launcher: `"spark"`: tasks of the active Spark session, or of a local one that is started. `"local"`: processes
             of this machine, no Java needed.
         num_executors: executors to start; as many as there is room for by default.
+        tls: whether what driver and executors say is encrypted (TLS 1.3, with a certificate made for this study); by
+            default where it leaves the machine.
         train_args: further arguments of `train_fn`, the same for all trials, sent to each executor once.
         verbose: show what trials print as they print it.
         quiet: show nothing at all.
@@ -149,7 +152,7 @@ def lagom(
         log_dir=log_dir != LOG_DIR,
     )
     base = check_name(_default_name(train_fn) if name is None else name)
-    how = _How(launcher, num_executors, log_dir, train_args or {}, verbose=verbose, quiet=quiet)
+    how = _How(launcher, num_executors, log_dir, train_args or {}, tls=tls, verbose=verbose, quiet=quiet)
     return _run(train_fn, base, config, given, store, how, resume=resume)
 
 
@@ -190,6 +193,7 @@ class _How:
     num_executors: int | None
     log_dir: str | Path | None
     train_args: Mapping[str, Any]
+    tls: bool | None
     verbose: bool
     quiet: bool
 
@@ -256,6 +260,8 @@ def _run_in(
             console.say(f"There is no study {base!r} to go on with, so this starts one.")
         console.begin("starting Spark" if how.launcher == "spark" else "")
         platform = (spark_platform if how.launcher == "spark" else local_platform)(how.num_executors, config.num_trials)
+        if how.tls is not None:
+            platform = replace(platform, tls=how.tls)
         if opened:
             go_on(opened, config)
             console.say(f"Going on with study {opened.name!r}.")

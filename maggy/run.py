@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import shutil
+import ssl
 import tempfile
 import time
 from collections.abc import Callable
@@ -49,6 +50,7 @@ class Platform:
     count: int
     bind: str
     advertise: str
+    tls: bool = False
     share: Callable[[bytes], Any] = lambda data: data
     beside: tuple[str, ...] = ()
 
@@ -81,6 +83,7 @@ def spark_platform(num_executors: int | None, limit: int | None) -> Platform:
         _capped(num_executors or slots(spark), limit),
         bind,
         advertise,
+        tls=not is_local(spark),
         share=lambda data: context.broadcast(data) if len(data) > BROADCAST else data,
         beside=tuple(sys.path) if is_local(spark) else (),
     )
@@ -145,8 +148,9 @@ class Run:
         began = self._clock.now()
         problem: Exception | None = None
         try:
-            port = self._listen()
-            ticket = Ticket(platform.advertise, port, version, server.secret, platform.beside)
+            tls, certificate = _encryption() if platform.tls else (None, None)
+            port = self._listen(tls)
+            ticket = Ticket(platform.advertise, port, version, server.secret, certificate, platform.beside)
             platform.launcher.start(partial(run_slot, ticket, platform.share(function)), platform.count)
             problem = self._wait(f"{platform.advertise}:{port}")
         except KeyboardInterrupt:
@@ -156,9 +160,9 @@ class Run:
             self._finish(began)
         return problem or server.error
 
-    def _listen(self) -> int:
+    def _listen(self, tls: ssl.SSLContext | None) -> int:
         try:
-            return self._server.start(self._platform.bind)
+            return self._server.start(self._platform.bind, tls=tls)
         except OSError as error:
             raise LauncherError(
                 f"the driver cannot listen at {self._platform.bind} ({error}): is this an address of this machine "
@@ -245,6 +249,12 @@ class Run:
         """Why the study was given up, if it was."""
         closed = self.study.closed or ""
         return closed.removeprefix(FAILED) if closed.startswith(FAILED) else None
+
+
+def _encryption() -> tuple[ssl.SSLContext, str]:
+    from maggy.driver.certificate import server_context  # cryptography takes its time
+
+    return server_context()
 
 
 def _near(path: str) -> str:

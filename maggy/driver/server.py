@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 import threading
 from collections import Counter
 from collections.abc import Callable
@@ -20,6 +21,7 @@ from maggy.driver.journal import Journal
 from maggy.driver.logs import TrialLogs
 from maggy.driver.scheduler import Scheduler
 from maggy.errors import MaggyError
+from maggy.rpc.connection import HANDSHAKE_SECONDS
 from maggy.rpc.messages import Beat, Join, Log, Message
 from maggy.rpc.stream import Peer
 from maggy.trial import Answer, Suggestion
@@ -54,14 +56,14 @@ class Server:
 
     # -- from the outside, any thread ------------------------------------------------------------------------------
 
-    def start(self, host: str, port: int = 0) -> int:
+    def start(self, host: str, port: int = 0, tls: ssl.SSLContext | None = None) -> int:
         """Open the study, listen, and return the port."""
         listening = socket.create_server((host, port), backlog=1024)
         self._loop.call_soon(self._put, self.scheduler.opened)
         self._loop.call_later(DRIVER_BEAT, self._beat)
         self._loop.call_later(RENEWAL, self._renew)
         # All else happens in the thread, because in the caller's own a loop may be running, as in a notebook.
-        self._thread = threading.Thread(target=self._serve, args=(listening,), name="maggy-driver", daemon=True)
+        self._thread = threading.Thread(target=self._serve, args=(listening, tls), name="maggy-driver", daemon=True)
         self._thread.start()
         bound: int = listening.getsockname()[1]
         return bound
@@ -182,9 +184,12 @@ class Server:
 
     # -- time and the end ------------------------------------------------------------------------------------------
 
-    def _serve(self, listening: socket.socket) -> None:
+    def _serve(self, listening: socket.socket, tls: ssl.SSLContext | None) -> None:
         asyncio.set_event_loop(self._loop)
-        serving = self._loop.create_server(lambda: Peer(self, self.secret), sock=listening)
+        patience = HANDSHAKE_SECONDS if tls else None
+        serving = self._loop.create_server(
+            lambda: Peer(self, self.secret), sock=listening, ssl=tls, ssl_handshake_timeout=patience
+        )
         listener = self._loop.run_until_complete(serving)
         self._loop.run_forever()
         for peer in list(self._peers.values()):

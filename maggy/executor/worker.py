@@ -13,6 +13,7 @@ import platform
 import secrets
 import selectors
 import socket
+import ssl
 import sys
 import time
 from collections.abc import Iterable, Iterator
@@ -29,6 +30,7 @@ from maggy.rpc.messages import Join
 
 CHUNK = 256 * 1024
 WEIGH_SECONDS = 0.5  # between two looks at a trial's memory
+WOULD_BLOCK = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 MAX_BACKLOG = 1024 * 1024  # bytes that wait for the driver before the trial's process has to wait as well
 
 
@@ -40,6 +42,7 @@ class Ticket:
     port: int
     version: str
     secret: bytes = field(repr=False)
+    certificate: str | None = None  # the driver's, as PEM, where the connection is encrypted
     sys_path: tuple[str, ...] = ()  # where the driver's own modules are; for executors on the driver's machine
 
 
@@ -64,13 +67,11 @@ class Agent:
     def serve(self) -> str:
         """Join the study and run its trials; return why it ended. A driver that is no longer there is no error."""
         try:
-            self._socket = socket.create_connection((self._ticket.host, self._ticket.port), HANDSHAKE_SECONDS)
+            self._socket = connected(self._ticket)
         except OSError as error:
             self._selector.close()
             os.close(self._function)
             return f"no driver at {self._ticket.host}:{self._ticket.port} ({error})"
-        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._socket.setblocking(False)
         self._selector.register(self._socket, selectors.EVENT_READ, self._from_driver)
         try:
             self._connection.send(self._hello())
@@ -114,23 +115,26 @@ class Agent:
     # -- the driver ------------------------------------------------------------------------------------------------
 
     def _from_driver(self) -> None:
-        try:
-            data = self._socket.recv(CHUNK)
-        except BlockingIOError:
-            return
-        except OSError as error:
-            self._left = f"the connection broke: {error}"
-            return
-        if not data:
-            self._left = "the driver closed the connection"
-            return
-        try:
-            messages = self._connection.receive(data)
-        except ProtocolError as error:
-            self._left = str(error)
-            return
-        for message in messages:
-            self._do(self._session.received(message, time.monotonic()))
+        while True:
+            try:
+                data = self._socket.recv(CHUNK)
+            except WOULD_BLOCK:
+                return
+            except OSError as error:
+                self._left = f"the connection broke: {error}"
+                return
+            if not data:
+                self._left = "the driver closed the connection"
+                return
+            try:
+                messages = self._connection.receive(data)
+            except ProtocolError as error:
+                self._left = str(error)
+                return
+            for message in messages:
+                self._do(self._session.received(message, time.monotonic()))
+            if not isinstance(self._socket, ssl.SSLSocket) or not self._socket.pending():
+                return  # what TLS has decrypted already would not wake the selector
 
     def _write(self) -> None:
         """Send what is due; what the network does not take waits, and while too much waits, so does the trial."""
@@ -139,7 +143,7 @@ class Agent:
             return
         try:
             sent = self._socket.send(data)
-        except BlockingIOError:
+        except WOULD_BLOCK:
             sent = 0
         except OSError as error:
             self._left = self._left or f"the connection broke: {error}"
@@ -283,6 +287,28 @@ class Agent:
                 "checkpoints": terms.checkpoints if terms else "",
             },
         )
+
+
+def connected(ticket: Ticket) -> socket.socket:
+    """Return a socket to the driver, encrypted if the ticket has a certificate. Raises `OSError`."""
+    plain = socket.create_connection((ticket.host, ticket.port), HANDSHAKE_SECONDS)
+    try:
+        plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        found = plain if ticket.certificate is None else client_context(ticket.certificate).wrap_socket(plain)
+    except BaseException:
+        plain.close()
+        raise
+    found.setblocking(False)
+    return found
+
+
+def client_context(certificate: str) -> ssl.SSLContext:
+    """Return a context that accepts this very certificate, whoever's address it comes from, over TLS 1.3 only."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    context.check_hostname = False  # drivers are reached by many names; there is one certificate
+    context.load_verify_locations(cadata=certificate)
+    return context
 
 
 def run_slot(ticket: Ticket, function: Any, slots: Iterable[int]) -> Iterator[str]:
