@@ -42,6 +42,7 @@ class Terms:
     beat: float = 1.0
     lease: float = 10.0
     grace: float = 5.0
+    reconnect_grace: float = 0.8
     max_lost: int = 3
     max_failures: int | None = None
     checkpoints: str = ""
@@ -64,6 +65,8 @@ class Worker:
     heard: float
     trial: Trial | None = None
     attempt: int = 0
+    gone: str | None = None  # why its connection is broken, while it may still come back
+    gone_for_good: float = math.inf  # when that ends
 
 
 class Scheduler:
@@ -128,6 +131,30 @@ class Scheduler:
             self._give_up(worker.trial, why, now)
         return self._turn(now)
 
+    def broke(self, executor: str, why: str, now: float) -> list[Action]:
+        """Take in that an executor's connection is broken; it has a moment to come back with another."""
+        worker = self.executors.get(executor)
+        if worker is not None:
+            worker.gone, worker.gone_for_good = why, now + self._terms.reconnect_grace
+            self._idle.pop(executor, None)
+        return self._turn(now)
+
+    def returned(self, executor: str, now: float) -> list[Action]:
+        """Take in that an executor is back, with all that was said meanwhile."""
+        worker = self.executors.get(executor)
+        if worker is not None:
+            worker.heard, worker.gone, worker.gone_for_good = now, None, math.inf
+            if worker.trial is None:
+                self._free(worker)
+        return self._turn(now)
+
+    def away(self, gap: float) -> list[Action]:
+        """Take in that the driver itself stood still for so long: nobody else's silence counts meanwhile."""
+        for worker in self.executors.values():
+            worker.heard += gap
+            worker.gone_for_good += gap
+        return []
+
     def suggested(self, number: int, answer: Suggestion | Answer, seen: int, now: float) -> list[Action]:
         """Take in the optimizer's answer to ask `number`, for which it had seen the log up to `seen`."""
         if number != self._asked:
@@ -148,13 +175,13 @@ class Scheduler:
     def tick(self, now: float) -> list[Action]:
         """Take in that time has passed: leases end, the timeout strikes, patience ends."""
         for worker in list(self.executors.values()):
-            if now >= worker.heard + self._terms.lease:
-                silence = f"executor silent for {self._terms.lease:g} s"
-                self._do(Drop(worker.name, silence))
+            if now >= min(worker.heard + self._terms.lease, worker.gone_for_good):
+                why = worker.gone or f"executor silent for {self._terms.lease:g} s"
+                self._do(Drop(worker.name, why))
                 del self.executors[worker.name]
                 self._idle.pop(worker.name, None)
                 if worker.trial is not None:
-                    self._give_up(worker.trial, silence, now)
+                    self._give_up(worker.trial, why, now)
         if now >= self._ends_at:
             if self._ending is None:
                 self._wind_down("timeout", now)
@@ -168,9 +195,8 @@ class Scheduler:
             self._ending = self._ending or reason
             for worker in self.executors.values():
                 if worker.trial is not None:
-                    trial, worker.trial = worker.trial, None
-                    self._record(Lost(now, trial.id, worker.attempt, reason, counts=False))
-                    self._idle[worker.name] = worker
+                    self._record(Lost(now, worker.trial.id, worker.attempt, reason, counts=False))
+                    self._free(worker)
             self._close(reason, now)
         return self._taken()
 
@@ -178,7 +204,8 @@ class Scheduler:
         """Return when `tick` is to be called next."""
         if self.closed is not None:
             return math.inf
-        leases = (worker.heard + self._terms.lease for worker in self.executors.values())
+        lease = self._terms.lease
+        leases = (min(worker.heard + lease, worker.gone_for_good) for worker in self.executors.values())
         return min(self._ends_at, min(leases, default=math.inf))
 
     def holds(self, executor: str, trial: int, attempt: int) -> bool:
@@ -207,10 +234,14 @@ class Scheduler:
         trial = worker.trial
         if trial is None:
             return
-        worker.trial = None
-        self._idle[worker.name] = worker
+        self._free(worker)
         self._record(outcome(trial, message, self.study, now))
         self._judge_failures(now)
+
+    def _free(self, worker: Worker) -> None:
+        worker.trial = None
+        if worker.gone is None:
+            self._idle[worker.name] = worker
 
     def _give_up(self, trial: Trial, cause: str, now: float) -> None:
         """Queue a trial again whose attempt is gone, or fail it where it has cost too many executors."""
@@ -248,8 +279,7 @@ class Scheduler:
     def _cut_off(self, now: float) -> None:
         for worker in self.executors.values():
             if (trial := worker.trial) is not None:
-                worker.trial = None
-                self._idle[worker.name] = worker
+                self._free(worker)
                 last = trial.curve.last
                 self._record(Ended(now, trial.id, worker.attempt, Status.STOPPED, last, {}, self._ending))
 
@@ -316,7 +346,9 @@ class Scheduler:
     def check(self) -> None:
         """Raise `AssertionError` where an invariant does not hold; tests call it after every input."""
         busy = {name: worker for name, worker in self.executors.items() if worker.trial is not None}
-        _hold(busy.keys() | self._idle.keys() == self.executors.keys(), "idle and busy are all executors")
+        away = {name for name, worker in self.executors.items() if worker.gone is not None}
+        _hold(busy.keys() | self._idle.keys() | away == self.executors.keys(), "idle, busy and away are all executors")
+        _hold(not away & self._idle.keys(), "nobody who is away is idle")
         _hold(not busy.keys() & self._idle.keys(), "nobody is both idle and busy")
         held = [worker.trial.id for worker in busy.values() if worker.trial is not None]
         _hold(

@@ -13,6 +13,7 @@ import ssl
 import threading
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from maggy.driver.actions import Action, Ask, Close, Drop, Record, Send
 from maggy.driver.asker import Asker
@@ -21,14 +22,24 @@ from maggy.driver.journal import Journal
 from maggy.driver.logs import TrialLogs
 from maggy.driver.scheduler import Scheduler
 from maggy.errors import MaggyError
+from maggy.rpc.channel import Channel
 from maggy.rpc.connection import HANDSHAKE_SECONDS
-from maggy.rpc.messages import Beat, Join, Log, Message
+from maggy.rpc.messages import Beat, Fenced, Join, Log, Message, Rejoin, Resumed
 from maggy.rpc.stream import Peer
 from maggy.trial import Answer, Suggestion
 
 DRIVER_BEAT = 30.0  # seconds; executors notice a dead driver by TCP, this is for the silence that TCP does not notice
+STANDSTILL = 3.0  # seconds between two turns after which this process, not the executors, was silent
 RENEWAL = 1.0  # seconds between two signs of life in the store, and between two looks at what others wish
 Input = Callable[[float], list[Action]]
+
+
+@dataclass(slots=True)
+class Life:
+    """An executor's conversation, and the connection that it runs over at the moment."""
+
+    channel: Channel
+    peer: Peer | None
 
 
 class Server:
@@ -47,8 +58,9 @@ class Server:
         self._journal = journal
         self._logs = logs
         self._clock = clock
-        self._peers: dict[str, Peer] = {}
+        self._lives: dict[str, Life] = {}
         self._inputs: list[Input] = []
+        self._awake = clock.now()
         self._turn_due = False
         self._timer: asyncio.TimerHandle | None = None
         self._loop = asyncio.new_event_loop()
@@ -86,23 +98,55 @@ class Server:
     def heard(self, peer: Peer, messages: list[Message]) -> None:
         """Take in messages of one executor; the first has to be its introduction."""
         for message in messages:
-            if peer.executor is None:
-                if not isinstance(message, Join) or message.executor in self._peers:
-                    peer.drop("an executor has to introduce itself first, under a name of its own")
+            life = self._lives.get(peer.executor) if peer.executor else None
+            if life is None or life.peer is not peer:
+                if not self._introduced(peer, message):
                     return
-                peer.executor = message.executor
-                self._peers[peer.executor] = peer
-                self.most = max(self.most, len(self._peers))
-                self._put(lambda now, hello=message: self.scheduler.joined(hello, now))  # type: ignore[misc]
-            else:
+            elif life.channel.came(message) or isinstance(message, Beat):
                 self._put(lambda now, name=peer.executor, said=message: self._received(name, said, now))  # type: ignore[misc]
+        self._confirm(peer, at_once=False)
+
+    def _introduced(self, peer: Peer, message: Message) -> bool:
+        """Let an executor in that is new, or back on a new connection; turn everybody else away."""
+        match message:
+            case Join() if message.executor not in self._lives and peer.executor is None:
+                self._lives[message.executor] = Life(Channel(), peer)
+                self.most = max(self.most, len(self._lives))
+                self._put(lambda now: self.scheduler.joined(message, now))
+            case Rejoin() if (life := self._lives.get(message.executor)) and peer.executor is None:
+                if life.peer is not None:
+                    life.peer.drop("the executor has come back on another connection")
+                life.peer = peer
+                peer.send(Resumed(life.channel.received))
+                peer.forward(life.channel.since(message.received))
+                self._put(lambda now: self.scheduler.returned(message.executor, now))
+            case Rejoin():
+                peer.send(Fenced("the driver had given this executor up"))
+                peer.close()
+                return False
+            case _:
+                peer.drop("an executor has to introduce itself first, under a name of its own")
+                return False
+        peer.executor = message.executor
+        return True
+
+    def _confirm(self, peer: Peer, *, at_once: bool) -> None:
+        life = self._lives.get(peer.executor) if peer.executor else None
+        if life is not None and (confirmation := life.channel.confirmation(at_once=at_once)):
+            peer.send(confirmation)
 
     def gone(self, peer: Peer, why: str) -> None:
-        """Take in that an executor is gone."""
-        if peer.executor is not None and self._peers.get(peer.executor) is peer:
-            name = peer.executor
-            del self._peers[name]
+        """Take in that a connection is: the executor may come back on another, unless it has offended."""
+        name = peer.executor
+        life = self._lives.get(name) if name else None
+        if name is None or life is None or life.peer is not peer:
+            return
+        life.peer = None
+        if peer.offended:
+            del self._lives[name]
             self._put(lambda now: self.scheduler.lost(name, why, now))
+        else:
+            self._put(lambda now: self.scheduler.broke(name, why, now))
 
     def refused(self, why: str) -> None:
         """Count a stranger."""
@@ -130,6 +174,9 @@ class Server:
         """Let the scheduler decide on all inputs, those that come up meanwhile included; commit what it records."""
         due: list[Action] = []
         now = self._clock.now()
+        if now > self._awake + STANDSTILL:  # stopped, this process has not read what executors sent
+            due += self.scheduler.away(now - self._awake)
+        self._awake = now
         while self._inputs:
             inputs, self._inputs = self._inputs, []
             for given in inputs:
@@ -148,13 +195,20 @@ class Server:
         for action in actions:
             match action:
                 case Send():
-                    if peer := self._peers.get(action.executor):
-                        peer.send(action.message)
+                    self._send(action.executor, action.message)
                 case Drop():
-                    if peer := self._peers.pop(action.executor, None):
-                        peer.drop(action.why)
+                    life = self._lives.pop(action.executor, None)
+                    if life is not None and life.peer is not None:
+                        life.peer.drop(action.why)
                 case Close():
                     self.closed.set()
+
+    def _send(self, executor: str, message: Message) -> None:
+        """Send a message, or keep it for when the executor comes back."""
+        if life := self._lives.get(executor):
+            frame = life.channel.send(message)
+            if life.peer is not None:
+                life.peer.forward(frame)
 
     def _received(self, name: str, message: Message, now: float) -> list[Action]:
         if isinstance(message, Log):
@@ -192,8 +246,9 @@ class Server:
         )
         listener = self._loop.run_until_complete(serving)
         self._loop.run_forever()
-        for peer in list(self._peers.values()):
-            peer.close()
+        for life in self._lives.values():
+            if life.peer is not None:
+                life.peer.close()
         listener.close()
         self._loop.run_until_complete(asyncio.sleep(0))
         self._loop.run_until_complete(self._loop.shutdown_asyncgens())
@@ -217,11 +272,16 @@ class Server:
             self._set_timer()
 
     def _beat(self) -> None:
-        for peer in self._peers.values():
-            peer.send(Beat())
+        for life in self._lives.values():
+            if life.peer is not None:
+                life.peer.send(Beat())
         self._loop.call_later(DRIVER_BEAT, self._beat)
 
     def _renew(self) -> None:
+        self._put(lambda _: [])  # a turn at least every RENEWAL: a longer pause means that this process stood still
+        for life in self._lives.values():
+            if life.peer is not None:
+                self._confirm(life.peer, at_once=True)
         try:
             wishes = self._journal.renew(self._clock.now())
         except MaggyError as error:
@@ -236,6 +296,6 @@ class Server:
         """Send everybody home and keep the error for the caller: what cannot be recorded must not be done."""
         self.error = self.error or error
         for action in self.scheduler.interrupted(f"the driver failed: {error}", self._clock.now()):
-            if isinstance(action, Send) and (peer := self._peers.get(action.executor)):
-                peer.send(action.message)
+            if isinstance(action, Send):
+                self._send(action.executor, action.message)
         self.closed.set()

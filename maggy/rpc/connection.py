@@ -60,7 +60,11 @@ class Connection:
 
     def send(self, message: Message) -> None:
         """Queue a message; before the handshake is through it is held back."""
-        (self._out if self.authenticated else self._held).append(encode(message))
+        self.forward(encode(message))
+
+    def forward(self, frames: bytes) -> None:
+        """Queue messages that are encoded already."""
+        (self._out if self.authenticated else self._held).append(frames)
 
     def outgoing(self) -> bytes:
         """Take the bytes that are due to the peer."""

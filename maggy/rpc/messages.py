@@ -5,14 +5,19 @@ and cannot execute. Bodies are validated field by field: a peer that sends somet
 
 =============  =====================  ===============================================================
 from executor  Join                   here I am; the first message
+               Rejoin                 here I am again, on a new connection
                Reports                metrics of a running trial, in order, as many as had gathered
                Finished               the trial's outcome
                Log                    what the trial printed
+               Ack                    so many of your messages have come
                Beat                   I am alive
 from driver    Welcome                you are in; how this study is run
+               Resumed                go on: so many of your messages have come
+               Fenced                 you were taken for dead: what you hold is another's now
                Run                    run this trial
                Stop                   let this trial stop, and say so
                Bye                    the study needs you no longer: go home
+               Ack                    so many of your messages have come
                Beat                   I am alive
 =============  =====================  ===============================================================
 """
@@ -43,6 +48,35 @@ class Join:
     slot: int
     python: str
     maggy: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rejoin:
+    """An executor is back on a new connection, having had so many of the driver's messages."""
+
+    executor: str
+    received: int
+
+
+@dataclass(frozen=True, slots=True)
+class Resumed:
+    """The driver knows the executor, and has had so many of its messages."""
+
+    received: int
+
+
+@dataclass(frozen=True, slots=True)
+class Fenced:
+    """The driver has given the executor up; it may join again as another."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ack:
+    """So many of the peer's messages have come, from the first on."""
+
+    received: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,9 +161,9 @@ class Bye:
     reason: str
 
 
-Message = Join | Reports | Finished | Log | Beat | Welcome | Run | Stop | Bye
-FROM_EXECUTOR = (Join, Reports, Finished, Log, Beat)
-FROM_DRIVER = (Welcome, Run, Stop, Bye, Beat)
+Message = Join | Rejoin | Reports | Finished | Log | Ack | Beat | Welcome | Resumed | Fenced | Run | Stop | Bye
+FROM_EXECUTOR = (Join, Rejoin, Reports, Finished, Log, Ack, Beat)
+FROM_DRIVER = (Welcome, Resumed, Fenced, Run, Stop, Bye, Ack, Beat)
 _KINDS: dict[str, type[Message]] = {kind.__name__: kind for kind in {*FROM_EXECUTOR, *FROM_DRIVER}}
 
 

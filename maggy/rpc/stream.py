@@ -32,6 +32,7 @@ class Peer(asyncio.Protocol):
 
     def __init__(self, hub: Hub, secret: bytes) -> None:
         self.executor: str | None = None  # its name, once it has joined
+        self.offended = False  # whether it was dropped for what it sent
         self._hub = hub
         self._connection = Connection("driver", secret, secrets.token_bytes(32))
         self._transport: asyncio.Transport | None = None
@@ -47,18 +48,18 @@ class Peer(asyncio.Protocol):
         self._timer = loop.call_later(HANDSHAKE_SECONDS, self.drop, "no handshake in time")
 
     def data_received(self, data: bytes) -> None:
-        """Hand the messages that are complete to the hub."""
+        """Hand the messages that are complete to the hub; drop a peer that offends against the protocol."""
         try:
             messages = self._connection.receive(data)
+            self._write()
+            if self._timer is not None and self._connection.authenticated:
+                self._timer.cancel()
+                self._timer = None
+            if messages:
+                self._hub.heard(self, messages)
         except ProtocolError as offence:
+            self.offended = True
             self.drop(str(offence))
-            return
-        self._write()
-        if self._timer is not None and self._connection.authenticated:
-            self._timer.cancel()
-            self._timer = None
-        if messages:
-            self._hub.heard(self, messages)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell the hub: the peer is gone, or a stranger has given up."""
@@ -77,6 +78,12 @@ class Peer(asyncio.Protocol):
         """Send a message; to a peer that is going nothing is sent."""
         if self._transport is not None and not self._transport.is_closing():
             self._connection.send(message)
+            self._write()
+
+    def forward(self, frames: bytes) -> None:
+        """Send messages that are encoded already."""
+        if frames and self._transport is not None and not self._transport.is_closing():
+            self._connection.forward(frames)
             self._write()
 
     def close(self) -> None:

@@ -9,6 +9,7 @@ from random import Random
 import pytest
 
 from maggy.events import Ended, Lost, Reported, Started, StopRequested, StudyResumed, Suggested
+from maggy.executor.session import KILL_SECONDS
 from maggy.optimizers import RandomSearch
 from maggy.testing.logcheck import check_log
 from maggy.testing.problems import Branin
@@ -80,7 +81,7 @@ def test_a_deaf_trial_is_killed_when_grace_ends():
     assert len(asked) == 3
     for trial, at in asked.items():
         assert ended[trial].status == "stopped"
-        assert ended[trial].at == pytest.approx(at + 5, abs=0.1)
+        assert ended[trial].at == pytest.approx(at + 5 + KILL_SECONDS, abs=0.1)
 
 
 class Low:

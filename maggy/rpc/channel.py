@@ -1,0 +1,67 @@
+"""A conversation that outlives its connections: nothing said is lost, nothing counted twice.
+
+Each side counts the messages that it was sent, keeps those of its own that are not yet confirmed, and, on a new
+connection, says how many it has; the other side goes on from there. Messages that only manage the connection itself
+(`CONTROL`) are not counted. It opens no socket and reads no clock.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+from maggy.errors import ProtocolError
+from maggy.rpc.messages import Ack, Beat, Fenced, Join, Message, Rejoin, Resumed, encode
+
+CONTROL = (Join, Rejoin, Resumed, Fenced, Ack, Beat)
+CONFIRM_EVERY = 64
+
+
+class Channel:
+    """One side of a conversation."""
+
+    def __init__(self) -> None:
+        self.received = 0
+        self.held = 0  # bytes that are kept
+        self._confirmed = 0  # of the peer's messages, as we have told it
+        self._first = 0  # messages before the first that is kept
+        self._kept: deque[bytes] = deque()
+
+    def send(self, message: Message) -> bytes:
+        """Keep the message until it is confirmed, and return its frame."""
+        frame = encode(message)
+        if not isinstance(message, CONTROL):
+            self._kept.append(frame)
+            self.held += len(frame)
+        return frame
+
+    def came(self, message: Message) -> bool:
+        """Count a message of the peer's; return whether it is one for us, not for the connection."""
+        if isinstance(message, CONTROL):
+            if isinstance(message, Ack):
+                self.confirm(message.received)
+            return False
+        self.received += 1
+        return True
+
+    def confirm(self, received: int) -> None:
+        """Forget what the peer says it has. Raises `ProtocolError` if it cannot have so much."""
+        if received > self._first + len(self._kept):
+            raise ProtocolError(f"the peer confirms {received} messages of {self._first + len(self._kept)}")
+        while self._first < received:
+            self._first += 1
+            self.held -= len(self._kept.popleft())
+
+    def since(self, received: int) -> bytes:
+        """Return the frames that a peer which has so many lacks. Raises `ProtocolError` if some are gone."""
+        if received < self._first:
+            raise ProtocolError(f"the peer has {received} messages and confirmed {self._first} before")
+        self.confirm(received)
+        return b"".join(self._kept)
+
+    def confirmation(self, *, at_once: bool = False) -> Ack | None:
+        """Return the confirmation that is due to the peer, if one is: every so many messages, or at once if any is."""
+        due = self.received - self._confirmed
+        if not due or (due < CONFIRM_EVERY and not at_once):
+            return None
+        self._confirmed = self.received
+        return Ack(self.received)

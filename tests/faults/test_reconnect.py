@@ -1,0 +1,140 @@
+"""Connections that break and networks that fall silent, with real executors behind a proxy."""
+
+import secrets
+import threading
+import time
+from functools import partial
+
+import cloudpickle
+import pytest
+from network import Proxy
+
+from maggy import Float, Searchspace
+from maggy.driver.asker import InlineAsker
+from maggy.driver.clock import Clock
+from maggy.driver.journal import Journal
+from maggy.driver.local import LocalLauncher
+from maggy.driver.logs import TrialLogs
+from maggy.driver.scheduler import Scheduler, Terms
+from maggy.driver.server import Server
+from maggy.events import Lost, Reported, StudyOpened
+from maggy.executor.worker import Ticket, run_slot
+from maggy.optimizers import RandomSearch
+from maggy.store import MemoryStore, Owner
+from maggy.study import Study
+from maggy.testing.logcheck import check_log
+
+STEPS = 150
+
+
+def train_fn(x, reporter):
+    import time
+
+    for step in range(150):
+        reporter.broadcast(x, step=step)
+        time.sleep(0.02)
+    return x
+
+
+class Running:
+    """A study of two executors that reach their driver through a proxy."""
+
+    def __init__(self, trials=2, **terms):
+        self.store = MemoryStore()
+        owner = Owner.current()
+        now = time.time()
+        self.store.create("s", now)
+        self.store.claim("s", owner, now)
+        settings = {"name": "s", "num_trials": trials, "searchspace": Searchspace(x=Float(0, 1)).to_dict()}
+        self.store.append("s", 0, [StudyOpened(now, settings)])
+        self.server = Server(
+            Scheduler(Study.of(self.store.read("s")), Terms(**terms)),
+            secret=secrets.token_bytes(32),
+            asker=InlineAsker(RandomSearch(), 0),
+            journal=Journal(self.store, "s", owner, 1),
+            logs=TrialLogs(None, verbose=False),
+            clock=Clock(),
+        )
+        self.proxy = Proxy(("127.0.0.1", self.server.start("127.0.0.1")))
+        ticket = Ticket("127.0.0.1", self.proxy.port, "1", self.server.secret)
+        self.launcher = LocalLauncher()
+        self.launcher.start(partial(run_slot, ticket, cloudpickle.dumps((train_fn, {}))), 2)
+
+    def until(self, condition):
+        """Wait for what reports bring about."""
+        ends = time.monotonic() + 30
+        while not condition(self.server.scheduler.study):
+            assert time.monotonic() < ends, self.log[-5:]
+            threading.Event().wait(0.01)
+
+    @property
+    def log(self):
+        return list(self.store.read("s"))
+
+    def close(self):
+        self.launcher.finish(2.0)
+        self.server.stop()
+        self.proxy.close()
+
+
+@pytest.fixture
+def running():
+    """Give a function that starts such a study, and end it afterwards."""
+    started = []
+
+    def start(**options):
+        started.append(Running(**options))
+        return started[0]
+
+    yield start
+    started[0].close()
+
+
+def half_way(study):
+    return study.reports > STEPS
+
+
+def complete(log):
+    """Check a log, and that every trial reported each step once, in order."""
+    study = check_log(log)
+    for trial in study.trials.values():
+        steps = [event.step for event in log if isinstance(event, Reported) and event.trial == trial.id]
+        assert steps == list(range(STEPS))
+        assert trial.attempt == 1
+    return study
+
+
+def test_f06_a_broken_connection_is_resumed(running):
+    """F6, F21: cut again and again, nothing is lost and nothing counted twice."""
+    study = running()
+    for reports in range(20, 280, 40):
+        study.until(lambda fold, reports=reports: fold.reports > reports)
+        study.proxy.cut()
+    assert study.server.closed.wait(30)
+    complete(study.log)
+    assert study.proxy.connections > 8
+
+
+def test_f06_a_silence_shorter_than_the_lease_loses_nothing(running):
+    """F6: what was held up for two seconds arrives, once and in order."""
+    study = running(lease=5.0)
+    study.until(half_way)
+    study.proxy.freeze(True)
+    threading.Event().wait(2)
+    study.proxy.freeze(False)
+    assert study.server.closed.wait(30)
+    complete(study.log)
+
+
+def test_f07_a_silence_longer_than_the_lease_is_fenced(running):
+    """F5, F7: the trials run again elsewhere or here, what the zombie says does not count, and its slot comes back."""
+    study = running(trials=4, lease=2.0)
+    study.until(half_way)
+    study.proxy.freeze(True)
+    study.until(lambda fold: sum(trial.lost for trial in fold.trials.values()) == 2)
+    study.proxy.freeze(False)
+    assert study.server.closed.wait(60)
+    fold = check_log(study.log)
+    assert [trial.status for trial in fold.trials.values()] == ["completed"] * 4
+    assert len([event for event in study.log if isinstance(event, Lost)]) == 2
+    assert sorted(trial.attempt for trial in fold.trials.values()) == [1, 1, 2, 2]
