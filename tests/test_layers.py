@@ -18,7 +18,7 @@ MAX_LINES = 400
 ROWS = {
     "0": ["errors", "jsonvalue"],
     "1": ["domains", "searchspace", "trial", "events", "study", "trainfn"],
-    "2a": ["rpc", "rpc.messages", "rpc.connection", "optimizers.rungs", "plugins"],
+    "2a": ["rpc", "rpc.messages", "rpc.frames", "rpc.connection", "rpc.channel", "optimizers.rungs", "plugins"],
     "2b": ["optimizers", "optimizers.*", "earlystop", "earlystop.*"],
     "2c": ["ablation", "ablation.*"],
     "3": ["config"],

@@ -17,17 +17,19 @@ import signal
 import sys
 import threading
 import traceback
+from collections import deque
 from collections.abc import Mapping
 from typing import Any
 
 from maggy.errors import StopTrial
 from maggy.executor.reporter import Reporter, as_number, bounded, single_out
 from maggy.jsonvalue import dumps, loads
+from maggy.rpc.frames import Frames, framed
 from maggy.trainfn import TrainFn, arguments
 from maggy.trial import Objective
 
-HEADER = 4
 CHUNK = 64 * 1024
+LARGEST = 1024 * 1024  # bytes of an order or a fact; messages on the socket are smaller
 
 
 class Orders:
@@ -35,41 +37,32 @@ class Orders:
 
     def __init__(self, fd: int) -> None:
         self._fd = fd
-        self._data = bytearray()
+        self._frames = Frames(LARGEST)
+        self._come: deque[Any] = deque()
         self._poll = select.poll()
         self._poll.register(fd, select.POLLIN)
 
     def next(self) -> Any:
         """Wait for the next order; None when the agent has closed the pipe."""
-        while (order := self._frame()) is None:
+        while not self._come:
             if not self._read():
                 return None
-        return order
+        return self._come.popleft()
 
     def waiting(self) -> list[Any]:
         """Return the orders that have come, without waiting."""
         while self._poll.poll(0):
             if not self._read():
                 break
-        found = []
-        while (order := self._frame()) is not None:
-            found.append(order)
+        found = list(self._come)
+        self._come.clear()
         return found
 
     def _read(self) -> bool:
         data = os.read(self._fd, CHUNK)
-        self._data += data
+        self._frames.add(data)
+        self._come.extend(map(loads, self._frames.complete()))
         return bool(data)
-
-    def _frame(self) -> Any:
-        if len(self._data) < HEADER:
-            return None
-        end = HEADER + int.from_bytes(self._data[:HEADER], "big")
-        if len(self._data) < end:
-            return None
-        frame = loads(bytes(self._data[HEADER:end]))
-        del self._data[:end]
-        return frame
 
 
 class TrialProcess:
@@ -143,8 +136,7 @@ class TrialProcess:
         return None
 
     def _tell(self, kind: str, body: Any) -> None:
-        payload = dumps([kind, body]).encode()
-        data = len(payload).to_bytes(HEADER, "big") + payload
+        data = framed(dumps([kind, body]).encode())
         while data:  # a full pipe blocks: an agent that cannot follow slows the trial down, and nothing is lost
             data = data[os.write(self._facts, data) :]
 

@@ -9,15 +9,18 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
 import tempfile
 from typing import Any
 
+from maggy.errors import ProtocolError
+from maggy.executor.child import LARGEST
 from maggy.jsonvalue import dumps, loads
+from maggy.rpc.frames import Frames, framed
 
-HEADER = 4
 CHUNK = 64 * 1024
 _BOOT = (
     "import json, sys; sys.path[:] = json.loads(sys.argv.pop(1)); "
@@ -26,7 +29,7 @@ _BOOT = (
 
 
 class Process:
-    """One process for user code, with its pipes: `facts` and `prints` are file descriptors to wait on and read."""
+    """One process for user code, with its pipes: `facts`, `prints` and `end` are file descriptors to wait on."""
 
     def __init__(self, function: int, path: list[str]) -> None:
         orders_end, self._orders = os.pipe()
@@ -46,7 +49,8 @@ class Process:
             os.close(end)
         for end in (self.facts, self.prints):
             os.set_blocking(end, False)
-        self._data = bytearray()
+        self._frames = Frames(LARGEST)
+        self.end = _watched(self._popen.pid)
 
     @property
     def alive(self) -> bool:
@@ -55,26 +59,29 @@ class Process:
 
     def order(self, kind: str, body: dict[str, Any]) -> None:
         """Send an order; a process that is already gone is noticed by its closed pipe of facts."""
-        payload = dumps([kind, body]).encode()
         with contextlib.suppress(BrokenPipeError):
-            os.write(self._orders, len(payload).to_bytes(HEADER, "big") + payload)
+            os.write(self._orders, framed(dumps([kind, body]).encode()))
 
     def told(self) -> list[Any] | None:
-        """Return the facts that have come; None when the process has closed its end."""
+        """Return the facts that have come; None when the process has closed its end.
+
+        Raises `ProtocolError` where user code has written what is no fact.
+        """
         data = _read(self.facts)
         if data is None:
             return None
-        self._data += data
-        found = []
-        start = 0
-        while len(self._data) - start >= HEADER:
-            end = start + HEADER + int.from_bytes(self._data[start : start + HEADER], "big")
-            if len(self._data) < end:
-                break
-            found.append(loads(bytes(self._data[start + HEADER : end])))
-            start = end
-        del self._data[:start]
-        return found
+        self._frames.add(data)
+        try:
+            return [loads(payload) for payload in self._frames.complete()]
+        except ValueError as error:
+            raise ProtocolError(f"not a fact: {error}") from None
+
+    @property
+    def told_something(self) -> bool:
+        """Whether facts wait to be read."""
+        poll = select.poll()
+        poll.register(self.facts, select.POLLIN)
+        return bool(poll.poll(0))
 
     def printed(self) -> bytes | None:
         """Return what has been printed since the last call; None when nobody holds the other end any more."""
@@ -95,8 +102,9 @@ class Process:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._popen.pid, signal.SIGKILL)
         code = self._popen.wait()
-        for end in (self._orders, self.facts, self.prints, self._life):
-            os.close(end)
+        for end in (self._orders, self.facts, self.prints, self._life, self.end):
+            if end is not None:
+                os.close(end)
         return ending(code)
 
     def wait(self) -> str:
@@ -104,6 +112,17 @@ class Process:
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._popen.wait(timeout=1)
         return self.kill()
+
+
+def _watched(pid: int) -> int | None:
+    """Return a file descriptor that wakes a selector when the process ends, where the system has such.
+
+    The pipes do not tell: a child that user code has forked holds their ends as well, and may live on.
+    """
+    try:
+        return os.pidfd_open(pid)
+    except (AttributeError, OSError):  # not Linux, or an old one
+        return None
 
 
 def ending(code: int) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,7 @@ class Reporter:
         self._send = send
         self._stop = stop
         self._stopped: str | None = None
+        self._lock = threading.Lock()
         self._step: int | None = None
         self.last: dict[str, float] = {}  # the metrics of the last report
 
@@ -67,7 +69,8 @@ class Reporter:
 
     def close(self) -> None:
         """End the line: a thread of the function's that outlives it cannot report in the name of the next trial."""
-        self._stopped = self._stopped or "the trial has ended"
+        with self._lock:
+            self._stopped = self._stopped or "the trial has ended"
 
     @property
     def checkpoint_dir(self) -> str:
@@ -85,15 +88,15 @@ class Reporter:
         return str(found) if found.is_dir() else None
 
     def _report(self, metrics: dict[str, float], step: int | None) -> None:
-        if self._stopped is not None:  # somebody has caught the first one, or outlives the trial
-            raise StopTrial(self._stopped)
         bounded(metrics)
-        self._step = self._next(step)
-        self._send(self._step, metrics)
-        self.last = metrics
-        self._stopped = self._stop()
-        if self._stopped is not None:
-            raise StopTrial(self._stopped)
+        with self._lock:  # the function may report from several threads
+            if self._stopped is None:
+                self._step = self._next(step)
+                self._send(self._step, metrics)
+                self.last = metrics
+                self._stopped = self._stop()
+            if self._stopped is not None:  # now, or before: somebody has caught the first one, or outlives the trial
+                raise StopTrial(self._stopped)
 
     def _next(self, step: int | None) -> int:
         if step is None:

@@ -233,7 +233,11 @@ class Agent:
         process = self._process
         if process is None:
             return
-        facts = process.told()
+        try:
+            facts = process.told()
+        except ProtocolError as error:
+            self._bury(f"it wrote what it must not into its pipe to maggy ({error})")
+            return
         now = time.monotonic()
         for kind, body in facts or ():
             if kind == "report":
@@ -245,11 +249,26 @@ class Agent:
                 self._write()  # the driver can decide on the next trial while this one's traces are removed
                 self._clean_up(process)
         if facts is None:
-            self._from_prints()
-            self._forget()
-            ending = process.wait()
-            leftovers.kill_all(keep=None)
-            self._do(self._session.died(ending, time.monotonic()))
+            self._bury(None)
+
+    def _from_end(self) -> None:
+        """Take in that the process has ended; what it said before is still in its pipe."""
+        before = self._process
+        while self._process is not None and self._process is before and self._process.told_something:
+            self._from_process()
+        if self._process is before:
+            self._bury(None)
+
+    def _bury(self, cause: str | None) -> None:
+        """Remove a process that is dead or has to be, and tell how it ended."""
+        process = self._process
+        if process is None:
+            return
+        self._from_prints()
+        self._forget()
+        ending = process.wait() if cause is None else process.kill()
+        leftovers.kill_all(keep=None)
+        self._do(self._session.died(cause or ending, time.monotonic()))
 
     def _from_prints(self) -> None:
         """Read what was printed until there is no more for now, so that it comes before the trial's outcome."""
@@ -272,10 +291,12 @@ class Agent:
         else:
             self._selector.register(self._process.facts, selectors.EVENT_READ, self._from_process)
             self._selector.register(self._process.prints, selectors.EVENT_READ, self._from_prints)
+            if self._process.end is not None:
+                self._selector.register(self._process.end, selectors.EVENT_READ, self._from_end)
 
     def _ignore(self, process: Process) -> None:
-        for end in (process.facts, process.prints):
-            if end in self._selector.get_map():
+        for end in (process.facts, process.prints, process.end):
+            if end is not None and end in self._selector.get_map():
                 self._selector.unregister(end)
 
     def _forget(self) -> None:
@@ -316,11 +337,7 @@ class Agent:
                     if self._process is not None:
                         self._process.terminate()
                 case Kill():
-                    process = self._process
-                    self._forget()
-                    ending = process.kill() if process is not None else "it was gone already"
-                    leftovers.kill_all(keep=None)
-                    self._do(self._session.died(ending, time.monotonic()))
+                    self._bury("it was killed")
                 case Leave():
                     self._left = order.reason
 

@@ -6,7 +6,7 @@ Rules, in this order:
    it knows the study's secret; the executor answers with its proof. A proof is HMAC-SHA256 over the prover's role and
    both nonces, so neither replaying nor reflecting one helps. Until both hold, a frame has at most 64 bytes and
    nothing in it is decoded.
-2. A frame's length is checked before a byte of it is stored.
+2. A frame's length is checked as soon as it is known; what is over the limit is not waited for.
 3. After the first offence the connection is dead: every later `receive` raises the same `ProtocolError`.
 
 ::
@@ -25,7 +25,8 @@ import hmac
 from typing import Literal
 
 from maggy.errors import ProtocolError
-from maggy.rpc.messages import FROM_DRIVER, FROM_EXECUTOR, HEADER, MAX_FRAME, Message, decode, encode
+from maggy.rpc.frames import Frames, framed
+from maggy.rpc.messages import FROM_DRIVER, FROM_EXECUTOR, MAX_FRAME, Message, decode, encode
 
 Role = Literal["driver", "executor"]
 MAGIC = b"maggy/1\n"
@@ -48,7 +49,7 @@ class Connection:
         self._secret = secret
         self._nonce = nonce
         self._peer_nonce = b""
-        self._incoming = bytearray()
+        self._frames = Frames(MAX_HANDSHAKE_FRAME)
         self._out: list[bytes] = []
         self._held: list[bytes] = []  # messages sent before the handshake is through
         self._offence: ProtocolError | None = None
@@ -83,28 +84,17 @@ class Connection:
             return self._receive(data)
         except ProtocolError as offence:
             self._offence = offence
-            self._incoming.clear()
+            self._frames = Frames(0)
             raise
 
     def _receive(self, data: bytes) -> list[Message]:
-        self._incoming += data
         messages: list[Message] = []
-        start = 0
-        while len(self._incoming) - start >= HEADER:
-            length = int.from_bytes(self._incoming[start : start + HEADER], "big")
-            limit = MAX_FRAME if self.authenticated else MAX_HANDSHAKE_FRAME
-            if not 0 < length <= limit:
-                raise ProtocolError(f"a frame of {length:,} bytes where 1 to {limit:,} are allowed")
-            end = start + HEADER + length
-            if len(self._incoming) < end:
-                break
-            payload = bytes(self._incoming[start + HEADER : end])
-            start = end
+        self._frames.add(data)
+        for payload in self._frames.complete():
             if self.authenticated:
                 messages.append(self._message(payload))
             else:
                 self._handshake(payload)
-        del self._incoming[:start]
         return messages
 
     def _message(self, payload: bytes) -> Message:
@@ -129,6 +119,7 @@ class Connection:
 
     def _open(self) -> None:
         self.authenticated = True
+        self._frames.limit = MAX_FRAME
         self._out += self._held
         self._held.clear()
 
@@ -141,4 +132,4 @@ class Connection:
             raise ProtocolError("the peer does not know this study's secret")
 
     def _frame(self, payload: bytes) -> None:
-        self._out.append(len(payload).to_bytes(HEADER, "big") + payload)
+        self._out.append(framed(payload))

@@ -31,10 +31,10 @@ from typing import Any
 
 from maggy.errors import ProtocolError
 from maggy.jsonvalue import dumps, loads
+from maggy.rpc.frames import framed
 
 PROTOCOL = 1
 MAX_FRAME = 256 * 1024
-HEADER = 4
 OUTCOMES = ("completed", "stopped", "failed")
 
 
@@ -173,7 +173,7 @@ def encode(message: Message) -> bytes:
     payload = dumps([kind.__name__, {name: getattr(message, name) for name in _FIELDS[kind]}]).encode()
     if len(payload) > MAX_FRAME:
         raise ProtocolError(f"a {kind.__name__} message of {len(payload):,} bytes is over the {MAX_FRAME:,} of a frame")
-    return len(payload).to_bytes(HEADER, "big") + payload
+    return framed(payload)
 
 
 def decode(payload: bytes) -> Message:

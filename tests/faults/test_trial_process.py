@@ -185,3 +185,63 @@ def test_f31_a_slot_whose_agent_is_killed_leaves_nothing(lagom, tmp_path):
 def test_the_test_itself_sees_living_processes():
     """Otherwise the tests above could not fail."""
     assert alive(os.getpid())
+
+
+def dies_and_leaves_a_fork(x, trial, folder):
+    import ctypes
+    import os
+    import time
+
+    if trial == 1:
+        if os.fork() == 0:
+            time.sleep(60)
+        ctypes.string_at(0)
+    return x
+
+
+def test_f31_a_death_shows_while_a_fork_lives(lagom):
+    """F31: a forked child holds the pipes of its dead parent open; the failure is seen at once all the same."""
+    began = time.monotonic()
+    first, second = lagom(dies_and_leaves_a_fork).trials
+    assert (first.status, second.status) == ("failed", "completed")
+    assert "SIGSEGV" in first.error
+    assert time.monotonic() - began < 10
+
+
+def reports_from_threads(x, reporter, folder):
+    import contextlib
+    from concurrent.futures import ThreadPoolExecutor
+
+    def report(number):
+        with contextlib.suppress(ValueError):  # steps have to rise, and threads do not queue up
+            reporter.report(step=number, **{f"metric{each}": float(each) for each in range(200)}, metric=x)
+
+    with ThreadPoolExecutor(6) as pool:
+        list(pool.map(report, range(300)))
+    return x
+
+
+def test_threads_may_report(lagom):
+    """Large reports from several threads do not get into one another's way."""
+    first, second = lagom(reports_from_threads, metric="metric").trials
+    assert (first.status, second.status, first.attempt) == ("completed", "completed", 1)
+    assert len(first.curve) > 10
+
+
+def scribbles(x, trial, folder):
+    import os
+
+    if trial == 1:
+        for descriptor in range(3, 30):
+            try:
+                os.write(descriptor, b"\xff" * 100)
+            except OSError:
+                continue
+    return x
+
+
+def test_who_writes_into_maggys_pipes_has_failed(lagom):
+    """Garbage where facts are expected fails the trial, not the executor."""
+    first, second = lagom(scribbles).trials
+    assert (first.status, second.status) == ("failed", "completed")
+    assert first.executor == second.executor

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from maggy.errors import ProtocolError
 from maggy.rpc import connection
 from maggy.rpc.connection import MAGIC, MAX_HANDSHAKE_FRAME, NONCE, Connection
+from maggy.rpc.frames import HEADER
 from maggy.rpc.messages import (
     FROM_DRIVER,
     FROM_EXECUTOR,
-    HEADER,
     MAX_FRAME,
     Beat,
     Bye,
@@ -370,7 +370,7 @@ def test_dead_after_the_first_offence():
                 receiver.receive(more)
             assert again.value is first.value
         assert not receiver.authenticated
-        assert not receiver._incoming
+        assert not list(receiver._frames.complete())
 
 
 @settings(max_examples=300)

@@ -9,12 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from maggy.errors import ProtocolError
+from maggy.rpc.frames import HEADER
 from maggy.rpc.messages import (
     FROM_DRIVER,
     FROM_EXECUTOR,
-    HEADER,
     MAX_FRAME,
     OUTCOMES,
+    Ack,
     Beat,
     Bye,
     Finished,
@@ -256,6 +257,6 @@ def test_a_message_with_one_field_changed_is_taken_or_refused(message, data):
     assert repr(decode(encode(taken)[HEADER:])) == repr(taken)
 
 
-def test_no_kind_goes_both_ways_but_the_beat():
-    """Who says what is fixed."""
-    assert set(FROM_EXECUTOR) & set(FROM_DRIVER) == {Beat}
+def test_what_goes_both_ways():
+    """Who says what is fixed; signs of life and confirmations come from both sides."""
+    assert set(FROM_EXECUTOR) & set(FROM_DRIVER) == {Ack, Beat}
