@@ -118,7 +118,7 @@ def configure(
         report_timeout=_seconds("report_timeout", report_timeout),
         memory_limit=_bytes("memory_limit", memory_limit),
         isolation=_isolation(isolation),
-        rules_asked_for=bool(rules) and earlystop != "default",
+        rules_asked_for=bool(rules) and (earlystop != "default" or es_min is not None or es_interval is not None),
     )
 
 
@@ -138,7 +138,7 @@ def _space(given: Searchspace | Mapping[str, Any] | None) -> Searchspace:
     if isinstance(given, Searchspace):
         return given.copy()
     if isinstance(given, Mapping):
-        return Searchspace(**given)
+        return Searchspace(given)
     raise ConfigError(f"the searchspace is of type {type(given).__name__}; write Searchspace(lr=Float(1e-4, 1e-1), …)")
 
 
@@ -161,6 +161,12 @@ def _optimizer(given: str | Optimizer | None, space: Searchspace) -> Optimizer:
 def _rules(given: Any, optimizer: Optimizer, es_min: int | None, es_interval: int | None) -> tuple[StopRule, ...]:
     count_or_none("es_min", es_min)
     count_or_none("es_interval", es_interval)
+    asked = es_min is not None or es_interval is not None
+    if asked and given == "default":
+        given = "median"
+    named = [each.lower() for each in (given if isinstance(given, (list, tuple)) else [given]) if isinstance(each, str)]
+    if asked and "median" not in named:
+        raise ConfigError(f"es_min and es_interval belong to the median rule; with earlystop={given!r} leave them out")
     median = Median(min_trials=es_min or Median.min_trials, interval=es_interval or Median.interval)
     if given is None or (isinstance(given, str) and given.lower() == "none"):
         return ()

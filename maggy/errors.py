@@ -68,6 +68,12 @@ class StopTrial(BaseException):
         self.reason = reason
 
 
+def last_line(text: str | None) -> str:
+    """Return the last line that says something: of a traceback, the one that names the error."""
+    lines = [line.strip() for line in (text or "").splitlines() if line.strip()]
+    return lines[-1] if lines else ""
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """Return `"; did you mean 'x'?"` for the most similar known name, or `""`."""
     match = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)

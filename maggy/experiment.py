@@ -37,7 +37,7 @@ def lagom(
     train_fn: TrainFn,
     searchspace: Searchspace | Mapping[str, Any] | None = None,
     optimizer: str | Optimizer | None = DEFAULT,
-    direction: str = "max",
+    direction: str | None = None,
     num_trials: int | None = None,
     name: str | None = None,
     *,
@@ -77,7 +77,7 @@ def lagom(
         searchspace: what may be tried: a `Searchspace` or a mapping that makes one.
         optimizer: `"asha"`, `"asha-stopping"`, `"randomsearch"`, `"gridsearch"`, `None` (run the function as it is), or
             an instance such as `Asha(resource_max=81)`. Random search where only a searchspace is given.
-        direction: `"max"` or `"min"`; `mode` is another name for it.
+        direction: `"max"` (the default) or `"min"`; `mode` is another name for it.
         num_trials: configurations to sample, in all, also after a resume. By default the whole grid for grid search, no
             bound where there is a `timeout`, else 100. Promotions of ASHA continue a configuration and do not count.
         name: the study's name; the function's by default.
@@ -119,13 +119,13 @@ def lagom(
         StudyFailed: when too many trials failed; its `result` has what there is.
 
     """
-    direction = _one("direction", direction, "max", "mode", mode)
+    direction = _one("direction", direction, None, "mode", mode)
     metric = _one("metric", metric, None, "optimization_key", optimization_key)
     stops = _one("earlystop", earlystop, DEFAULT, "es_policy", es_policy, unset=DEFAULT)
     config = configuration.configure(
         searchspace,
         optimizer=optimizer,
-        direction=direction,
+        direction="max" if direction is None else direction,
         metric=metric,
         num_trials=num_trials,
         timeout=timeout,
@@ -144,9 +144,10 @@ def lagom(
     )
     given = Given(
         searchspace=searchspace is not None,
-        objective=(metric, direction) != (None, "max"),
+        metric=metric is not None,
+        direction=direction is not None,
         optimizer=optimizer != DEFAULT,
-        rules=stops != DEFAULT,
+        rules=stops != DEFAULT or es_min is not None or es_interval is not None,
         num_trials=num_trials is not None,
         seed=seed is not None,
         log_dir=log_dir != LOG_DIR,
@@ -257,6 +258,7 @@ def _run_in(
                 opened.release()
                 return _result(opened, Study.of(opened.history))
         elif resume:
+            _check(train_fn, config, how.train_args)
             console.say(f"There is no study {base!r} to go on with, so this starts one.")
         console.begin("starting Spark" if how.launcher == "spark" else "")
         platform = (spark_platform if how.launcher == "spark" else local_platform)(how.num_executors, config.num_trials)

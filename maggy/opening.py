@@ -24,7 +24,8 @@ class Given:
     """What a call named itself; the rest comes from the log when a study is taken up."""
 
     searchspace: bool = False
-    objective: bool = False
+    metric: bool = False
+    direction: bool = False
     optimizer: bool = False
     rules: bool = False
     num_trials: bool = False
@@ -159,11 +160,18 @@ def _reconciled(name: str, study: Study, config: StudyConfig, given: Given) -> S
             f"study {name!r} has another searchspace: {'; '.join(differences)}. "
             "Resume it with its own, or start a new study with resume=False"
         )
-    if given.objective and config.objective != study.objective:
-        had = f"metric={study.objective.metric!r}, direction={study.objective.direction!r}"
-        raise ConfigError(f"study {name!r} has another objective ({had}); resume it with its own")
+    for what in ("metric", "direction"):
+        has = getattr(study.objective, what)
+        if getattr(given, what) and getattr(config.objective, what) != has:
+            raise ConfigError(f"study {name!r} has another objective, {what}={has!r}; resume it with its own")
     if given.seed and config.seed != study.settings["seed"]:
         raise ConfigError(f"study {name!r} has seed={study.settings['seed']}; leave seed= out to go on with it")
+    num_trials = config.num_trials if given.num_trials else study.num_trials
+    if num_trials is None and config.timeout is None:
+        raise ConfigError(
+            f"study {name!r} is bounded by nothing but a timeout; give this call another (timeout=…), "
+            f"or a total (num_trials=…; it has {study.sampled})"
+        )
     described = to_json(config.optimizer, OPTIMIZERS)
     if given.optimizer and described != study.settings["optimizer"]:
         raise ConfigError(
@@ -181,7 +189,7 @@ def _reconciled(name: str, study: Study, config: StudyConfig, given: Given) -> S
         objective=study.objective,
         optimizer=optimizer,
         rules=rules,
-        num_trials=config.num_trials if given.num_trials else study.num_trials,
+        num_trials=num_trials,
         seed=study.settings["seed"],
     )
 

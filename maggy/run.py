@@ -34,6 +34,7 @@ from maggy.views.tensorboard import TensorBoard
 
 LOOK = 0.2  # seconds between two looks at the study while it runs
 SILENT_TRIALS = 3  # completed trials without a report: then there will not be any
+SLOT_TIMEOUT = 600.0  # seconds without an executor after which the call gives up: clusters queue
 SLOW_START = 60.0  # seconds without an executor after which the user is told
 BROADCAST = 1024 * 1024  # bytes of a pickled function above which Spark broadcasts it
 
@@ -170,27 +171,39 @@ class Run:
             ) from error
 
     def _wait(self, address: str) -> Exception | None:
-        server = self._server
-        began = time.monotonic()
+        """Show the study until it is over; return an error if there is no hope of an executor."""
+        alone_since: float | None = time.monotonic()
         told = False
-        while not server.closed.wait(LOOK):
-            self._console.update(self.study, len(server.scheduler.executors))
+        while not self._server.closed.wait(LOOK):
+            executors = len(self._server.scheduler.executors)
+            self._console.update(self.study, executors)
             self._mind_reports()
-            if server.scheduler.executors:
+            if executors:
+                alone_since, told = None, False
                 continue
-            if cause := self._platform.launcher.failed():
-                error = LauncherError(f"no executor can be kept running (they are told to reach {address}): {cause}")
-                server.interrupt(str(error))
-                server.closed.wait(1.0)
+            alone_since = alone_since or time.monotonic()
+            alone = time.monotonic() - alone_since
+            cause = self._platform.launcher.failed()
+            if cause is not None or alone > SLOT_TIMEOUT:
+                why = cause or f"none has come for {alone:.0f} s"
+                error = LauncherError(f"no executor can be kept running (they are told to reach {address}): {why}")
+                self._server.interrupt(str(error))
+                self._server.closed.wait(1.0)
                 return error
-            if not (told or server.most) and time.monotonic() - began > SLOW_START:
+            if alone > SLOW_START and not told:
                 told = True
-                strangers = f"; turned away there: {dict(server.strangers)}" if server.strangers else ""
-                self._console.warn(
-                    f"no executor has reached the driver at {address} for {SLOW_START:.0f} s: is the cluster full, or "
-                    f"is this address out of its reach (spark.driver.host)?{strangers}"
-                )
+                self._console.warn(self._why_alone(address))
         return None
+
+    def _why_alone(self, address: str) -> str:
+        last = self._platform.launcher.cause
+        strangers = dict(self._server.strangers)
+        return (
+            f"no executor has reached the driver at {address} for {SLOW_START:.0f} s: is the cluster full, or is this "
+            "address out of its reach (spark.driver.host)?"
+            + (f" The last executor ended because: {last}." if last else "")
+            + (f" Connections turned away there: {strangers}." if strangers else "")
+        )
 
     def _mind_reports(self, *, ended: bool = False) -> None:
         """Tell the user, once, that no report comes: loudly and soon if something asked for depends on reports."""

@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import math
 from array import array
-from bisect import bisect_left, bisect_right
+from bisect import bisect_left
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum, StrEnum
-from itertools import islice
 from typing import Any, Literal
 
 Params = Mapping[str, Any]
@@ -84,6 +83,10 @@ class Objective:
         """Turn a value into what every optimizer and stop rule minimizes."""
         return -value if self.direction == "max" else value
 
+    def best_loss(self, curve: Curve) -> float:
+        """Return the best finite value of a curve as a loss; infinity where there is none."""
+        return -curve.highest if self.direction == "max" else curve.lowest
+
     def value(self, loss: float) -> float:
         """Turn a loss back into what the user measures."""
         return -loss if self.direction == "max" else loss
@@ -96,11 +99,12 @@ class Curve:
     going over the ground again.
     """
 
-    __slots__ = ("steps", "values")
+    __slots__ = ("highest", "lowest", "steps", "values")
 
     def __init__(self) -> None:
         self.steps = array("q")
         self.values = array("d")
+        self.lowest, self.highest = math.inf, -math.inf  # of the finite values
 
     def __len__(self) -> int:
         return len(self.steps)
@@ -111,7 +115,7 @@ class Curve:
     __hash__ = None  # type: ignore[assignment]
 
     def __repr__(self) -> str:
-        return f"Curve({', '.join(f'{step}: {value:.6g}' for step, value in self.points())})"
+        return f"Curve({', '.join(f'{step}: {value!r}' for step, value in self.points())})"
 
     def add(self, step: int, value: float) -> None:
         """Append a point, replacing what an earlier attempt reported from `step` on."""
@@ -119,8 +123,12 @@ class Curve:
             cut = bisect_left(self.steps, step)
             del self.steps[cut:]
             del self.values[cut:]
+            finite = list(filter(math.isfinite, self.values))
+            self.lowest, self.highest = min(finite, default=math.inf), max(finite, default=-math.inf)
         self.steps.append(step)
         self.values.append(value)
+        if math.isfinite(value):
+            self.lowest, self.highest = min(self.lowest, value), max(self.highest, value)
 
     def points(self) -> list[tuple[int, float]]:
         """Return all (step, value), steps rising."""
@@ -134,10 +142,6 @@ class Curve:
     def units(self, index: int = -1) -> int:
         """Return the units done at a point: step + 1 where the first step was 0, else the step."""
         return self.steps[index] + (self.steps[0] == 0) if self.steps else 0
-
-    def upto(self, step: int) -> list[float]:
-        """Return the values at steps up to and including `step`."""
-        return list(islice(self.values, bisect_right(self.steps, step)))
 
 
 @dataclass(slots=True)

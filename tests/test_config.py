@@ -70,7 +70,6 @@ def train(lr=None):
         ({"num_trials": "10"}, "num_trials='10'; it must be a whole number"),
         ({"num_trials": True}, "num_trials=True; it must be a whole number"),
         ({"direction": "up"}, "direction='up'; it must be one of 'max', 'min'"),
-        ({"direction": None}, "direction=None; it must be one of 'max', 'min'"),
         ({"mode": "up"}, "direction='up'; it must be one of 'max', 'min'"),
         ({"direction": "min", "mode": "max"}, "direction='min' and mode='max' are two names for one thing"),
         ({"metric": "a", "optimization_key": "b"}, "metric='a' and optimization_key='b' are two names for one thing"),

@@ -22,7 +22,7 @@ ROWS = {
     "2b": ["optimizers", "optimizers.*", "earlystop", "earlystop.*"],
     "2c": ["ablation", "ablation.*"],
     "3": ["config"],
-    "4": ["driver.scheduler", "driver.actions", "executor.session", "views.summary"],
+    "4": ["driver.scheduler", "driver.actions", "driver.outcome", "executor.session", "views.summary"],
     "5a": ["rpc.stream", "store", "store.*"],
     "5b": ["driver", "driver.*", "executor", "executor.*", "views", "views.*"],
     "6": ["experiment", "opening", "run", "result", "testing", "testing.*"],

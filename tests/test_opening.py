@@ -175,8 +175,8 @@ def test_a_study_that_was_broken_off_has_something_left(store, begun, reason):
             Given(searchspace=True),
             "'units' is new: Integer(1, 2)",
         ),
-        ({"direction": "min"}, Given(objective=True), "another objective (metric=None, direction='max'); resume it"),
-        ({"metric": "loss"}, Given(objective=True), "another objective (metric=None, direction='max'); resume it"),
+        ({"direction": "min"}, Given(direction=True), "another objective, direction='max'; resume it"),
+        ({"metric": "loss"}, Given(metric=True), "another objective, metric=None; resume it"),
         ({"seed": 8}, Given(seed=True), "study 'digits' has seed=7; leave seed= out to go on with it"),
         (
             {"optimizer": "asha"},

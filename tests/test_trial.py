@@ -67,7 +67,7 @@ def test_units_count_from_the_first_step(steps, units, before):
 
 def test_an_empty_curve_has_no_units_and_no_last_value():
     """Before the first report there is nothing to compare."""
-    assert (curve().units(), curve().last, len(curve()), curve().upto(3)) == (0, None, 0, [])
+    assert (curve().units(), curve().last, len(curve())) == (0, None, 0)
 
 
 def test_a_retry_that_counts_otherwise_sets_the_base_anew():
@@ -76,10 +76,13 @@ def test_a_retry_that_counts_otherwise_sets_the_base_anew():
     assert curve((0, 0.5), (1, 0.5), (0, 0.5), (1, 0.5)).units() == 2
 
 
-def test_upto_includes_its_step():
-    """The values up to a step include the step's own, and stop at the last one before a gap."""
-    made = curve((1, 0.1), (3, 0.3), (5, 0.5))
-    assert [made.upto(step) for step in (0, 1, 2, 3, 9)] == [[], [0.1], [0.1], [0.1, 0.3], [0.1, 0.3, 0.5]]
+def test_a_curve_knows_its_finite_extremes():
+    """NaN and infinities are none of them, and what a retry replaces is forgotten."""
+    made = curve((1, 0.1), (2, math.inf), (3, 0.3), (4, math.nan), (5, 0.2))
+    assert (made.lowest, made.highest) == (0.1, 0.3)
+    made.add(2, 0.15)
+    assert (made.lowest, made.highest) == (0.1, 0.15)
+    assert (Objective(None, "max").best_loss(made), Objective(None, "min").best_loss(made)) == (-0.15, 0.1)
 
 
 def test_curves_are_equal_by_value_with_nan():
@@ -93,8 +96,8 @@ def test_curves_are_equal_by_value_with_nan():
 
 
 def test_a_curve_shows_its_points():
-    """The repr is short enough for an assertion's message."""
-    assert repr(curve((1, 0.1), (2, 1 / 3))) == "Curve(1: 0.1, 2: 0.333333)"
+    """The repr is exact, since folds are compared by it."""
+    assert repr(curve((1, 0.1), (2, 1 / 3))) == "Curve(1: 0.1, 2: 0.3333333333333333)"
 
 
 def test_a_point_takes_16_bytes():

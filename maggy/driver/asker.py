@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import queue
 import threading
 from collections.abc import Callable, Sequence
@@ -35,12 +36,21 @@ def answer_to(optimizer: Optimizer, study: Study, seed: int, number: int) -> Sug
     try:
         answer = optimizer.ask(study, rng_for(seed, number))
         if isinstance(answer, Suggestion):
-            study.searchspace.check(answer.params)
+            _check(answer, study, type(optimizer).__name__)
     except Exception as error:  # noqa: BLE001 - somebody else's optimizer may raise anything; the study reports it
         return error
     if isinstance(answer, (Suggestion, Answer)):
         return answer
     return ConfigError(f"{type(optimizer).__name__}.ask() answered {answer!r}: not a Suggestion, WAIT or DONE")
+
+
+def _check(answer: Suggestion, study: Study, who: str) -> None:
+    study.searchspace.check(answer.params)
+    budget, parent = answer.budget, answer.parent
+    if budget is not None and (type(budget) not in (int, float) or not 0 < budget < math.inf):
+        raise ConfigError(f"{who}.ask() suggested budget={budget!r}; it must be None or a plain number over 0")
+    if parent is not None and (type(parent) is not int or parent not in study.trials):
+        raise ConfigError(f"{who}.ask() suggested parent={parent!r}, which is no trial of the study")
 
 
 class InlineAsker:

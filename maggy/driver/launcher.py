@@ -10,18 +10,21 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable
-from typing import Any, Protocol
+from typing import Protocol
 
 Task = Callable[[Iterable[int]], Iterable[str]]  # be the executor of these slots until the study is over
 
 FIRST_PAUSE = 0.1
 LONGEST_PAUSE = 5.0
 SHORT_LIFE = 5.0  # seconds; an executor that lived for less makes the pause before the next one longer
+NO_DRIVER = "no driver"  # how an executor begins to say that it could not reach the driver, however long it has tried
 HOPELESS = 4  # short lives in a row
 
 
 class Launcher(Protocol):
-    """Starts executors."""
+    """Starts executors. `cause` says why the last one ended that has, or is empty."""
+
+    cause: str
 
     def start(self, task: Task, count: int) -> None:
         """Keep `count` executors running, each as `task([slot])`."""
@@ -43,7 +46,7 @@ class SlotLauncher:
         self._closing = threading.Event()
         self._threads: list[threading.Thread] = []
         self._short_lives: dict[int, int] = {}
-        self._cause = ""
+        self.cause = ""  # why the last executor ended that has
         self._crashes: list[str] = []
 
     def start(self, task: Task, count: int) -> None:
@@ -59,7 +62,7 @@ class SlotLauncher:
     def failed(self) -> str | None:
         """Return the last cause once every slot has died young several times in a row."""
         hopeless = self._short_lives and min(self._short_lives.values()) >= HOPELESS
-        return self._cause if hopeless else None
+        return self.cause if hopeless else None
 
     def crashes(self) -> list[str]:
         """Return why executors failed that were started again since."""
@@ -81,12 +84,12 @@ class SlotLauncher:
         while not self._closing.is_set():
             began = time.monotonic()
             try:
-                self._cause = self._run(task, slot)
+                self.cause = self._run(task, slot)
             except Exception as error:  # noqa: BLE001 - a job may fail in any way; the slot is started again
-                self._cause = str(error)
+                self.cause = str(error)
                 if not self._closing.is_set():
-                    self._crashes.append(self._cause)
-            if time.monotonic() - began < SHORT_LIFE:
+                    self._crashes.append(self.cause)
+            if time.monotonic() - began < SHORT_LIFE or self.cause.startswith(NO_DRIVER):
                 self._short_lives[slot] += 1
                 self._closing.wait(pause)
                 pause = min(2 * pause, LONGEST_PAUSE)
@@ -106,9 +109,3 @@ class SlotLauncher:
         until = time.monotonic() + patience
         for thread in self._threads:
             thread.join(max(0.0, until - time.monotonic()))
-
-
-def last_line(text: Any) -> str:
-    """Return the last line that says something."""
-    lines = [line.strip() for line in str(text).splitlines() if line.strip()]
-    return lines[-1] if lines else ""

@@ -9,8 +9,8 @@ import subprocess
 import sys
 import tempfile
 
-from maggy.driver.launcher import SlotLauncher, Task, last_line
-from maggy.errors import LauncherError
+from maggy.driver.launcher import SlotLauncher, Task
+from maggy.errors import LauncherError, last_line
 
 _BOOT = (
     "import json, pickle, sys; sys.path[:] = json.loads(sys.argv.pop(1)); slot = int(sys.argv.pop(1)); "

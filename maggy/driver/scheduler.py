@@ -22,7 +22,9 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from maggy.driver.actions import Action, Ask, Close, Drop, Record, Send
+from maggy.driver.outcome import outcome
 from maggy.earlystop.base import StopRule
+from maggy.errors import last_line
 from maggy.events import Ended, Event, Lost, Reported, Started, StopRequested, StudyClosed, Suggested
 from maggy.rpc.messages import Beat, Bye, Finished, Join, Message, Reports, Run, Stop, Welcome
 from maggy.study import Study
@@ -82,6 +84,8 @@ class Scheduler:
         self._asked: int | None = None  # the number of the ask that is out
         self._waits: int | None = None  # the position seen by the ask that was answered with WAIT
         self._done = False
+        self._first_ends: list[str] = []  # the errors of the first trials that ended here, "" where there was none
+        self._broken: str | None = None  # why the study cannot go on, found out in the middle of a turn
         self._ending: str | None = None  # why no more trials are given out
         self._ends_at = math.inf  # when the timeout strikes, then when patience with running trials ends
 
@@ -100,7 +104,8 @@ class Scheduler:
         if self.closed is not None:
             return [Send(hello.executor, Bye(self.closed))]
         terms = self._terms
-        if (before := self.executors.get(hello.executor)) and before.trial is not None:
+        before = self.executors.pop(hello.executor, None)
+        if before is not None and before.trial is not None:
             self._give_up(before.trial, "the executor joined again", now)
         worker = self.executors[hello.executor] = self._idle[hello.executor] = Worker(hello.executor, now)
         self._do(Send(worker.name, terms.welcome(self.study.objective.metric)))
@@ -221,10 +226,22 @@ class Scheduler:
             return
         for step, metrics in message.points:
             self._record(Reported(now, trial.id, worker.attempt, step, metrics))
-            if trial.stop_reason is None and self._ending is None and self.study.objective.pick(metrics) is not None:
-                reasons = (rule.reason_to_stop(trial, self.study) for rule in self._terms.rules)
-                if reason := next(filter(None, reasons), None):
-                    self._stop(worker, trial, reason, now)
+            judged = trial.stop_reason is None and self._ending is None
+            if judged and self.study.objective.pick(metrics) is not None and (reason := self._reason_to_stop(trial)):
+                self._stop(worker, trial, reason, now)
+
+    def _reason_to_stop(self, trial: Trial) -> str | None:
+        """Ask the stop rules; one that fails ends the study with its name, after what has come is recorded."""
+        for rule in self._terms.rules:
+            try:
+                reason = rule.reason_to_stop(trial, self.study)
+            except Exception as error:  # noqa: BLE001 - somebody else's rule may raise anything
+                problem = f"{type(error).__name__}: {error}"
+                self._broken = f"{FAILED}the stop rule {type(rule).__name__} raised {problem} on trial {trial.id}"
+                return None
+            if reason:
+                return str(reason)
+        return None
 
     def _stop(self, worker: Worker, trial: Trial, reason: str, now: float) -> None:
         self._record(StopRequested(now, trial.id, worker.attempt, reason))
@@ -263,10 +280,8 @@ class Scheduler:
             return
         if limit is not None and failed >= limit:
             self._wind_down(f"{FAILED}{failed} trials have failed, and max_failures is {limit}", now)
-        elif failed == ALIKE and not counts[Status.COMPLETED] and not counts[Status.STOPPED]:
-            errors = {last_line(trial.error) for trial in self.study.trials.values() if trial.status is Status.FAILED}
-            if len(errors) == 1:
-                self._wind_down(f"{FAILED}the first {ALIKE} trials all failed alike: {errors.pop()}", now)
+        elif len(self._first_ends) == ALIKE and len(set(self._first_ends)) == 1 and (error := self._first_ends[0]):
+            self._wind_down(f"{FAILED}the first {ALIKE} trials all failed alike: {error}", now)
 
     def _wind_down(self, reason: str, now: float) -> None:
         """Give out no more; ask what runs to stop, and wait for it for a while longer than an executor would."""
@@ -295,6 +310,8 @@ class Scheduler:
     def _turn(self, now: float) -> list[Action]:
         """After every input: hand out what is queued, ask for more, or see that it is over."""
         if self.closed is None:
+            if self._broken is not None and self._ending is None:
+                self._wind_down(self._broken, now)
             if self._ending is None:
                 self._hand_out(now)
                 self._ask()
@@ -333,6 +350,9 @@ class Scheduler:
     def _record(self, event: Event) -> None:
         self.study.apply(event)
         self._actions.append(Record(event))
+        if isinstance(event, Ended):
+            failed = event.status == Status.FAILED
+            self._first_ends = [*self._first_ends, last_line(event.error) if failed else ""][:ALIKE]
 
     def _do(self, action: Action) -> None:
         self._actions.append(action)
@@ -365,29 +385,6 @@ class Scheduler:
             )
         _hold(not self._actions, "nothing is left undone")
         _hold(self.closed is not None or not self._over(), "a study that is over is closed")
-
-
-def outcome(trial: Trial, message: Finished, study: Study, now: float) -> Ended:
-    """Judge what an executor says of a trial's end: a completed trial needs a finite value of the objective."""
-    value = message.value
-    if value is None and message.status != Status.FAILED:
-        picked = study.objective.pick(message.metrics)
-        value = trial.curve.last if picked is None else picked
-    status, error = message.status, message.error
-    if status == Status.COMPLETED:
-        if value is None:
-            error = f"no value of {study.objective.key!r}: train_fn returned none and reported none"
-        elif not math.isfinite(value):
-            error = f"train_fn returned {value} as {study.objective.key!r}"
-        if error:
-            status = Status.FAILED
-    reason = (trial.stop_reason or "train_fn raised StopTrial") if status == Status.STOPPED else None
-    return Ended(now, trial.id, message.attempt, status, value, message.metrics, reason, error)
-
-
-def last_line(error: str | None) -> str:
-    """Return what an error says in one line: the last of its traceback."""
-    return (error or "").strip().rpartition("\n")[2]
 
 
 def _hold(condition: Any, what: str) -> None:

@@ -150,7 +150,8 @@ class Server:
 
     def refused(self, why: str) -> None:
         """Count a stranger."""
-        self.strangers[why] += 1
+        kind = next((kind for kind in ("frame", "secret", "protocol", "handshake") if kind in why), "other")
+        self.strangers[kind] += 1  # under a few names: the texts are the strangers' to choose
 
     # -- turns -----------------------------------------------------------------------------------------------------
 

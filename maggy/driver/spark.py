@@ -10,8 +10,8 @@ from typing import Any
 from py4j.protocol import Py4JJavaError
 from pyspark import InheritableThread, SparkContext
 
-from maggy.driver.launcher import SlotLauncher, Task, last_line
-from maggy.errors import LauncherError
+from maggy.driver.launcher import SlotLauncher, Task
+from maggy.errors import LauncherError, last_line
 
 
 def brief(text: str) -> str:

@@ -8,7 +8,9 @@ step s, of the trials that have ended.
 from __future__ import annotations
 
 import math
-from bisect import insort
+from array import array
+from bisect import bisect_right, insort
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from maggy.earlystop.base import due
@@ -55,7 +57,7 @@ class Median:
         if len(averages) < self.min_trials:
             return None
         median = averages[len(averages) // 2]  # of an even number the worse of the two: when in doubt, go on
-        best = min(filter(math.isfinite, map(study.objective.loss, trial.curve.values)), default=math.inf)
+        best = study.objective.best_loss(trial.curve)
         if best <= median:
             return None
         value, bar = (f"{study.objective.value(each):.6g}" for each in (best, median))
@@ -68,27 +70,37 @@ class RunningAverages:
     def __init__(self, study: Study) -> None:
         self._study = study
         self._sorted: dict[int, list[float]] = {}
-        self._ended: list[Trial] = []
+        self._ended: list[tuple[Sequence[int], Sequence[float]]] = []  # steps, and the mean loss up to each
 
     def update(self, trial: Trial) -> None:
         """Take in a trial's averages when it has completed or was stopped, once."""
         if trial.status in (Status.COMPLETED, Status.STOPPED) and trial.curve:
-            self._ended.append(trial)
+            ended = trial.curve.steps, self._means(trial)
+            self._ended.append(ended)
             for step, averages in self._sorted.items():
-                self._insert(averages, trial, step)
+                _insert(averages, ended, step)
 
     def at(self, step: int) -> list[float]:
         """Return the running averages at `step`, best first."""
         averages = self._sorted.get(step)
         if averages is None:
             averages = self._sorted[step] = []
-            for trial in self._ended:
-                self._insert(averages, trial, step)
+            for ended in self._ended:
+                _insert(averages, ended, step)
         return averages
 
-    def _insert(self, averages: list[float], trial: Trial, step: int) -> None:
-        if trial.curve.steps[-1] < step:
-            return
-        losses = [loss for loss in map(self._study.objective.loss, trial.curve.upto(step)) if math.isfinite(loss)]
-        if losses:
-            insort(averages, sum(losses) / len(losses))
+    def _means(self, trial: Trial) -> Sequence[float]:
+        """Return the mean of the finite losses up to each point, NaN as long as there are none."""
+        means = array("d")
+        total, count = 0.0, 0
+        for loss in map(self._study.objective.loss, trial.curve.values):
+            if math.isfinite(loss):
+                total, count = total + loss, count + 1
+            means.append(total / count if count else math.nan)
+        return means
+
+
+def _insert(averages: list[float], ended: tuple[Sequence[int], Sequence[float]], step: int) -> None:
+    steps, means = ended
+    if steps[-1] >= step and (place := bisect_right(steps, step)) and not math.isnan(mean := means[place - 1]):
+        insort(averages, mean)

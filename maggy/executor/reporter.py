@@ -13,7 +13,7 @@ from maggy.errors import StopTrial
 from maggy.trial import Objective
 
 LAST_STEP = 2**63 - 2  # one less than the largest: units are steps plus one where steps count from 0
-MAX_METRICS = 32 * 1024  # characters, which JSON may make six times as many: what is reported fits a message
+MAX_METRICS = 16 * 1024  # characters, which JSON may make six times as many: what is reported fits a message
 
 
 class Reporter:
