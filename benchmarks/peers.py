@@ -27,7 +27,7 @@ def measured(trials: int, run: Callable[[], Any]) -> dict[str, float]:
 
 def spark_task_per_trial(folder: Path) -> Figures:  # noqa: ARG001 - keeps nothing
     """Run one stage with a task for each trial."""
-    from maggy.driver.session import spark_session
+    from maggy.driver.sparksession import spark_session
 
     context = spark_session().sparkContext
     trials = 400
@@ -36,7 +36,7 @@ def spark_task_per_trial(folder: Path) -> Figures:  # noqa: ARG001 - keeps nothi
 
 def spark_job_per_trial(folder: Path) -> Figures:  # noqa: ARG001 - keeps nothing
     """Run one job for each trial, from four threads, as Hyperopt's SparkTrials and MLflow's Optuna wrapper do."""
-    from maggy.driver.session import spark_session
+    from maggy.driver.sparksession import spark_session
 
     context = spark_session().sparkContext
     trials = 200

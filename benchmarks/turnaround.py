@@ -157,7 +157,7 @@ def start_spark() -> None:
     """Start a session with four slots."""
     import os
 
-    from maggy.driver.session import spark_session
+    from maggy.driver.sparksession import spark_session
 
     os.environ.setdefault("MASTER", f"local[{EXECUTORS}]")
     spark_session()

@@ -47,6 +47,7 @@ class Platform:
     executors on the same machine can import from as well.
     """
 
+    name: str
     launcher: Launcher
     count: int
     bind: str
@@ -63,7 +64,12 @@ def local_platform(num_executors: int | None, limit: int | None) -> Platform:
     from maggy.driver.local import LocalLauncher, cores
 
     return Platform(
-        LocalLauncher(), _capped(num_executors or cores(), limit), "127.0.0.1", "127.0.0.1", beside=tuple(sys.path)
+        "local",
+        LocalLauncher(),
+        _capped(num_executors or cores(), limit),
+        "127.0.0.1",
+        "127.0.0.1",
+        beside=tuple(sys.path),
     )
 
 
@@ -72,14 +78,15 @@ def spark_platform(num_executors: int | None, limit: int | None) -> Platform:
     import sys
 
     from maggy.driver.package import ship
-    from maggy.driver.session import driver_address, is_local, slots, spark_session
     from maggy.driver.spark import SparkLauncher
+    from maggy.driver.sparksession import driver_address, is_local, slots, spark_session
 
     spark = spark_session(num_executors)
     ship(spark)
     bind, advertise = driver_address(spark)
     context = spark.sparkContext
     return Platform(
+        "spark",
         SparkLauncher(context, f"maggy-{secrets.token_hex(4)}"),
         _capped(num_executors or slots(spark), limit),
         bind,
@@ -246,8 +253,13 @@ class Run:
         store = str(self._opened.store)
         if store == "memory:":
             return None
-        elsewhere = "" if store == str(Path(DEFAULT).absolute()) else f", store={_near(store)!r}"
-        return f"experiment.resume({self._opened.name!r}, train_fn{elsewhere})"
+        options = {
+            "timeout": self._config.timeout if self.study.num_trials is None else None,
+            "launcher": "local" if self._platform.name == "local" else None,
+            "store": _near(store) if store != str(Path(DEFAULT).absolute()) else None,
+        }
+        told = "".join(f", {name}={value!r}" for name, value in options.items() if value is not None)
+        return f"experiment.resume({self._opened.name!r}, train_fn{told})"
 
     def _places(self) -> dict[str, str]:
         places = {"study": f"{self._opened.name!r} in {_near(str(self._opened.store))}"}

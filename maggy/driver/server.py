@@ -11,6 +11,7 @@ import asyncio
 import socket
 import ssl
 import threading
+import weakref
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -59,6 +60,7 @@ class Server:
         self._logs = logs
         self._clock = clock
         self._lives: dict[str, Life] = {}
+        self._peers: weakref.WeakSet[Peer] = weakref.WeakSet()  # all connections, strangers' too
         self._inputs: list[Input] = []
         self._awake = clock.now()
         self._turn_due = False
@@ -105,6 +107,11 @@ class Server:
             elif life.channel.came(message) or isinstance(message, Beat):
                 self._put(lambda now, name=peer.executor, said=message: self._received(name, said, now))  # type: ignore[misc]
         self._confirm(peer, at_once=False)
+
+    def _peer(self) -> Peer:
+        peer = Peer(self, self.secret)
+        self._peers.add(peer)
+        return peer
 
     def _introduced(self, peer: Peer, message: Message) -> bool:
         """Let an executor in that is new, or back on a new connection; turn everybody else away."""
@@ -242,15 +249,12 @@ class Server:
     def _serve(self, listening: socket.socket, tls: ssl.SSLContext | None) -> None:
         asyncio.set_event_loop(self._loop)
         patience = HANDSHAKE_SECONDS if tls else None
-        serving = self._loop.create_server(
-            lambda: Peer(self, self.secret), sock=listening, ssl=tls, ssl_handshake_timeout=patience
-        )
+        serving = self._loop.create_server(self._peer, sock=listening, ssl=tls, ssl_handshake_timeout=patience)
         listener = self._loop.run_until_complete(serving)
         self._loop.run_forever()
-        for life in self._lives.values():
-            if life.peer is not None:
-                life.peer.close()
         listener.close()
+        for peer in list(self._peers):
+            peer.close()
         self._loop.run_until_complete(asyncio.sleep(0))
         self._loop.run_until_complete(self._loop.shutdown_asyncgens())
 

@@ -1,7 +1,7 @@
 """ASHA: asynchronous successive halving.
 
 Li, Jamieson, Rostamizadeh, Gonina, Ben-tzur, Hardt, Recht, Talwalkar, "A System for Massively Parallel Hyperparameter
-Tuning", MLSys 2020, algorithm 2 (the promotion form). The stopping form is the one of Ray Tune and Vizier's users: no
+Tuning", MLSys 2020, algorithm 2 (the promotion form). In the stopping form, known from Ray Tune and Syne Tune, no
 trial is ever paused.
 """
 
@@ -30,7 +30,7 @@ class Asha(QuickOptimizer):
         resource_max: R ≥ r, the budget of the top rung.
         mode: `"promotion"`: a trial ends at its rung; the best are continued by a new trial that has the first one as
             its parent, and its checkpoint. `"stopping"`: a trial is given R at once and is stopped at the first rung
-            at which it is not among the best 1/η of those who were there before.
+            at which it is not among the best 1/η of those who have been there, itself included.
 
     """
 

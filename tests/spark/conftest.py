@@ -2,7 +2,7 @@
 
 import pytest
 
-from maggy.driver.session import spark_session
+from maggy.driver.sparksession import spark_session
 
 
 @pytest.fixture(scope="module")

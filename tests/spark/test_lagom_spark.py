@@ -225,7 +225,7 @@ def test_ctrl_c_ends_trials_and_jobs(tmp_path):
         import os, signal, time
         from pathlib import Path
         from maggy import Float, Searchspace, experiment
-        from maggy.driver.session import spark_session
+        from maggy.driver.sparksession import spark_session
 
         DRIVER = os.getpid()
 

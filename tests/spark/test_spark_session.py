@@ -1,4 +1,4 @@
-"""Tests of maggy.driver.session; those that start Spark do so in a process of their own."""
+"""Tests of maggy.driver.sparksession; those that start Spark do so in a process of their own."""
 
 import os
 import shutil
@@ -9,9 +9,9 @@ from pathlib import Path
 import pyspark
 import pytest
 
-from maggy.driver.session import count_slots
+from maggy.driver.sparksession import count_slots
 
-START = "from maggy.driver.session import *; spark = spark_session(); sc = spark.sparkContext\n"
+START = "from maggy.driver.sparksession import *; spark = spark_session(); sc = spark.sparkContext\n"
 TOOLS = ["sh", "bash", "ps", "dirname", "rm", "uname", "cat", "nohup", "sed", "head", "grep", "mkdir", "id"]
 
 
@@ -94,7 +94,7 @@ def test_a_local_session_starts_in_silence():
     code = (
         "import asyncio\n"
         "from maggy.driver.package import ship\n"
-        "from maggy.driver.session import *\n"
+        "from maggy.driver.sparksession import *\n"
         "async def main():\n"
         "    for _ in range(2):\n"
         "        spark = spark_session()\n"
