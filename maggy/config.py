@@ -10,8 +10,10 @@ from numbers import Integral, Real
 from typing import Any, get_args
 
 from maggy import plugins
+from maggy.domains import Categorical, Domain, Ordinal
 from maggy.earlystop import STOP_RULES, Median, StopRule
 from maggy.errors import ConfigError, nearest
+from maggy.jsonvalue import dumps
 from maggy.optimizers import OPTIMIZERS, Asha, GridSearch, Optimizer, SingleRun
 from maggy.searchspace import Searchspace
 from maggy.trial import Direction, Objective
@@ -20,6 +22,7 @@ NUM_TRIALS = 100
 BEAT = 1.0  # seconds between an executor's signs of life (Maggy's hb_interval)
 LEASE = 10.0  # seconds of silence after which an executor's trial is given to another
 GRACE = 5.0  # seconds that a trial has to heed a stop before its process is killed
+MAX_PARAMS = 128 * 1024  # bytes of a configuration as JSON: it has to fit a message
 MAX_LOST = 3  # executors that a trial may cost before it is taken for the cause
 
 ISOLATIONS = ("executor", "trial")  # a warm process for all trials of an executor, or a fresh one for each
@@ -101,6 +104,7 @@ def configure(
     check = getattr(chosen, "check", None)
     if check is not None:
         check(space)
+    _check_size(space)
     rules = _rules(earlystop, chosen, es_min, es_interval)
     return StudyConfig(
         searchspace=space,
@@ -140,6 +144,25 @@ def _space(given: Searchspace | Mapping[str, Any] | None) -> Searchspace:
     if isinstance(given, Mapping):
         return Searchspace(given)
     raise ConfigError(f"the searchspace is of type {type(given).__name__}; write Searchspace(lr=Float(1e-4, 1e-1), …)")
+
+
+def _check_size(space: Searchspace) -> None:
+    """Raise `ConfigError` where a configuration could be larger than a message."""
+    largest = {name: max(map(_size, domain.grid() or [0.0])) for name, domain in space.items() if _listed(domain)}
+    if sum(largest.values()) > MAX_PARAMS:
+        name = max(largest, key=lambda name: largest[name])
+        raise ConfigError(
+            f"a configuration may have {MAX_PARAMS:,} bytes, but {name!r} alone has choices of {largest[name]:,}: "
+            "let the choices be names, and look the large values up in train_fn, or pass them in train_args"
+        )
+
+
+def _listed(domain: Domain) -> bool:
+    return isinstance(domain, (Categorical, Ordinal))
+
+
+def _size(value: Any) -> int:
+    return len(dumps(value).encode())
 
 
 def _optimizer(given: str | Optimizer | None, space: Searchspace) -> Optimizer:

@@ -23,7 +23,7 @@ from maggy.opening import Given, Opened, begin, check_folder, go_on, history, no
 from maggy.optimizers import Asha, Optimizer
 from maggy.result import Result
 from maggy.searchspace import Searchspace
-from maggy.store import MemoryStore, Store, check_name, open_store
+from maggy.store import MemoryStore, Owner, Store, check_name, open_store
 from maggy.study import Study
 from maggy.trainfn import TrainFn
 
@@ -228,11 +228,16 @@ def _run(
         if resume and isinstance(where, MemoryStore) and where is not store:
             raise ConfigError("store='memory:' keeps nothing to resume; name a file, such as store='maggy.db'")
         check_folder(how.folder)
-        return _run_in(where, train_fn, function, base, config, given, how, resume=resume)
+        owner = Owner.current()
+        try:
+            return _run_in(where, owner, train_fn, function, base, config, given, how, resume=resume)
+        finally:
+            owner.retire()  # wherever an interrupt may have struck, this process holds the study no longer
 
 
 def _run_in(
     where: Store,
+    owner: Owner,
     train_fn: TrainFn,
     function: bytes,
     base: str,
@@ -251,7 +256,7 @@ def _run_in(
     opened = None
     try:
         if found:
-            opened, config = take_up(where, found, config, given, how.folder, console.say)
+            opened, config = take_up(where, found, config, given, how.folder, console.say, owner)
             _check(train_fn, config, how.train_args)
             if nothing_left(opened, config):
                 console.say(f"Study {found!r} is done; a larger num_trials would go on with it.")
@@ -268,7 +273,7 @@ def _run_in(
             go_on(opened, config)
             console.say(f"Going on with study {opened.name!r}.")
         else:
-            opened = begin(where, base, config, how.folder)
+            opened = begin(where, base, config, how.folder, owner)
             if opened.name != base and not resume:
                 console.say(f"A study {base!r} exists; this one is called {opened.name!r}.")
         run = Run(opened, config, platform, console, verbose=how.verbose)

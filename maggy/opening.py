@@ -65,11 +65,11 @@ def check_folder(log_dir: Path | None) -> None:
         raise ConfigError(f"log_dir={str(log_dir)!r} cannot be written ({error}); name another, or None") from None
 
 
-def begin(store: Store, base: str, config: StudyConfig, log_dir: Path | None) -> Opened:
+def begin(store: Store, base: str, config: StudyConfig, log_dir: Path | None, owner: Owner | None = None) -> Opened:
     """Create a study under the first free name and record how it is run."""
     now = time.time()
     name = store.create(base, now)
-    opened = Opened(name, store, Owner.current(), [], _free_folder(log_dir, name))
+    opened = Opened(name, store, owner or Owner.current(), [], _free_folder(log_dir, name))
     store.claim(name, opened.owner, now)
     opened.append(StudyOpened(now, _settings(name, config, opened.files)))
     return opened
@@ -82,12 +82,13 @@ def take_up(
     given: Given,
     log_dir: Path | None,
     say: Callable[[str], None] = lambda _: None,
+    owner: Owner | None = None,
 ) -> tuple[Opened, StudyConfig]:
     """Claim a study and work out how it goes on: as its log says, but for what the call may change.
 
     Raises `ConfigError` where the call contradicts the log: another searchspace, objective, optimizer or seed.
     """
-    opened = Opened(name, store, Owner.current(), [], log_dir / name if log_dir else None)
+    opened = Opened(name, store, owner or Owner.current(), [], log_dir / name if log_dir else None)
     claim(store, name, opened.owner, say)
     try:
         opened.history = history(store, name)

@@ -27,7 +27,9 @@ def parameters(train_fn: TrainFn) -> tuple[dict[str, Parameter], bool]:
     if not callable(train_fn):
         raise ConfigError(f"train_fn is of type {type(train_fn).__name__}; it must be a function")
     try:
-        found = inspect.signature(train_fn).parameters
+        found = inspect.signature(train_fn, follow_wrapped=False).parameters
+        if any(each.kind is Parameter.VAR_KEYWORD for each in found.values()):
+            found = inspect.signature(train_fn).parameters  # a decorator that hands on what it is given
     except (TypeError, ValueError):
         raise ConfigError(f"{label(train_fn)} hides its signature; wrap it in a Python function") from None
     named = {

@@ -125,19 +125,20 @@ def framed(order):
 
 
 def test_orders_come_in_pieces(pipe):
-    """An order is whole wherever the pipe cuts it, and none is made of half a frame."""
+    """An order is whole wherever the pipe cuts it; who asks for stops leaves the next trial where it is."""
     orders = Orders(pipe[0])
-    data = framed(["run", {"trial": 1}]) + framed(["stop", {}])
+    data = framed(["run", {"trial": 2}]) + framed(["stop", {"trial": 1}])
     for cut in range(1, len(data)):
         os.write(pipe[1], data[:cut])
-        first = orders.waiting()
+        first = orders.stops()
         os.write(pipe[1], data[cut:])
-        assert [*first, *orders.waiting()] == [["run", {"trial": 1}], ["stop", {}]]
+        assert [*first, *orders.stops()] == [{"trial": 1}]
+        assert orders.next() == ["run", {"trial": 2}]
 
 
 def test_nothing_waits_in_an_empty_pipe(pipe):
     """Looking for orders does not wait for any."""
-    assert Orders(pipe[0]).waiting() == []
+    assert Orders(pipe[0]).stops() == []
 
 
 def test_the_end_of_the_orders(pipe):
@@ -146,7 +147,7 @@ def test_the_end_of_the_orders(pipe):
     os.write(pipe[1], framed(["run", {}]) * 2 + b"\x00\x00")
     os.close(pipe[1])
     assert orders.next() == ["run", {}]
-    assert orders.waiting() == [["run", {}]]
+    assert orders.next() == ["run", {}]
     assert orders.next() is None
 
 

@@ -911,5 +911,5 @@ def test_ctrl_c_returns_what_there_is_and_says_how_to_go_on(tmp_path):
     assert wait_until_gone(pids(tmp_path)) == set()
     first, second = done.stdout.split("-----")
     assert "interrupted" in first
-    assert re.search(r"go on with +experiment\.resume\('digits', train_fn\)", first)
+    assert re.search(r"go on with +experiment\.resume\('digits', train_fn, launcher='local'\)", first)
     assert "experiment.resume" not in second

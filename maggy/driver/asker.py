@@ -37,15 +37,20 @@ def answer_to(optimizer: Optimizer, study: Study, seed: int, number: int) -> Sug
         answer = optimizer.ask(study, rng_for(seed, number))
         if isinstance(answer, Suggestion):
             _check(answer, study, type(optimizer).__name__)
-    except Exception as error:  # noqa: BLE001 - somebody else's optimizer may raise anything; the study reports it
-        return error
+    except BaseException as error:  # noqa: BLE001 - somebody else's optimizer may raise anything, SystemExit too
+        if isinstance(error, Exception):
+            return error
+        return ConfigError(f"{type(optimizer).__name__}.ask() raised {error!r}")
     if isinstance(answer, (Suggestion, Answer)):
         return answer
     return ConfigError(f"{type(optimizer).__name__}.ask() answered {answer!r}: not a Suggestion, WAIT or DONE")
 
 
 def _check(answer: Suggestion, study: Study, who: str) -> None:
-    study.searchspace.check(answer.params)
+    try:
+        study.searchspace.check(answer.params)
+    except ConfigError as error:
+        raise ConfigError(f"{who}.ask() suggested what cannot be: {error}") from None
     budget, parent = answer.budget, answer.parent
     if budget is not None and (type(budget) not in (int, float) or not 0 < budget < math.inf):
         raise ConfigError(f"{who}.ask() suggested budget={budget!r}; it must be None or a plain number over 0")

@@ -20,7 +20,9 @@ def outcome(trial: Trial, message: Finished, study: Study, now: float) -> Ended:
     status, error = message.status, message.error
     if status == Status.COMPLETED:
         if value is None:
+            others = ", ".join(map(repr, message.metrics))
             error = f"no value of {study.objective.key!r}: train_fn returned none and reported none"
+            error += f", only {others}" if others else ""
         elif not math.isfinite(value):
             error = f"train_fn returned {value} as {study.objective.key!r}"
         if error:

@@ -31,6 +31,7 @@ from maggy.study import Study
 from maggy.trial import DONE, WAIT, Answer, Status, Suggestion, Trial
 
 ALIKE = 10  # trials that fail for the same reason before any has ended otherwise: the next would as well
+LONGEST_REASON = 1000  # characters
 FAILED = "failed: "  # how the reason begins with which a study is closed that was given up
 
 
@@ -235,12 +236,12 @@ class Scheduler:
         for rule in self._terms.rules:
             try:
                 reason = rule.reason_to_stop(trial, self.study)
-            except Exception as error:  # noqa: BLE001 - somebody else's rule may raise anything
+            except BaseException as error:  # noqa: BLE001 - somebody else's rule may raise anything, SystemExit too
                 problem = f"{type(error).__name__}: {error}"
                 self._broken = f"{FAILED}the stop rule {type(rule).__name__} raised {problem} on trial {trial.id}"
                 return None
             if reason:
-                return str(reason)
+                return str(reason)[:LONGEST_REASON]
         return None
 
     def _stop(self, worker: Worker, trial: Trial, reason: str, now: float) -> None:

@@ -173,9 +173,9 @@ class Server:
             actions = self._decide()
             self._turn_due = False
             self._perform(actions)
-        except Exception as error:  # noqa: BLE001 - a full disk, a fault of ours or a plug-in's ends the study, never hangs it
+        except BaseException as error:  # noqa: BLE001 - a full disk or a fault of ours ends the study, never hangs it
             self._turn_due = False
-            self._fail(error)
+            self._fail(error if isinstance(error, Exception) else RuntimeError(repr(error)))
         self._set_timer()
 
     def _decide(self) -> list[Action]:

@@ -35,6 +35,8 @@ class SparkLauncher(SlotLauncher):
         return thread
 
     def _run(self, task: Task, slot: int) -> str:
+        if self._context._jsc is None:  # noqa: SLF001 - there is no public way to ask
+            raise LauncherError("the Spark session was stopped")
         self._context.setJobGroup(self._group, f"maggy executor {slot}", interruptOnCancel=False)
         try:
             ended: list[Any] = self._context.parallelize([slot], 1).mapPartitions(task).collect()

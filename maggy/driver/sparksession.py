@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import sys
@@ -9,6 +10,7 @@ import tempfile
 import threading
 import warnings
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import IO
 
 from py4j.java_gateway import JavaGateway
@@ -159,9 +161,21 @@ def _start(threads: int | None) -> SparkSession:
             if half := SparkContext._active_spark_context:  # noqa: SLF001 - its cluster has refused it
                 half.stop()
             raise LauncherError(f"Spark did not start: {_reason(error)}{_last_lines(log)}") from error
+        except BaseException:  # Ctrl-C: a context half made in the JVM would stand in the way of the next one
+            _drop_gateway()
+            raise
     if context.master.startswith("local") and "PYSPARK_PYTHON" not in os.environ:
         context.pythonExec = sys.executable  # else the `python3` on PATH, which need not be ours
     return session
+
+
+def _drop_gateway() -> None:
+    gateway, SparkContext._gateway, SparkContext._jvm = SparkContext._gateway, None, None  # noqa: SLF001
+    SparkContext._active_spark_context = None  # noqa: SLF001
+    if gateway is not None:
+        with contextlib.suppress(Py4JError, OSError):
+            gateway.shutdown()
+        gateway.proc.kill()
 
 
 def _launch(log: IO[bytes]) -> JavaGateway:
@@ -170,7 +184,15 @@ def _launch(log: IO[bytes]) -> JavaGateway:
     No log4j setting would do: the launcher script, the JVM and log4j itself print before any setting is read.
     """
     ensure_java()
-    return launch_gateway(popen_kwargs={"stdout": log, "stderr": log})
+    # On a thread of its own, which no Ctrl-C reaches: a JVM whose launch is broken off would never end.
+    with ThreadPoolExecutor(1) as pool:
+        launch = pool.submit(launch_gateway, popen_kwargs={"stdout": log, "stderr": log})
+        try:
+            return launch.result()
+        except BaseException:
+            if launch.exception() is None:  # waits until there is a JVM to kill
+                launch.result().proc.kill()
+            raise
 
 
 def _configure(conf: SparkConf, threads: int | None) -> SparkConf:

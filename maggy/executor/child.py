@@ -19,6 +19,7 @@ import threading
 import traceback
 from collections import deque
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from maggy.errors import StopTrial
@@ -49,13 +50,13 @@ class Orders:
                 return None
         return self._come.popleft()
 
-    def waiting(self) -> list[Any]:
-        """Return the orders that have come, without waiting."""
+    def stops(self) -> list[Any]:
+        """Return the requests to stop that have come, without waiting."""
         while self._poll.poll(0):
             if not self._read():
                 break
-        found = list(self._come)
-        self._come.clear()
+        found = [body for kind, body in self._come if kind == "stop"]
+        self._come = deque(order for order in self._come if order[0] != "stop")
         return found
 
     def _read(self) -> bool:
@@ -63,6 +64,26 @@ class Orders:
         self._frames.add(data)
         self._come.extend(map(loads, self._frames.complete()))
         return bool(data)
+
+
+class Surroundings:
+    """What a trial may change of its process and the next one must not see: put back as it was."""
+
+    def __init__(self) -> None:
+        self._directory = Path.cwd()
+        self._environment = dict(os.environ)
+        self._path = list(sys.path)
+        self._streams = sys.stdout, sys.stderr
+
+    def restore(self) -> None:
+        """Put back working directory, environment, module path and standard streams."""
+        with contextlib.suppress(OSError):
+            os.chdir(self._directory)
+        if os.environ != self._environment:
+            os.environ.clear()
+            os.environ.update(self._environment)
+        sys.path[:] = self._path
+        sys.stdout, sys.stderr = self._streams
 
 
 class TrialProcess:
@@ -73,6 +94,8 @@ class TrialProcess:
         self._facts = facts
         self._function = function
         self._loaded: tuple[TrainFn, Mapping[str, Any]] | None = None
+        self._pid = os.getpid()
+        self._surroundings = Surroundings()
 
     def serve(self) -> None:
         """Run what is ordered until the agent closes the pipe. Stops for a trial that has ended come too late."""
@@ -113,7 +136,10 @@ class TrialProcess:
         except BaseException as error:  # noqa: BLE001 - whatever user code raises, SystemExit too, is this trial's end
             return _outcome("failed", metrics=reporter.last, error=told(error))
         finally:
+            if os.getpid() != self._pid:  # a fork that came back: only the trial's own process has an outcome
+                os._exit(1)
             reporter.close()
+            self._surroundings.restore()
         return _outcome("completed", value, metrics)
 
     def _load(self) -> tuple[TrainFn, Mapping[str, Any]]:
@@ -130,8 +156,8 @@ class TrialProcess:
         return self._loaded
 
     def _asked_to_stop(self, run: dict[str, Any]) -> str | None:
-        for kind, body in self._orders.waiting():
-            if kind == "stop" and (body["trial"], body["attempt"]) == (run["trial"], run["attempt"]):
+        for body in self._orders.stops():
+            if (body["trial"], body["attempt"]) == (run["trial"], run["attempt"]):
                 return str(body["reason"])
         return None
 
@@ -179,6 +205,8 @@ def _die_with(agent: int) -> None:
 
 def main(orders: int, facts: int, agent: int, function: int) -> None:
     """Serve the agent on the other end of these file descriptors."""
+    for end in (orders, facts, agent, function):
+        os.set_inheritable(end, False)  # programs that the function starts must not hold our pipes open
     faulthandler.enable()
     faulthandler.register(signal.SIGTERM, all_threads=True, chain=True)  # who is ended by force says where it was
     for stream in (sys.stdout, sys.stderr):

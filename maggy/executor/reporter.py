@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+import os
 import sys
 import threading
 from collections.abc import Callable
@@ -40,7 +41,8 @@ class Reporter:
         self._send = send
         self._stop = stop
         self._stopped: str | None = None
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
+        self._pid = os.getpid()
         self._step: int | None = None
         self.last: dict[str, float] = {}  # the metrics of the last report
 
@@ -89,6 +91,8 @@ class Reporter:
 
     def _report(self, metrics: dict[str, float], step: int | None) -> None:
         bounded(metrics)
+        if os.getpid() != self._pid:
+            raise RuntimeError("this process was forked by the trial's; only the trial's own process may report")
         with self._lock:  # the function may report from several threads
             if self._stopped is None:
                 self._step = self._next(step)

@@ -34,6 +34,9 @@ _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_. -]{0,99}")
 _STATE, _STARTED = 0, 19  # of /proc/<pid>/stat behind the command's name: proc(5) counts them 3 and 22
 
 
+_serving: set[str] = set()  # tokens of this process's owners that still serve
+
+
 def check_name(name: str) -> str:
     """Return `name` where a study may be called so. Raises `ConfigError` otherwise."""
     if isinstance(name, str) and _NAME.fullmatch(name):
@@ -67,7 +70,13 @@ class Owner:
     def current(cls) -> Owner:
         """Return a new owner in this process."""
         pid = os.getpid()
-        return cls(socket.gethostname(), pid, f"{_ticks(pid) or '?'}@{_place()}", secrets.token_hex(8))
+        owner = cls(socket.gethostname(), pid, f"{_ticks(pid) or '?'}@{_place()}", secrets.token_hex(8))
+        _serving.add(owner.token)
+        return owner
+
+    def retire(self) -> None:
+        """Be dead from now on, whatever this owner still holds: the call that it stood for has ended."""
+        _serving.discard(self.token)
 
     @property
     def visible(self) -> bool:
@@ -78,6 +87,8 @@ class Owner:
         """Whether the owner still counts, having last `renewed` its claim then."""
         if not self.visible:
             return now - renewed < LEASE
+        if self.pid == os.getpid():
+            return self.token in _serving
         try:
             os.kill(self.pid, 0)
         except (ProcessLookupError, OverflowError):

@@ -151,15 +151,65 @@ def test_a_trial_can_have_a_process_of_its_own(lagom):
     """isolation='trial': nothing that one trial changes is there in the next."""
 
     def changes(x, folder):
-        import os
+        import sys
 
-        changed = os.environ.get("CHANGED")
-        os.environ["CHANGED"] = "yes"
-        return {"metric": x, "changed": changed is not None}
+        changed = hasattr(sys, "changed")
+        sys.changed = True
+        return {"metric": x, "changed": changed}
 
     kept = [trial.metrics["changed"] for trial in lagom(changes).trials]
     fresh = [trial.metrics["changed"] for trial in lagom(changes, isolation="trial").trials]
     assert (kept, fresh) == ([0, 1], [0, 0])
+
+
+def messes(x, trial, folder):
+    import os
+    import sys
+    from pathlib import Path
+
+    seen = float(os.environ.get("MESS") == "yes" or Path.cwd() == Path("/") or sys.stdout is None or not sys.path)
+    os.environ["MESS"] = "yes"
+    os.chdir("/")
+    sys.stdout = None
+    sys.path.clear()
+    return seen
+
+
+def test_f32_what_a_trial_changes_is_put_back(lagom):
+    """F32: environment, working directory, module path and streams are the next trial's as they were."""
+    assert [trial.value for trial in lagom(messes).trials] == [0.0, 0.0]
+
+
+def comes_back_as_a_fork(x, trial, folder):
+    import os
+    import time
+
+    child = os.fork()
+    time.sleep(0.05 if child else 0.1)
+    return float(trial) if child else -1.0
+
+
+def test_f31_a_fork_that_comes_back_answers_for_nobody(lagom):
+    """Only the trial's own process has an outcome."""
+    assert [trial.value for trial in lagom(comes_back_as_a_fork, num_trials=4).trials] == [1.0, 2.0, 3.0, 4.0]
+
+
+def reports_for_ever(x, trial, reporter, folder):
+    import threading
+
+    def report():
+        while True:
+            reporter.broadcast(float(trial))
+
+    threading.Thread(target=report, daemon=True).start()
+    sum(range(20_000))
+    return x
+
+
+def test_a_thread_that_outlives_its_trial_reports_for_nobody(lagom):
+    """No trial hangs, and no curve holds another's points."""
+    for trial in lagom(reports_for_ever, num_trials=60).trials:
+        assert set(trial.curve.values) <= {float(trial.id)}
 
 
 def test_f31_a_slot_whose_agent_is_killed_leaves_nothing(lagom, tmp_path):
