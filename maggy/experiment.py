@@ -166,7 +166,7 @@ def resume(name: str, train_fn: TrainFn, **options: Any) -> Result:
         ConfigError: there is no such study, or an option contradicts its log. Otherwise as `lagom`.
 
     """
-    with _at(options.pop("store", None)) as where:
+    with _at(options.pop("store", None), existing=True) as where:
         if where.latest(check_name(name)) is None:
             known = [entry.name for entry in where.studies()]
             raise ConfigError(f"there is no study {name!r} to resume{nearest(name, known)}")
@@ -176,9 +176,9 @@ def resume(name: str, train_fn: TrainFn, **options: Any) -> Result:
 def load(name: str, store: str | Path | Store | None = None) -> Result:
     """Return the result, so far, of the study of exactly this name, without running anything.
 
-    Raises `ConfigError` where there is no such study.
+    Raises `ConfigError` where there is no such study, `StoreError` where there is no store.
     """
-    with _at(store) as where:
+    with _at(store, existing=True) as where:
         known = [entry.name for entry in where.studies()]
         if name not in known:
             raise ConfigError(f"there is no study {name!r}{nearest(name, known)}")
@@ -292,9 +292,9 @@ def _run_in(
 
 
 @contextmanager
-def _at(store: str | Path | Store | None) -> Iterator[Store]:
+def _at(store: str | Path | Store | None, *, existing: bool = False) -> Iterator[Store]:
     """Open a store, and close it afterwards unless it was open."""
-    where = open_store(store)
+    where = open_store(store, existing=existing)
     try:
         yield where
     finally:

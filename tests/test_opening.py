@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import pytest
 
+from maggy import experiment
 from maggy.config import configure
 from maggy.errors import ConfigError, StoreError, StudyOwned
 from maggy.events import LOG_VERSION, Ended, Started, StudyClosed, StudyOpened, StudyResumed, Suggested
@@ -263,3 +264,14 @@ def test_a_log_of_a_later_version_is_left_alone(store, begun):
     with pytest.raises(StoreError):
         history(store, "later")
     store.claim(later, Owner.current(), 0.0)
+
+
+def test_reading_makes_no_store(tmp_path):
+    """Who asks for a study in a file that is not there is told so, and the file is still not there."""
+    for read in (
+        lambda: experiment.load("x", tmp_path / "no.db"),
+        lambda: experiment.resume("x", abs, store=tmp_path / "no.db"),
+    ):
+        with pytest.raises(StoreError, match="there is no store at .*no.db"):
+            read()
+    assert not (tmp_path / "no.db").exists()

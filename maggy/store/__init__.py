@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from maggy.errors import ConfigError
+from maggy.errors import ConfigError, StoreError
 from maggy.store.base import LEASE, Owner, Store, StudyEntry, check_name
 from maggy.store.memory import MemoryStore
 
@@ -19,16 +19,16 @@ DEFAULT = "./maggy.db"
 _FORMS = "a path, 'sqlite:///FILE', 'local,FILE' or 'memory:'"
 
 
-def open_store(where: str | os.PathLike[str] | Store | None = None) -> Store:
+def open_store(where: str | os.PathLike[str] | Store | None = None, *, existing: bool = False) -> Store:
     """Open the store at `where`: a path, `sqlite:///FILE`, `local,FILE`, `memory:`, or a store, which is returned.
 
     None means the environment's MAGGY_STORE, else `./maggy.db`. Raises `ConfigError` or `StoreError` where the store
-    is of a kind that there is not, or cannot be written.
+    is of a kind that there is not, or cannot be written; or, with `existing`, where there is no such file yet.
     """
     if where is None:
         where = os.environ.get("MAGGY_STORE") or DEFAULT
     if isinstance(where, os.PathLike):
-        return _open_file(Path(where))
+        return _open_file(Path(where), existing)
     if not isinstance(where, str):
         if isinstance(where, Store):
             return where
@@ -37,8 +37,8 @@ def open_store(where: str | os.PathLike[str] | Store | None = None) -> Store:
         return MemoryStore()
     for prefix in ("sqlite:///", "local,"):
         if where.startswith(prefix) and where != prefix:
-            return _open_file(Path(where.removeprefix(prefix)))
-    return _open_file(Path(_plain(where)))
+            return _open_file(Path(where.removeprefix(prefix)), existing)
+    return _open_file(Path(_plain(where)), existing)
 
 
 def _plain(where: str) -> str:
@@ -55,7 +55,9 @@ def _plain(where: str) -> str:
     return where
 
 
-def _open_file(path: Path) -> Store:
+def _open_file(path: Path, existing: bool) -> Store:
+    if existing and not path.expanduser().exists():
+        raise StoreError(f"there is no store at {path}; store= or MAGGY_STORE names it")
     try:
         from maggy.store.sql import SqlStore
         from maggy.store.sqlite import file_url
