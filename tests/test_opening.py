@@ -272,6 +272,6 @@ def test_reading_makes_no_store(tmp_path):
         lambda: experiment.load("x", tmp_path / "no.db"),
         lambda: experiment.resume("x", abs, store=tmp_path / "no.db"),
     ):
-        with pytest.raises(StoreError, match="there is no store at .*no.db"):
+        with pytest.raises(StoreError, match=r"there is no store at .*no\.db"):
             read()
     assert not (tmp_path / "no.db").exists()
