@@ -129,13 +129,16 @@ def litters(x, trial, folder):
     for number, session in enumerate((False, True)):
         left = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], start_new_session=session)
         Path(folder, f"pid-{trial}-{number}").write_text(str(left.pid))
+    here, there = os.pipe()
     if (child := os.fork()) == 0:
         os.setsid()
         if os.fork() == 0:
             Path(folder, f"pid-{trial}-daemon").write_text(str(os.getpid()))
+            os.write(there, b"here I am")
             time.sleep(600)
         os._exit(0)
     os.waitpid(child, 0)
+    os.read(here, 1)
     return os.getpid()
 
 
