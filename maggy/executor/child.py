@@ -107,6 +107,7 @@ class TrialProcess:
                     with contextlib.suppress(Exception):  # user code may have closed it, or put anything in its place
                         stream.flush()
                 self._tell("finished", outcome)
+                self._surroundings.restore()  # while the driver decides on the next trial
 
     def _run(self, run: dict[str, Any]) -> dict[str, Any]:
         objective = Objective(run["metric"])
@@ -139,7 +140,6 @@ class TrialProcess:
             if os.getpid() != self._pid:  # a fork that came back: only the trial's own process has an outcome
                 os._exit(1)
             reporter.close()
-            self._surroundings.restore()
         return _outcome("completed", value, metrics)
 
     def _load(self) -> tuple[TrainFn, Mapping[str, Any]]:
