@@ -94,7 +94,7 @@ def lagom(
         memory_limit: bytes, or a text such as `"2GB"`, that a trial's process and all that it has started may hold in
             memory together; otherwise the same.
         isolation: `"executor"`: one process runs an executor's trials, one after another. `"trial"`: each gets a fresh
-            one, for functions that leak memory or leave things changed; it costs about 0.3 s.
+            one, for functions that leak memory or leave things changed; it costs the start of a process.
         seed: makes what the optimizer draws repeatable; drawn and recorded where not given.
         resume: False: a name that exists is numbered (`digits-2`). True: go on with the latest study of that name.
         store: where the study is kept: a path, a URL, `"memory:"` or a Store; `maggy.db` in the working directory by
