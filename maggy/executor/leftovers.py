@@ -27,8 +27,8 @@ def adopt_orphans(adopt: bool) -> None:
 def descendants(pid: int) -> Iterator[int]:
     """Yield the processes below `pid`, parents before their children; nothing where the system does not tell.
 
-    The kernel keeps a list of children for each thread: reading those of an agent and its trial's process takes 0.13 ms,
-    and does not depend on how many processes the machine has, as looking through all of /proc would.
+    The kernel keeps a list of children for each thread. Reading those of an agent and its trial's process takes 0.13 ms
+    however many processes the machine has; looking through all of /proc would not.
     """
     with contextlib.suppress(OSError):  # it may end while we look
         for thread in os.scandir(f"/proc/{pid}/task"):
