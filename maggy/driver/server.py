@@ -13,34 +13,23 @@ import ssl
 import threading
 import weakref
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass
 
 from maggy.driver.actions import Action, Ask, Close, Drop, Record, Send
 from maggy.driver.asker import Asker
 from maggy.driver.clock import Clock
 from maggy.driver.journal import Journal
 from maggy.driver.logs import TrialLogs
+from maggy.driver.roll import Input, Roll
 from maggy.driver.scheduler import Scheduler
 from maggy.errors import MaggyError
-from maggy.rpc.channel import Channel
 from maggy.rpc.connection import HANDSHAKE_SECONDS
-from maggy.rpc.messages import Beat, Fenced, Join, Log, Message, Rejoin, Resumed
+from maggy.rpc.messages import Log, Message
 from maggy.rpc.stream import Peer
 from maggy.trial import Answer, Suggestion
 
 DRIVER_BEAT = 30.0  # seconds; executors notice a dead driver by TCP, this is for the silence that TCP does not notice
 STANDSTILL = 3.0  # seconds between two turns after which this process, not the executors, was silent
 RENEWAL = 1.0  # seconds between two signs of life in the store, and between two looks at what others wish
-Input = Callable[[float], list[Action]]
-
-
-@dataclass(slots=True)
-class Life:
-    """An executor's conversation, and the connection that it runs over at the moment."""
-
-    channel: Channel
-    peer: Peer | None
 
 
 class Server:
@@ -52,14 +41,13 @@ class Server:
         self.scheduler = scheduler
         self.error: Exception | None = None
         self.closed = threading.Event()  # the study is over; late joiners are still sent home
-        self.most = 0  # executors at one time
         self.strangers: Counter[str] = Counter()
         self.secret = secret
         self._asker = asker
         self._journal = journal
         self._logs = logs
         self._clock = clock
-        self._lives: dict[str, Life] = {}
+        self._roll = Roll(scheduler, self._put, self._received)
         self._peers: weakref.WeakSet[Peer] = weakref.WeakSet()  # all connections, strangers' too
         self._inputs: list[Input] = []
         self._awake = clock.now()
@@ -67,6 +55,11 @@ class Server:
         self._timer: asyncio.TimerHandle | None = None
         self._loop = asyncio.new_event_loop()
         self._thread: threading.Thread | None = None
+
+    @property
+    def most(self) -> int:
+        """The largest number of executors that there were at one time."""
+        return self._roll.most
 
     # -- from the outside, any thread ------------------------------------------------------------------------------
 
@@ -98,62 +91,17 @@ class Server:
     # -- what peers say (see rpc.stream.Hub) ------------------------------------------------------------------------
 
     def heard(self, peer: Peer, messages: list[Message]) -> None:
-        """Take in messages of one executor; the first has to be its introduction."""
-        for message in messages:
-            life = self._lives.get(peer.executor) if peer.executor else None
-            if life is None or life.peer is not peer:
-                if not self._introduced(peer, message):
-                    return
-            elif life.channel.came(message) or isinstance(message, Beat):
-                self._put(lambda now, name=peer.executor, said=message: self._received(name, said, now))  # type: ignore[misc]
-        self._confirm(peer, at_once=False)
+        """Take in messages of one connection."""
+        self._roll.heard(peer, messages)
+
+    def gone(self, peer: Peer, why: str) -> None:
+        """Take in that a connection is."""
+        self._roll.gone(peer, why)
 
     def _peer(self) -> Peer:
         peer = Peer(self, self.secret)
         self._peers.add(peer)
         return peer
-
-    def _introduced(self, peer: Peer, message: Message) -> bool:
-        """Let an executor in that is new, or back on a new connection; turn everybody else away."""
-        match message:
-            case Join() if message.executor not in self._lives and peer.executor is None:
-                self._lives[message.executor] = Life(Channel(), peer)
-                self.most = max(self.most, len(self._lives))
-                self._put(lambda now: self.scheduler.joined(message, now))
-            case Rejoin() if (life := self._lives.get(message.executor)) and peer.executor is None:
-                if life.peer is not None:
-                    life.peer.drop("the executor has come back on another connection")
-                life.peer = peer
-                peer.send(Resumed(life.channel.received))
-                peer.forward(life.channel.since(message.received))
-                self._put(lambda now: self.scheduler.returned(message.executor, now))
-            case Rejoin():
-                peer.send(Fenced("the driver had given this executor up"))
-                peer.close()
-                return False
-            case _:
-                peer.drop("an executor has to introduce itself first, under a name of its own")
-                return False
-        peer.executor = message.executor
-        return True
-
-    def _confirm(self, peer: Peer, *, at_once: bool) -> None:
-        life = self._lives.get(peer.executor) if peer.executor else None
-        if life is not None and (confirmation := life.channel.confirmation(at_once=at_once)):
-            peer.send(confirmation)
-
-    def gone(self, peer: Peer, why: str) -> None:
-        """Take in that a connection is: the executor may come back on another, unless it has offended."""
-        name = peer.executor
-        life = self._lives.get(name) if name else None
-        if name is None or life is None or life.peer is not peer:
-            return
-        life.peer = None
-        if peer.offended:
-            del self._lives[name]
-            self._put(lambda now: self.scheduler.lost(name, why, now))
-        else:
-            self._put(lambda now: self.scheduler.broke(name, why, now))
 
     def refused(self, why: str) -> None:
         """Count a stranger."""
@@ -203,20 +151,12 @@ class Server:
         for action in actions:
             match action:
                 case Send():
-                    self._send(action.executor, action.message)
+                    self._roll.send(action.executor, action.message)
                 case Drop():
-                    life = self._lives.pop(action.executor, None)
-                    if life is not None and life.peer is not None:
-                        life.peer.drop(action.why)
+                    self._roll.drop(action.executor, action.why)
                 case Close():
                     self.closed.set()
-
-    def _send(self, executor: str, message: Message) -> None:
-        """Send a message, or keep it for when the executor comes back."""
-        if life := self._lives.get(executor):
-            frame = life.channel.send(message)
-            if life.peer is not None:
-                life.peer.forward(frame)
+        self._roll.confirm()
 
     def _received(self, name: str, message: Message, now: float) -> list[Action]:
         if isinstance(message, Log):
@@ -277,16 +217,13 @@ class Server:
             self._set_timer()
 
     def _beat(self) -> None:
-        for life in self._lives.values():
-            if life.peer is not None:
-                life.peer.send(Beat())
+        self._roll.beat()
         self._loop.call_later(DRIVER_BEAT, self._beat)
 
     def _renew(self) -> None:
         self._put(lambda _: [])  # a turn at least every RENEWAL: a longer pause means that this process stood still
-        for life in self._lives.values():
-            if life.peer is not None:
-                self._confirm(life.peer, at_once=True)
+        if not self._inputs:  # what has not been decided on is not durable
+            self._roll.confirm(at_once=True)
         try:
             wishes = self._journal.renew(self._clock.now())
         except MaggyError as error:
@@ -302,5 +239,5 @@ class Server:
         self.error = self.error or error
         for action in self.scheduler.interrupted(f"the driver failed: {error}", self._clock.now()):
             if isinstance(action, Send):
-                self._send(action.executor, action.message)
+                self._roll.send(action.executor, action.message)
         self.closed.set()

@@ -23,16 +23,13 @@ from typing import Any
 
 from maggy.errors import ProtocolError
 from maggy.executor import leftovers
+from maggy.executor.link import FENCED, Link
 from maggy.executor.process import Process, stored
-from maggy.executor.session import ORPHAN_SECONDS, Kill, Leave, Order, Session, Signal, Start, Tell, Terminate
-from maggy.rpc.channel import Channel
-from maggy.rpc.connection import HANDSHAKE_SECONDS, Connection
-from maggy.rpc.messages import Beat, Fenced, Join, Message, Rejoin, Resumed
+from maggy.executor.session import Kill, Leave, Order, Session, Signal, Start, Tell, Terminate
+from maggy.rpc.connection import HANDSHAKE_SECONDS, NONCE
+from maggy.rpc.messages import Join
 
 CHUNK = 256 * 1024
-RETRY_SECONDS = 0.2
-REFUSED_SECONDS = 3.0  # of refused connections after which the driver is gone
-FENCED = "fenced"
 WEIGH_SECONDS = 0.5  # between two looks at a trial's memory
 WOULD_BLOCK = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 MAX_BACKLOG = 4 * 1024 * 1024  # bytes that the driver has not confirmed before the trial's process has to wait as well
@@ -59,27 +56,26 @@ class Agent:
         self._function = stored(function)
         self._session = Session(time.monotonic())
         self._selector = selectors.DefaultSelector()
-        self._name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
-        self._channel = Channel()
-        self._connection = Connection("executor", ticket.secret, secrets.token_bytes(32))
+        self._link = Link(self._hello(), ticket.secret)
         self._socket: socket.socket | None = None
-        self._in_step = False  # whether both sides know what the other has, so that new words may follow
-        self._broke_at: float | None = None
-        self._retry_at = math.inf
         self._backlog = b""
         self._writing = False
         self._paused = False
         self._process: Process | None = None
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._weigh_at = math.inf
-        self._left: str | None = None
+        self._sent_home: str | None = None
+
+    @property
+    def _left(self) -> str | None:
+        """Why there is nothing more to do here."""
+        return self._sent_home or self._link.left
 
     def serve(self) -> str:
         """Join the study and run its trials; return why it ended. A driver that is no longer there is no error."""
         leftovers.adopt_orphans(True)
         try:
-            self._connect(self._hello())
-            while self._left is None:
+            while (left := self._left) is None:
                 self._write()
                 self._wait()
             self._write()
@@ -90,23 +86,23 @@ class Agent:
             self._hang_up()
             self._selector.close()
             os.close(self._function)
-        return self._left
+        return left
 
     def _hello(self) -> Join:
-        return Join(
-            self._name, socket.gethostname(), os.getpid(), self._slot, platform.python_version(), self._ticket.version
-        )
+        host, pid = socket.gethostname(), os.getpid()
+        name = f"{host}-{pid}-{secrets.token_hex(4)}"
+        return Join(name, host, pid, self._slot, platform.python_version(), self._ticket.version)
 
     def _wait(self) -> None:
-        deadline = min(self._session.deadline(), self._weigh_at, self._retry_at)
+        deadline = min(self._session.deadline(), self._weigh_at, self._link.retry_at)
         patience = max(0.0, deadline - time.monotonic())
         for key, _ in self._selector.select(min(patience, 60.0)):
             if self._left is None:
                 key.data()
         self._weigh()
         self._do(self._session.tick(time.monotonic()))
-        if time.monotonic() >= self._retry_at:
-            self._connect(Rejoin(self._name, self._channel.received))
+        if time.monotonic() >= self._link.retry_at:
+            self._connect()
 
     def _weigh(self) -> None:
         """Look at the memory that a running trial holds, where there is a limit to it."""
@@ -119,34 +115,20 @@ class Agent:
 
     # -- the driver ------------------------------------------------------------------------------------------------
 
-    def _connect(self, introduction: Join | Rejoin) -> None:
-        """Try once to reach the driver; a failure is followed by another try, until there is no hope."""
-        self._retry_at = math.inf
+    def _connect(self) -> None:
+        """Try once to reach the driver; the link knows what to say, and whether another try makes sense."""
         try:
             self._socket = connected(self._ticket)
         except OSError as error:
-            self._lose_hope(error)
+            why = f"no driver at {self._ticket.host}:{self._ticket.port} ({error})"
+            self._link.failed(why, time.monotonic(), refused=isinstance(error, ConnectionRefusedError))
             return
-        self._connection = Connection("executor", self._ticket.secret, secrets.token_bytes(32))
-        self._in_step = isinstance(introduction, Join)
-        self._connection.send(introduction)
+        self._link.connected(secrets.token_bytes(NONCE))
         self._selector.register(self._socket, selectors.EVENT_READ, self._from_driver)
 
-    def _lose_hope(self, error: OSError) -> None:
-        """Go home if the driver is gone: at once if it never was there, soon if it refuses, late if nothing answers."""
-        now = time.monotonic()
-        patience = REFUSED_SECONDS if isinstance(error, ConnectionRefusedError) else ORPHAN_SECONDS
-        if self._broke_at is None or now >= self._broke_at + patience:
-            self._left = f"no driver at {self._ticket.host}:{self._ticket.port} ({error})"
-        self._retry_at = now + RETRY_SECONDS
-
     def _broke(self, why: str) -> None:
-        """Go on without a connection: what is to be told is kept, and another connection is tried for at once."""
         self._hang_up()
-        if self._session.terms is None:
-            self._left = why  # not even welcomed: somebody else's port, or the end of the study
-            return
-        self._broke_at = self._retry_at = time.monotonic()
+        self._link.broke(why, time.monotonic())
 
     def _hang_up(self) -> None:
         if self._socket is not None:
@@ -162,43 +144,20 @@ class Agent:
                 data = self._socket.recv(CHUNK)
                 if not data:
                     raise ConnectionResetError("the driver closed the connection")
-                for message in self._connection.receive(data):
-                    self._take(message)
+                messages = self._link.received(data)
             except WOULD_BLOCK:
                 return
             except (OSError, ProtocolError) as error:
                 self._broke(str(error))
                 return
+            for message in messages:
+                self._do(self._session.received(message, time.monotonic()))
             if not isinstance(self._socket, ssl.SSLSocket) or not self._socket.pending():
                 return  # what TLS has decrypted already would not wake the selector
 
-    def _take(self, message: Message) -> None:
-        match message:
-            case Resumed():
-                self._broke_at = None
-                self._in_step = True
-                self._connection.forward(self._channel.since(message.received))
-            case Fenced():
-                self._left = FENCED
-            case _ if self._channel.came(message) or isinstance(message, Beat):
-                self._do(self._session.received(message, time.monotonic()))
-                self._confirm(at_once=False)
-
-    def _confirm(self, *, at_once: bool) -> None:
-        if self._in_step and (confirmation := self._channel.confirmation(at_once=at_once)):
-            self._connection.send(confirmation)
-
-    def _tell(self, message: Message) -> None:
-        """Send a message, or keep it until the driver can be told."""
-        frame = self._channel.send(message)
-        if self._socket is not None and self._in_step:
-            self._connection.forward(frame)
-            if isinstance(message, Beat):
-                self._confirm(at_once=True)
-
     def _write(self) -> None:
         """Send what is due; what the network does not take waits, and while too much waits, so does the trial."""
-        data = self._backlog + self._connection.outgoing()
+        data = self._backlog + self._link.outgoing()
         if data and self._socket is not None:
             try:
                 sent = self._socket.send(data)
@@ -212,7 +171,7 @@ class Agent:
                 self._writing = bool(self._backlog)
                 events = selectors.EVENT_READ | (selectors.EVENT_WRITE if self._writing else 0)
                 self._selector.modify(self._socket, events, self._from_driver)
-        waiting = max(len(self._backlog), self._channel.held)
+        waiting = max(len(self._backlog), self._link.held)
         if self._paused != (waiting > (MAX_BACKLOG // 2 if self._paused else MAX_BACKLOG)):
             self._paused = not self._paused
             self._listen()
@@ -324,7 +283,7 @@ class Agent:
         for order in orders:
             match order:
                 case Tell():
-                    self._tell(order.message)
+                    self._link.tell(order.message)
                 case Start():
                     self._start(order)
                 case Signal():
@@ -339,7 +298,7 @@ class Agent:
                 case Kill():
                     self._bury("it was killed")
                 case Leave():
-                    self._left = order.reason
+                    self._sent_home = order.reason
 
     def _start(self, order: Start) -> None:
         if self._process is not None and not self._process.alive:

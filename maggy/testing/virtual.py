@@ -1,21 +1,23 @@
-"""The parts of a simulated cluster: virtual time, an in-memory network, executors whose trials are simulated.
+"""Simulated executors, and what befalls them.
 
-What decides is real (`Session`, `Connection`); what would do is virtual. Nothing waits, nothing is random but `rng`.
+What decides is real (`Session`, `Link`); what would do is virtual. Nothing waits, nothing is random but `rng`.
 """
 
 from __future__ import annotations
 
-import heapq
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from random import Random
 from typing import Any, Protocol
 
+from maggy.executor.link import Link
 from maggy.executor.session import Kill, Leave, Order, Session, Signal, Start, Tell
-from maggy.rpc.connection import NONCE, Connection
+from maggy.rpc.connection import NONCE
 from maggy.rpc.messages import Join, Run
 from maggy.searchspace import Searchspace
+from maggy.testing.network import Alarm, Timeline, Wire
 from maggy.trial import Direction, Objective
 
 Point = tuple[float, int | None, Mapping[str, float]]
@@ -49,6 +51,9 @@ class Faults:
         crash: share of attempts during which the executor dies.
         freeze: share of attempts during which the executor falls silent for up to `freeze_seconds`, and wakes again.
         freeze_seconds: beyond the lease (10 s) the executor is given up meanwhile.
+        cut: share of attempts during which the connection breaks; what is under way is lost, or comes too late.
+        partition: share of attempts during which the network holds everything back for up to `partition_seconds`.
+        partition_seconds: as `freeze_seconds`; afterwards what was held back arrives, or the connection breaks.
         death: share of attempts whose process dies.
         error: share of attempts that raise.
         nan: share of attempts that return NaN.
@@ -64,6 +69,9 @@ class Faults:
     crash: float = 0.0
     freeze: float = 0.0
     freeze_seconds: float = 20.0
+    cut: float = 0.0
+    partition: float = 0.0
+    partition_seconds: float = 20.0
     death: float = 0.0
     error: float = 0.0
     nan: float = 0.0
@@ -77,90 +85,11 @@ class Faults:
     def fate(self, rng: Random) -> str | None:
         """Draw what befalls one attempt."""
         drawn = rng.random()
-        for name in ("crash", "freeze", "death", "error", "nan"):
+        for name in ("crash", "freeze", "death", "error", "nan", "cut", "partition"):
             drawn -= getattr(self, name)
             if drawn < 0:
                 return name
         return None
-
-
-class Timeline:
-    """Virtual time: callbacks in the order of their times, those of the same time in the order of their making."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-        self.steps = 0
-        self.busy = 0  # callbacks to come that are more than housekeeping (beats, alarms, bytes under way)
-        self.moved = 0.0  # when the last of these was called
-        self._heap: list[tuple[float, int, bool, Callable[[], None]]] = []
-        self._made = 0
-
-    def at(self, when: float, what: Callable[[], None], *, idle: bool = False) -> None:
-        """Call `what` at a time; `idle` marks housekeeping."""
-        self._made += 1
-        self.busy += not idle
-        heapq.heappush(self._heap, (max(when, self.now), self._made, idle, what))
-
-    def after(self, seconds: float, what: Callable[[], None], *, idle: bool = False) -> None:
-        """Call `what` so many seconds from now."""
-        self.at(self.now + seconds, what, idle=idle)
-
-    def step(self) -> bool:
-        """Call what is next; False when there is nothing."""
-        if not self._heap:
-            return False
-        self.now, _, idle, what = heapq.heappop(self._heap)
-        self.steps += 1
-        if not idle:
-            self.busy -= 1
-            self.moved = self.now
-        what()
-        return True
-
-
-class Alarm:
-    """Calls `ring` at `deadline()`, looked up anew each time that it is `set`."""
-
-    def __init__(self, timeline: Timeline, deadline: Callable[[], float], ring: Callable[[], None]) -> None:
-        self._timeline = timeline
-        self._deadline = deadline
-        self._ring = ring
-        self._due = math.inf
-
-    def set(self) -> None:
-        """Look up the deadline; an alarm that is set too early only looks it up again."""
-        due = max(self._deadline(), self._timeline.now)
-        if due < self._due:
-            self._due = due
-            self._timeline.at(due, lambda: self._fire(due), idle=True)
-
-    def _fire(self, due: float) -> None:
-        if due == self._due:
-            self._due = math.inf
-            if self._deadline() <= self._timeline.now:
-                self._ring()
-            self.set()
-
-
-class Pipe:
-    """Carries bytes one way, in order, with latency; b"" is its end."""
-
-    def __init__(self, timeline: Timeline, latency: float, receive: Callable[[bytes], None]) -> None:
-        self._timeline = timeline
-        self._latency = latency
-        self._receive = receive
-        self._closed = False
-
-    def send(self, data: bytes) -> None:
-        """Send bytes; once it is closed, into the void."""
-        if data and not self._closed:
-            self._timeline.after(self._latency, lambda: self._receive(data), idle=True)
-
-    def close(self) -> None:
-        """Let the other end know, behind all that is under way."""
-        if not self._closed:
-            self._closed = True
-            self._timeline.after(self._latency, lambda: self._receive(b""), idle=True)
 
 
 class VirtualExecutor:
@@ -179,35 +108,40 @@ class VirtualExecutor:
         self.left: str | None = None  # why it is no longer there
         self.sent_home = False
         self.gone: Callable[[], None] = lambda: None
+        self.reach: Callable[[], Wire | None] = lambda: None  # a new connection to the driver, if that lives
         self._timeline = timeline
         self._problem = problem
         self._checkpoints = checkpoints
         self._faults = faults
         self._rng = rng
         self._session = Session(timeline.now)
-        self._connection = Connection("executor", SECRET, rng.randbytes(NONCE))
+        self._link = Link(Join(name, "simulated", 1, 0, "3", "2"), SECRET)
+        self._wire: Wire | None = None
         self._alarm = Alarm(timeline, self._deadline, self._tick)
         self._frozen_until = 0.0
         self._life = 0  # number of the attempt that the trial's process is at; facts of an earlier one are void
         self._stop = False
 
-    def connect(self, pipe: Pipe) -> None:
-        """Join through a pipe to the driver."""
-        self._pipe = pipe
-        self._connection.send(Join(self.name, "simulated", 1, 0, "3", "2"))
+    def connect(self) -> None:
+        """Try to reach the driver, for the first time or again."""
+        self._wire = self.reach()
+        if self._wire is None:
+            self._link.failed("no driver", self._timeline.now, refused=True)
+        else:
+            self._link.connected(self._rng.randbytes(NONCE))
         self._write()
-        self._alarm.set()
 
-    def heard(self, data: bytes) -> None:
-        """Take bytes from the driver; b"" when it has closed the connection."""
-        if self._asleep(lambda: self.heard(data)):
+    def heard(self, wire: Wire, data: bytes) -> None:
+        """Take bytes that came over a connection; b"" is its end."""
+        if wire is not self._wire or self._asleep(lambda: self.heard(wire, data)):
             return
         if not data:
-            self._leave("the driver closed the connection")
-            return
-        for message in self._connection.receive(data):
-            if self.left is None:
-                self._do(self._session.received(message, self._timeline.now))
+            self._wire = None
+            self._link.broke("the driver closed the connection", self._timeline.now)
+        else:
+            for message in self._link.received(data):
+                if self.left is None:
+                    self._do(self._session.received(message, self._timeline.now))
         self._write()
 
     def _asleep(self, again: Callable[[], None]) -> bool:
@@ -218,17 +152,21 @@ class VirtualExecutor:
         return self.left is not None
 
     def _deadline(self) -> float:
-        return math.inf if self.left is not None else max(self._session.deadline(), self._frozen_until)
+        if self.left is not None:
+            return math.inf
+        return max(min(self._session.deadline(), self._link.retry_at), self._frozen_until)
 
     def _tick(self) -> None:
         self._do(self._session.tick(self._timeline.now))
+        if self.left is None and self._timeline.now >= self._link.retry_at:
+            self.connect()
         self._write()
 
     def _do(self, orders: Iterable[Order]) -> None:
         for order in orders:
             match order:
                 case Tell():
-                    self._connection.send(order.message)
+                    self._link.tell(order.message)
                 case Start():
                     self._start(order.run)
                 case Signal():
@@ -241,13 +179,17 @@ class VirtualExecutor:
                     self._leave(order.reason)
 
     def _write(self) -> None:
-        self._pipe.send(self._connection.outgoing())
+        if self._wire is not None:
+            self._wire.to_driver.send(self._link.outgoing())
+        if self._link.left is not None:
+            self._leave(self._link.left)
         self._alarm.set()
 
     def _leave(self, why: str) -> None:
         if self.left is None:
-            self._pipe.send(self._connection.outgoing())
-            self._pipe.close()
+            if self._wire is not None:
+                self._wire.to_driver.send(self._link.outgoing())
+                self._wire.to_driver.close()
             self.left = why
             self._life += 1
             self.gone()
@@ -300,6 +242,11 @@ class VirtualExecutor:
                 attempt.fate = None
                 self._frozen_until = now + self._rng.uniform(0, self._faults.freeze_seconds)
                 self._go_on(attempt, reported=attempt.strikes)
+            case "cut" | "partition":
+                fate, attempt.fate = attempt.fate, None
+                if self._wire is not None:
+                    self._disturb(self._wire, fate)
+                self._go_on(attempt, reported=attempt.strikes)
             case "death":
                 self._life += 1
                 self._do(self._session.printed("this is the end\n", now))
@@ -309,6 +256,17 @@ class VirtualExecutor:
                 self._finish("failed", error="ValueError: simulated")
             case "nan":
                 self._finish("completed", math.nan, {"metric": math.nan})
+
+    def _disturb(self, wire: Wire, fate: str) -> None:
+        """Let the connection break at once, or be held up; then it breaks or goes on."""
+        cut = partial(wire.cut, noticed=self._rng.random() < 0.5)  # noqa: PLR2004 - either is as likely
+        if fate == "cut":
+            cut()
+            return
+        until = self._timeline.now + self._rng.uniform(0, self._faults.partition_seconds)
+        wire.hold(until)
+        healed = self._rng.random() < 0.5  # noqa: PLR2004
+        self._timeline.at(until, (lambda: None) if healed else cut)
 
     def _finish(
         self, status: str, value: float | None = None, metrics: dict[str, float] | None = None, error: str | None = None

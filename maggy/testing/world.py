@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from functools import partial
 from random import Random
 from typing import Any
 
 from maggy.driver.actions import Action, Ask, Close, Drop, Record, Send
 from maggy.driver.asker import answer_to
+from maggy.driver.roll import Input, Roll
 from maggy.driver.scheduler import Scheduler, Terms
 from maggy.errors import MaggyError
 from maggy.events import Event, StudyResumed
 from maggy.optimizers.base import Optimizer
 from maggy.rpc.connection import NONCE, Connection
-from maggy.rpc.messages import Beat, Finished, Join, Message, Reports
+from maggy.rpc.messages import Finished, Message, Reports
 from maggy.study import Study
 from maggy.testing.logcheck import hold, stored
-from maggy.testing.virtual import SECRET, Alarm, Faults, Pipe, Problem, Timeline, VirtualExecutor
+from maggy.testing.network import Alarm, Pipe, Timeline, Wire
+from maggy.testing.virtual import SECRET, Faults, Problem, VirtualExecutor
 from maggy.trial import Answer, Suggestion
 
-Input = Callable[[float], list[Action]]
 DRIVER_BEAT = 30.0
 RESPAWN_SECONDS = 1.0  # until a slot whose executor is gone has another one, and a dead driver a successor
 ECHO_SECONDS = 20.0
@@ -97,10 +97,22 @@ class World:
         name = f"executor-{slot}" if self.faults.echo else f"executor-{slot}-{len(self.executors)}"
         executor = VirtualExecutor(self.timeline, name, self._problem, self._checkpoints, self.faults, self.rng)
         executor.gone = partial(self._ended, executor, slot)
+        executor.reach = partial(self._connection, self.driver, executor)
         self.executors.append(executor)
+        executor.connect()
+
+    def _connection(self, driver: Driver, executor: VirtualExecutor) -> Wire | None:
+        """Connect an executor with its own driver; another, started since, has another port."""
+        if not driver.alive:
+            return None
         latency = self._latency * self.rng.uniform(0.1, 1)
-        peer = Peer(self.driver, Pipe(self.timeline, latency, executor.heard))
-        executor.connect(Pipe(self.timeline, latency, peer.heard))
+        peer = Peer(driver)
+        wire = Wire(
+            Pipe(self.timeline, latency, peer.heard),
+            Pipe(self.timeline, latency, lambda data: executor.heard(wire, data)),
+        )
+        peer.pipe = wire.to_executor
+        return wire
 
     def _ended(self, executor: VirtualExecutor, slot: int) -> None:
         if not executor.sent_home:
@@ -130,8 +142,8 @@ class Driver:
     def __init__(self, world: World) -> None:
         self.alive = True
         self.accepted: list[Peer] = []  # every connection, those that have not yet joined included
-        self.peers: dict[str, Peer] = {}
         self.scheduler = Scheduler(Study.of(map(stored, world.log)), world.terms)
+        self.roll = Roll(self.scheduler, self.put, self._received)
         self._world = world
         self._timeline = world.timeline
         self._slow = bool(world.ask_seconds)
@@ -157,35 +169,15 @@ class Driver:
             return
         for action in due:
             self._perform(action)
+        self.roll.confirm()
         self._alarm.set()
 
     def beat(self) -> None:
         """Let executors know that the driver lives, now and from now on."""
         if self.alive and self.scheduler.closed is None:
-            for peer in self.peers.values():
-                peer.send(Beat())
+            self.roll.beat()
+            self.roll.confirm(at_once=True)
             self._timeline.after(DRIVER_BEAT, self.beat, idle=True)
-
-    def heard(self, peer: Peer, message: Message) -> None:
-        """Take in a message, as `Server.heard` does."""
-        if not peer.name:
-            if not isinstance(message, Join) or message.executor in self.peers:
-                peer.close()
-                return
-            peer.name = message.executor
-            self.peers[peer.name] = peer
-            self.put(partial(self.scheduler.joined, message))
-        elif not peer.closed or self._world.faults.echo:
-            self.put(partial(self._received, peer.name, message))
-            if isinstance(message, Reports | Finished) and self._world.rng.random() < self._world.faults.echo:
-                delay = self._world.rng.uniform(0, ECHO_SECONDS)
-                self._timeline.after(delay, partial(self._echo, peer.name, message))
-
-    def gone(self, peer: Peer) -> None:
-        """Take in that a peer's connection has ended, as `Server.gone` does."""
-        if self.peers.get(peer.name) is peer:
-            del self.peers[peer.name]
-            self.put(partial(self.scheduler.lost, peer.name, "the executor closed the connection"))
 
     def _echo(self, name: str, message: Reports | Finished) -> None:
         """Let the message come again, if it is stale by now: TCP would not repeat it within a connection."""
@@ -196,6 +188,9 @@ class Driver:
         stale = self._stale(name, message)
         actions = self.scheduler.received(name, message, now)
         hold(not stale or not any(isinstance(action, Record) for action in actions), "stale words are not recorded")
+        if isinstance(message, Reports | Finished) and self._world.rng.random() < self._world.faults.echo:
+            delay = self._world.rng.uniform(0, ECHO_SECONDS)
+            self._timeline.after(delay, partial(self._echo, name, message))
         return actions
 
     def _stale(self, name: str, message: Message) -> bool:
@@ -253,11 +248,9 @@ class Driver:
     def _perform(self, action: Action) -> None:
         match action:
             case Send():
-                if peer := self.peers.get(action.executor):
-                    peer.send(action.message)
+                self.roll.send(action.executor, action.message)
             case Drop():
-                if peer := self.peers.pop(action.executor, None):
-                    peer.close()
+                self.roll.drop(action.executor, action.why)
             case Close():
                 self._alarm.set()
 
@@ -265,30 +258,42 @@ class Driver:
 class Peer:
     """One executor's connection, seen from the driver; see `maggy.rpc.stream.Peer`."""
 
-    def __init__(self, driver: Driver, pipe: Pipe) -> None:
-        self.name = ""
-        self.closed = False
+    def __init__(self, driver: Driver) -> None:
+        self.executor: str | None = None
+        self.offended = False
+        self.pipe: Pipe
+        self._closed = False
         self._driver = driver
-        self._pipe = pipe
         driver.accepted.append(self)
         self._connection = Connection("driver", SECRET, Random(driver.scheduler.study.position).randbytes(NONCE))
 
     def heard(self, data: bytes) -> None:
-        """Take bytes from the executor; b"" when it has closed the connection."""
+        """Take bytes from the executor; b"" when it has closed the connection. Offences would be faults of ours."""
+        if self._closed or not self._driver.alive:
+            return
         if not data:
             self.close()
-            self._driver.gone(self)
+            self._driver.roll.gone(self, "the executor closed the connection")
             return
-        for message in self._connection.receive(data):
-            self._driver.heard(self, message)
-        self._pipe.send(self._connection.outgoing())
+        self._driver.roll.heard(self, self._connection.receive(data))
+        self.pipe.send(self._connection.outgoing())
 
     def send(self, message: Message) -> None:
         """Send a message."""
         self._connection.send(message)
-        self._pipe.send(self._connection.outgoing())
+        self.pipe.send(self._connection.outgoing())
+
+    def forward(self, frames: bytes) -> None:
+        """Send messages that are encoded already."""
+        self._connection.forward(frames)
+        self.pipe.send(self._connection.outgoing())
 
     def close(self) -> None:
         """Close the connection behind what has been sent."""
-        self.closed = True
-        self._pipe.close()
+        self._closed = True
+        self.pipe.close()
+
+    def drop(self, why: str) -> None:  # noqa: ARG002 - nobody reads it here
+        """Cut the connection at once."""
+        self.pipe.lose()
+        self.close()

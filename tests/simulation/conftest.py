@@ -35,6 +35,8 @@ def drawn(kind: str, seed: int, **fixed: Any) -> dict[str, Any]:
     faults = Faults(
         crash=pick([0.0, 0.1, 0.2]),
         freeze=pick([0.0, 0.1]),
+        cut=pick([0.0, 0.2]),
+        partition=pick([0.0, 0.1]),
         death=0.05,
         error=0.05,
         nan=0.05,

@@ -1,0 +1,134 @@
+"""Who has joined, and over which connection each is heard at the moment.
+
+An executor's conversation outlives its connections: what it is sent while it is away is kept, and follows when it is
+back. What is heard becomes inputs of the scheduler; nothing here is decided, and no socket is opened.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from maggy.driver.actions import Action
+from maggy.driver.scheduler import Scheduler
+from maggy.rpc.channel import Channel
+from maggy.rpc.messages import Beat, Fenced, Join, Message, Rejoin, Resumed
+
+Input = Callable[[float], list[Action]]
+Said = Callable[[str, Message, float], list[Action]]
+
+
+class Line(Protocol):
+    """A connection that has been authenticated; see `maggy.rpc.stream.Peer`."""
+
+    executor: str | None
+    offended: bool
+
+    def send(self, message: Message) -> None:
+        """Send a message."""
+
+    def forward(self, frames: bytes) -> None:
+        """Send messages that are encoded already."""
+
+    def close(self) -> None:
+        """Close the connection after what is due has been sent."""
+
+    def drop(self, why: str) -> None:
+        """Cut the connection at once."""
+
+
+@dataclass(slots=True)
+class Life:
+    """An executor's conversation, and the connection that it runs over at the moment."""
+
+    channel: Channel
+    line: Line | None
+
+
+class Roll:
+    """The executors of one driver. `put` takes inputs for the scheduler, `said` makes one of an executor's words."""
+
+    def __init__(self, scheduler: Scheduler, put: Callable[[Input], None], said: Said) -> None:
+        self.most = 0  # executors at one time
+        self._scheduler = scheduler
+        self._put = put
+        self._said = said
+        self._lives: dict[str, Life] = {}
+        self._heard: set[str] = set()  # executors that something has come from since the last confirmation
+
+    def heard(self, line: Line, messages: Sequence[Message]) -> None:
+        """Take in messages of one connection; the first has to be an introduction."""
+        for message in messages:
+            life = self._lives.get(line.executor) if line.executor else None
+            if life is None or life.line is not line:
+                if not self._introduced(line, message):
+                    return
+            elif life.channel.came(message) or isinstance(message, Beat):
+                self._put(lambda now, name=line.executor, said=message: self._said(name, said, now))  # type: ignore[misc]
+        if line.executor:
+            self._heard.add(line.executor)
+
+    def gone(self, line: Line, why: str) -> None:
+        """Take in that a connection is: the executor may come back on another, unless it has offended."""
+        name = line.executor
+        life = self._lives.get(name) if name else None
+        if name is None or life is None or life.line is not line:
+            return
+        life.line = None
+        if line.offended:
+            del self._lives[name]
+            self._put(lambda now: self._scheduler.lost(name, why, now))
+        else:
+            self._put(lambda now: self._scheduler.broke(name, why, now))
+
+    def send(self, executor: str, message: Message) -> None:
+        """Send a message, or keep it for when the executor comes back."""
+        if life := self._lives.get(executor):
+            frame = life.channel.send(message)
+            if life.line is not None:
+                life.line.forward(frame)
+
+    def drop(self, executor: str, why: str) -> None:
+        """Give an executor up."""
+        life = self._lives.pop(executor, None)
+        if life is not None and life.line is not None:
+            life.line.drop(why)
+
+    def confirm(self, *, at_once: bool = False) -> None:
+        """Confirm what has come, as far as that is due: to be called when it has been made durable, not before."""
+        for name in self._lives if at_once else self._heard:
+            life = self._lives.get(name)
+            if life and life.line and (confirmation := life.channel.confirmation(at_once=at_once)):
+                life.line.send(confirmation)
+        self._heard.clear()
+
+    def beat(self) -> None:
+        """Let all executors know that the driver lives."""
+        for life in self._lives.values():
+            if life.line is not None:
+                life.line.send(Beat())
+
+    def _introduced(self, line: Line, message: Message) -> bool:
+        """Let an executor in that is new, or back on a new connection; turn everybody else away."""
+        match message:
+            case Join() if message.executor not in self._lives and line.executor is None:
+                self._lives[message.executor] = Life(Channel(), line)
+                self.most = max(self.most, len(self._lives))
+                self._put(lambda now: self._scheduler.joined(message, now))
+            case Rejoin() if (life := self._lives.get(message.executor)) and line.executor is None:
+                if life.line is not None:
+                    life.line.drop("the executor has come back on another connection")
+                life.line = line
+                line.send(Resumed(life.channel.received))
+                line.forward(life.channel.since(message.received))
+                self._put(lambda now: self._scheduler.returned(message.executor, now))
+            case Rejoin():
+                line.send(Fenced("the driver had given this executor up"))
+                line.close()
+                return False
+            case _:
+                line.drop("an executor has to introduce itself first, under a name of its own")
+                return False
+        line.executor = message.executor
+        return True

@@ -1,0 +1,101 @@
+"""The executor's line to the driver, as a value machine: what is said over it, again if need be, and when to give up.
+
+A line outlives its connections. What is told while there is none is kept, and follows when the driver has said how
+much it has had before. It opens no socket and reads no clock.
+"""
+
+from __future__ import annotations
+
+import math
+
+from maggy.executor.session import ORPHAN_SECONDS
+from maggy.rpc.channel import Channel
+from maggy.rpc.connection import Connection
+from maggy.rpc.messages import Beat, Fenced, Join, Message, Rejoin, Resumed
+
+RETRY_SECONDS = 0.2
+REFUSED_SECONDS = 3.0  # of refused connections after which the driver is gone
+FENCED = "fenced"
+
+
+class Link:
+    """One executor's line. `retry_at` is when to connect next, `left` why to do so no more."""
+
+    def __init__(self, join: Join, secret: bytes) -> None:
+        self.left: str | None = None
+        self.retry_at = -math.inf
+        self._join = join
+        self._secret = secret
+        self._channel = Channel()
+        self._connection: Connection | None = None
+        self._in_step = False  # whether both sides know what the other has, so that new words may follow
+        self._broke_at: float | None = None
+
+    @property
+    def held(self) -> int:
+        """Bytes that the driver has not confirmed."""
+        return self._channel.held
+
+    def connected(self, nonce: bytes) -> None:
+        """Take in that there is a connection; `nonce` is 32 fresh random bytes."""
+        self.retry_at = math.inf
+        self._connection = Connection("executor", self._secret, nonce)
+        self._in_step = self._broke_at is None
+        self._connection.send(self._join if self._in_step else Rejoin(self._join.executor, self._channel.received))
+
+    def failed(self, why: str, now: float, *, refused: bool) -> None:
+        """Take in that no connection could be made.
+
+        The driver is gone at once if it never was there, soon if it refuses, late if nothing answers.
+        """
+        patience = REFUSED_SECONDS if refused else ORPHAN_SECONDS
+        if self._broke_at is None or now >= self._broke_at + patience:
+            self.left = why
+        self.retry_at = now + RETRY_SECONDS
+
+    def broke(self, why: str, now: float) -> None:
+        """Take in that the connection is broken: another is tried for at once, and if that breaks as well, soon."""
+        self._connection = None
+        self._in_step = False
+        if self._broke_at is None:
+            self._broke_at = self.retry_at = now
+        else:
+            self.retry_at = now + RETRY_SECONDS
+        if not self._channel.received or now >= self._broke_at + ORPHAN_SECONDS:
+            self.left = why  # not even welcomed, or never again: somebody else's port, or the end of the study
+
+    def received(self, data: bytes) -> list[Message]:
+        """Take in bytes and return what the driver says with them. Raises `ProtocolError`."""
+        found: list[Message] = []
+        for message in self._connection.receive(data) if self._connection else ():
+            match message:
+                case Resumed():
+                    self._broke_at = None
+                    self._in_step = True
+                    self._forward(self._channel.since(message.received))
+                case Fenced():
+                    self.left = FENCED
+                case _ if self._channel.came(message) or isinstance(message, Beat):
+                    found.append(message)
+        self._confirm(at_once=False)
+        return found
+
+    def tell(self, message: Message) -> None:
+        """Send a message, or keep it until the driver can be told."""
+        frame = self._channel.send(message)
+        if self._in_step:
+            self._forward(frame)
+            if isinstance(message, Beat):
+                self._confirm(at_once=True)
+
+    def outgoing(self) -> bytes:
+        """Take the bytes that are due to the driver."""
+        return self._connection.outgoing() if self._connection else b""
+
+    def _confirm(self, *, at_once: bool) -> None:
+        if self._connection and self._in_step and (confirmation := self._channel.confirmation(at_once=at_once)):
+            self._connection.send(confirmation)
+
+    def _forward(self, frames: bytes) -> None:
+        if self._connection:
+            self._connection.forward(frames)
