@@ -7,6 +7,7 @@
     ├── StudyFailed          read `.result`: the study ended, what it has is there
     ├── LauncherError        mend the cluster, the address or the Java installation
     ├── StoreError           mend the store: its path, its rights, its disk
+    │   ├── StoreUnavailable it may pass: the disk is full, or another process holds the file: try again
     │   ├── StudyMoved       somebody else writes this study: stop
     │   └── StudyOwned       another driver that lives holds this study: wait or stop it
     └── ProtocolError        the peer does not speak our protocol: drop the connection
@@ -43,6 +44,10 @@ class LauncherError(MaggyError):
 
 class StoreError(MaggyError):
     """The store cannot be read or written."""
+
+
+class StoreUnavailable(StoreError):  # noqa: N818 - a state of the store
+    """The store cannot be used now, but nothing is wrong with what it holds: locked, no room left, an I/O error."""
 
 
 class StudyMoved(StoreError):  # noqa: N818 - a fact about the study

@@ -5,18 +5,21 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 from maggy.config import StudyConfig, reconfigured
-from maggy.errors import ConfigError, StoreError, StudyOwned
+from maggy.errors import ConfigError, StoreError, StoreUnavailable, StudyOwned
 from maggy.events import LOG_VERSION, Event, StudyOpened, StudyResumed
 from maggy.optimizers import OPTIMIZERS
 from maggy.plugins import to_json
 from maggy.store.base import LEASE, Owner, Store, StudyEntry
 from maggy.study import Study
+
+PATIENCE = 10.0  # seconds
 
 
 @dataclass(frozen=True)
@@ -44,13 +47,22 @@ class Opened:
     files: Path | None
 
     def append(self, *events: Event) -> None:
-        """Add to the log before the driver starts."""
-        self.store.append(self.name, len(self.history), events)
+        """Add to the log before the driver starts, with a person's patience for a store that is busy."""
+        until = time.monotonic() + PATIENCE
+        while True:
+            try:
+                self.store.append(self.name, len(self.history), events)
+                break
+            except StoreUnavailable:
+                if time.monotonic() > until:
+                    raise
+                time.sleep(0.1)
         self.history += events
 
     def release(self) -> None:
-        """Let the study go."""
-        self.store.release(self.name, self.owner)
+        """Let the study go; where the store fails, the owner's end does the same."""
+        with suppress(StoreUnavailable):
+            self.store.release(self.name, self.owner)
 
 
 def check_folder(log_dir: Path | None) -> None:
@@ -59,8 +71,8 @@ def check_folder(log_dir: Path | None) -> None:
         return
     try:
         log_dir.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=log_dir):
-            pass
+        with tempfile.TemporaryFile(dir=log_dir) as file:
+            file.write(b"\0")  # to make an empty file there may be room on a full disk
     except OSError as error:
         raise ConfigError(f"log_dir={str(log_dir)!r} cannot be written ({error}); name another, or None") from None
 

@@ -24,7 +24,7 @@ from maggy.driver.scheduler import FAILED, Scheduler, Terms
 from maggy.driver.server import Server
 from maggy.errors import LauncherError, StoreError
 from maggy.executor.worker import Ticket, run_slot
-from maggy.opening import Opened
+from maggy.opening import Opened, history
 from maggy.store import DEFAULT
 from maggy.study import Study
 from maggy.trial import Status
@@ -109,6 +109,8 @@ class Run:
         self._console = console
         self._clock = Clock()
         self._told_of_reports = False
+        self._told_of_store: str | None = None
+        self._unreadable: StoreError | None = None
         self._scratch = None if opened.files else Path(tempfile.mkdtemp(prefix="maggy-"))
         self.tensorboard = TensorBoard(opened.files) if opened.files else None
         self.study = Study.of(opened.history)
@@ -138,7 +140,7 @@ class Run:
         else:
             asker = ThreadAsker(config.optimizer, config.seed, opened.history)
         watchers: list[Watcher] = [self._logs, self.tensorboard] if self.tensorboard else [self._logs]
-        journal = Journal(opened.store, opened.name, opened.owner, len(opened.history), watchers)
+        journal = self._journal = Journal(opened.store, opened.name, opened.owner, len(opened.history), watchers)
         for watcher in watchers:
             watcher.recorded([event for event in opened.history if event is not None])
         return Server(
@@ -166,7 +168,7 @@ class Run:
             server.closed.wait(1.0)
         finally:
             self._finish(began)
-        return problem or server.error
+        return problem or server.error or self._unreadable
 
     def _listen(self, tls: ssl.SSLContext | None) -> int:
         try:
@@ -185,7 +187,8 @@ class Run:
             executors = len(self._server.scheduler.executors)
             self._console.update(self.study, executors)
             self._mind_reports()
-            if executors:
+            self._mind_store()
+            if executors or self._server.trouble is not None:
                 alone_since, told = None, False
                 continue
             alone_since = alone_since or time.monotonic()
@@ -212,6 +215,22 @@ class Run:
             + (f" Connections turned away there: {strangers}." if strangers else "")
         )
 
+    def _mind_store(self) -> None:
+        """Tell the user, once each, that the store fails and that it works again."""
+        before, self._told_of_store = self._told_of_store, self._server.trouble
+        if before is None and self._told_of_store is not None:
+            self._console.warn(self._told_of_store)
+        elif before is not None and self._told_of_store is None:
+            self._console.say("The store works again, and has taken all that had been waiting for it.")
+
+    def _reread(self) -> None:
+        """Fold the log anew where the store has not taken all that was decided: a result holds what is durable."""
+        if self._server.unrecorded:
+            try:
+                self.study = Study.of(history(self._opened.store, self._opened.name))
+            except StoreError as error:
+                self._unreadable = error
+
     def _mind_reports(self, *, ended: bool = False) -> None:
         """Tell the user, once, that no report comes: loudly and soon if something asked for depends on reports."""
         loud = self._config.needs_reports
@@ -227,13 +246,15 @@ class Run:
             self._platform.launcher.finish(patience=1.0)
         finally:  # also at a second Ctrl-C: the study must not stay held by this process
             self._server.stop()
+            self._reread()
+            self._logs.close(timeout=2.0)
             if self.tensorboard:
                 self.tensorboard.close(timeout=5.0)
             with suppress(StoreError):  # a store that fails has said so already
                 self._opened.release()
             if self._scratch:
                 shutil.rmtree(self._scratch, ignore_errors=True)
-        for view in (self._logs, self.tensorboard):
+        for view in (self._journal, self._logs, self.tensorboard):
             if view is not None and view.trouble is not None:
                 self._console.warn(view.trouble)
         if crashes := self._platform.launcher.crashes():

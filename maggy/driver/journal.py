@@ -17,20 +17,29 @@ class Watcher(Protocol):
 
 
 class Journal:
-    """The log of one study that this process owns."""
+    """The log of one study that this process owns.
+
+    A watcher that raises is shown nothing any more; `trouble` is None, or the sentence that names the first such.
+    """
 
     def __init__(self, store: Store, study: str, owner: Owner, position: int, watchers: Sequence[Watcher] = ()) -> None:
         self._store = store
         self._study = study
         self._owner = owner
         self._position = position
-        self._watchers = watchers
+        self._watchers = list(watchers)
+        self.trouble: str | None = None
 
     def commit(self, events: Sequence[Event]) -> None:
-        """Make events durable, then show them."""
+        """Make events durable, then show them. Raises `StoreUnavailable` where the same may succeed later."""
         self._position = self._store.append(self._study, self._position, events)
-        for watcher in self._watchers:
-            watcher.recorded(events)
+        for watcher in list(self._watchers):
+            try:
+                watcher.recorded(events)
+            except Exception as error:  # noqa: BLE001 - whatever shows a study must not end it
+                self._watchers.remove(watcher)
+                problem = f"{type(error).__name__}: {error}"
+                self.trouble = self.trouble or f"{type(watcher).__name__} raised {problem} and is not used any more"
 
     def renew(self, now: float) -> list[str]:
         """Say that this driver lives; return what other processes wish of it (`stop`, `pause`)."""

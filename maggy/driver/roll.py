@@ -89,6 +89,11 @@ class Roll:
             if life.line is not None:
                 life.line.forward(frame)
 
+    def tell_all(self, message: Message) -> None:
+        """Send a message to everybody, those who have only just come included."""
+        for executor in self._lives:
+            self.send(executor, message)
+
     def drop(self, executor: str, why: str) -> None:
         """Give an executor up."""
         life = self._lives.pop(executor, None)

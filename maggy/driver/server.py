@@ -2,7 +2,8 @@
 
 A *turn* takes all inputs that have come since the last one, lets the scheduler decide on each, commits what is to be
 recorded in one transaction, and only then sends. So the log is ahead of what executors do, and under load one commit
-serves many inputs.
+serves many inputs. Where the store cannot take a turn for the moment, the turn is held and tried again, and no further
+input is decided on before it is recorded.
 """
 
 from __future__ import annotations
@@ -19,11 +20,12 @@ from maggy.driver.asker import Asker
 from maggy.driver.clock import Clock
 from maggy.driver.journal import Journal
 from maggy.driver.logs import TrialLogs
+from maggy.driver.outage import Outage
 from maggy.driver.roll import Input, Roll
 from maggy.driver.scheduler import Scheduler
-from maggy.errors import MaggyError
+from maggy.errors import MaggyError, StoreUnavailable
 from maggy.rpc.connection import HANDSHAKE_SECONDS
-from maggy.rpc.messages import Log, Message
+from maggy.rpc.messages import Bye, Log, Message
 from maggy.rpc.stream import Peer
 from maggy.trial import Answer, Suggestion
 
@@ -41,6 +43,7 @@ class Server:
         self.scheduler = scheduler
         self.error: Exception | None = None
         self.closed = threading.Event()  # the study is over; late joiners are still sent home
+        self.unrecorded = False  # whether the scheduler's study holds what the store never took
         self.strangers: Counter[str] = Counter()
         self.secret = secret
         self._asker = asker
@@ -50,6 +53,10 @@ class Server:
         self._roll = Roll(scheduler, self._put, self._received)
         self._peers: weakref.WeakSet[Peer] = weakref.WeakSet()  # all connections, strangers' too
         self._inputs: list[Input] = []
+        self._held: list[Action] | None = None  # a turn that is decided and not yet recorded
+        self._outage = Outage()
+        self._leaving: str | None = None  # an interrupt's reason: then nobody waits for a store that fails
+        self._confirm_all = False
         self._awake = clock.now()
         self._turn_due = False
         self._timer: asyncio.TimerHandle | None = None
@@ -78,7 +85,12 @@ class Server:
     def interrupt(self, reason: str) -> None:
         """End the study at once; what runs will run again when it is resumed."""
         if not self.closed.is_set():
-            self._loop.call_soon_threadsafe(self._put, lambda now: self.scheduler.interrupted(reason, now))
+            self._loop.call_soon_threadsafe(self._interrupted, reason)
+
+    @property
+    def trouble(self) -> str | None:
+        """What the user should know of a store that fails; None while it works."""
+        return self._outage.trouble
 
     def stop(self) -> None:
         """Stop listening and end the thread."""
@@ -118,16 +130,24 @@ class Server:
 
     def _turn(self) -> None:
         try:
-            actions = self._decide()
+            waited = self._held is not None
+            actions = self._held = self._decide() if self._held is None else self._held
+            self._record(actions)
+            self._held = None
             self._turn_due = False
             self._perform(actions)
+            if waited:
+                self._catch_up()
+        except StoreUnavailable as error:
+            self._hold(error)
+            return
         except BaseException as error:  # noqa: BLE001 - a full disk or a fault of ours ends the study, never hangs it
             self._turn_due = False
             self._fail(error if isinstance(error, Exception) else RuntimeError(repr(error)))
         self._set_timer()
 
     def _decide(self) -> list[Action]:
-        """Let the scheduler decide on all inputs, those that come up meanwhile included; commit what it records."""
+        """Let the scheduler decide on all inputs, those that come up meanwhile included."""
         due: list[Action] = []
         now = self._clock.now()
         if now > self._awake + STANDSTILL:  # stopped, this process has not read what executors sent
@@ -141,11 +161,31 @@ class Server:
                 for action in actions:
                     if isinstance(action, Ask):
                         self._asker.ask(action.number, self.scheduler.study, self._answered)
-        events = [action.event for action in due if isinstance(action, Record)]
+        return due
+
+    def _record(self, actions: list[Action]) -> None:
+        events = [action.event for action in actions if isinstance(action, Record)]
         if events:
             self._journal.commit(events)
+            self._outage.over()
             self._asker.recorded(events)
-        return due
+
+    def _hold(self, error: StoreUnavailable) -> None:
+        """Try again later: until then `_turn_due` stays, so that inputs only gather."""
+        delay = self._outage.failed(error, self._clock.now())
+        if self._leaving is not None:
+            self._abandon(self._leaving)
+        elif delay is None:
+            self._fail(error)
+        else:
+            self._loop.call_later(delay, self._turn)
+
+    def _catch_up(self) -> None:
+        """Go on after a turn was held: what executors said meanwhile is still to be read, so it was no silence."""
+        now = self._clock.now()
+        self.scheduler.away(now - self._awake)
+        self._awake = now
+        self._put(lambda _: [])
 
     def _perform(self, actions: list[Action]) -> None:
         for action in actions:
@@ -156,7 +196,9 @@ class Server:
                     self._roll.drop(action.executor, action.why)
                 case Close():
                     self.closed.set()
-        self._roll.confirm()
+        if not self._inputs:  # what has come while the turn was held is not durable yet
+            self._roll.confirm(at_once=self._confirm_all)
+            self._confirm_all = False
 
     def _received(self, name: str, message: Message, now: float) -> list[Action]:
         if isinstance(message, Log):
@@ -211,6 +253,8 @@ class Server:
 
     def _ring(self) -> None:
         self._timer = None
+        if self._held is not None:
+            return  # after that turn comes another, which sets the timer
         if self.scheduler.deadline() <= self._clock.now():
             self._put(self.scheduler.tick)
         else:
@@ -222,10 +266,16 @@ class Server:
 
     def _renew(self) -> None:
         self._put(lambda _: [])  # a turn at least every RENEWAL: a longer pause means that this process stood still
-        if not self._inputs:  # what has not been decided on is not durable
-            self._roll.confirm(at_once=True)
+        self._confirm_all = True  # at the end of that turn: what has not been decided on is not durable
+        wishes: list[str] = []
         try:
-            wishes = self._journal.renew(self._clock.now())
+            if self._held is None:
+                wishes = self._journal.renew(self._clock.now())
+                self._outage.over()
+        except StoreUnavailable as error:
+            if self._outage.failed(error, self._clock.now()) is None:
+                self._fail(error)
+                return
         except MaggyError as error:
             self._fail(error)
             return
@@ -235,9 +285,22 @@ class Server:
             self._loop.call_later(RENEWAL, self._renew)
 
     def _fail(self, error: Exception) -> None:
-        """Send everybody home and keep the error for the caller: what cannot be recorded must not be done."""
+        """Keep the error for the caller, and end: what cannot be recorded must not be done."""
         self.error = self.error or error
-        for action in self.scheduler.interrupted(f"the driver failed: {error}", self._clock.now()):
-            if isinstance(action, Send):
-                self._roll.send(action.executor, action.message)
+        self._abandon(f"the driver failed: {error}")
+
+    def _interrupted(self, reason: str) -> None:
+        self._leaving = reason
+        self._put(lambda now: self.scheduler.interrupted(reason, now))
+        if self._held is not None:
+            self._turn()  # the last attempt
+
+    def _abandon(self, reason: str) -> None:
+        """Send everybody home without a word in the log, which ends at the last turn that the store took."""
+        self.scheduler.interrupted(reason, self._clock.now())
+        self.unrecorded = True
+        self._held = None
+        self._inputs.clear()
+        self._turn_due = False
+        self._roll.tell_all(Bye(reason))
         self.closed.set()

@@ -19,12 +19,13 @@ from typing import Any
 from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError
 
-from maggy.errors import ConfigError, StoreError
+from maggy.errors import ConfigError, StoreError, StoreUnavailable
 from maggy.store import schema
 
 BEGIN = "BEGIN IMMEDIATE"
 APPLICATION_ID = 0x6D616767  # "magg": what `file` and SQLite know a maggy store by
 PATIENCE = 10.0  # seconds to wait for another process's transaction; each takes milliseconds
+HASTE = 0.1  # seconds that a driver waits, whose executors wait for it meanwhile: it can try again later
 _CONNECTION = ("synchronous=FULL", "foreign_keys=ON", "trusted_schema=OFF")
 _NETWORK = {"9p", "afs", "beegfs", "ceph", "cifs", "fuse", "gpfs", "lustre", "ncpfs", "nfs", "nfs4", "smb3", "smbfs"}
 _MEANINGS = {
@@ -32,12 +33,15 @@ _MEANINGS = {
     "malformed": "is damaged: go back to a copy of it, or save what is left with `sqlite3 FILE .recover`",
     "readonly": "cannot be written: give yourself the right to write the file and its directory, or name another file",
     "unable to open": "cannot be opened for writing: name a file in a directory that you may write",
-    "locked": f"was locked by another process for {PATIENCE:.0f} s: stop that process, or name a file on a local disk "
-    "if this one is on a network file system without working locks",
+    "locked": "was locked by another process: stop that process, or name a file on a local disk if this one is on a "
+    "network file system without working locks",
     "locking protocol": "is on a file system without working locks: name a file on a local disk",
     "is full": "has no room left: make room on the disk, then resume the study",
     "i/o error": "could not be read or written by the operating system: check the disk, then resume the study",
 }
+
+
+_PASSING = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR}  # what may pass
 
 
 def file_url(path: str | Path) -> URL:
@@ -75,14 +79,25 @@ def open_file(path: Path) -> tuple[Engine, Connection]:
 
 @contextmanager
 def explained(path: Path) -> Iterator[None]:
-    """Turn the database's errors into a `StoreError` that says what was met and what would be right."""
+    """Turn the database's errors into a `StoreError` that says what was met and what would be right.
+
+    It is a `StoreUnavailable` where the same may succeed later.
+    """
     try:
         yield
     except (DBAPIError, sqlite3.Error) as error:
         cause = error.orig if isinstance(error, DBAPIError) else error
         said = str(cause)
         meaning = next((text for sign, text in _MEANINGS.items() if sign in said.lower()), "failed")
-        raise StoreError(f"store={str(path)!r} {meaning} (SQLite: {said})") from cause
+        passing = getattr(cause, "sqlite_errorcode", 0) & 0xFF in _PASSING
+        kind = StoreUnavailable if passing else StoreError
+        raise kind(f"store={str(path)!r} {meaning} (SQLite: {said})") from cause
+
+
+def set_patience(connection: Connection, seconds: float) -> None:
+    """Let a connection wait so long for other processes' transactions."""
+    driver: Any = connection.connection.dbapi_connection
+    driver.execute(f"PRAGMA busy_timeout={seconds * 1000:.0f}")
 
 
 def filesystem(path: Path, mounts: str) -> str:
