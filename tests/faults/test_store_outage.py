@@ -1,0 +1,296 @@
+"""A store that fails for a while: locked by another process, or on a disk that is full."""
+
+import json
+import signal
+import subprocess
+import threading
+import time
+from contextlib import closing
+
+import pytest
+from driving import Driving, fill, locked, p99, python, small_disk, wait
+
+from maggy import experiment
+from maggy.driver import outage
+from maggy.driver.outage import Outage
+from maggy.errors import StoreError, StoreUnavailable
+from maggy.events import Started
+from maggy.store import MemoryStore, Owner, open_store, sqlite
+from maggy.testing.store_contract import NOW, report
+
+LEASE = 3.0  # shorter than the outages below: an executor that is not listened to must not be taken for dead
+
+
+@pytest.fixture
+def driving(tmp_path):
+    """Give a function that makes such a driver, and end what it made."""
+    made = []
+    (tmp_path / "progress").mkdir()
+
+    def make(path=tmp_path / "maggy.db", **options):
+        made.append(Driving(path, tmp_path / "progress", **{"lease": LEASE, **options}))
+        return made[0]
+
+    yield make
+    for one in made:
+        one.close()
+
+
+def told(study):
+    """Return how many messages each executor has been told to forget."""
+    return [life.channel._confirmed for life in study.lives()]
+
+
+# -- a database that another process holds --------------------------------------------------------------------------
+
+
+def test_f36_a_lock_longer_than_the_lease_costs_nothing(driving, tmp_path):
+    """F36: agents train on and are heard, nothing is confirmed that is not durable, and then all is there, in order."""
+    study = driving(trials=2, steps=450).launch()
+    study.until(lambda fold: fold.reports > 100)
+    with locked(tmp_path / "maggy.db"):
+        wait(lambda: study.server._held is not None)
+        before, confirmed, durable = study.reached(), told(study), study.log
+        with study.lag() as lags:
+            threading.Event().wait(2 * LEASE)
+        assert study.server.trouble is not None
+        assert "was locked by another process" in study.server.trouble
+        assert told(study) == confirmed
+        assert study.log == durable
+        after = study.reached()
+        assert all(after[trial] > before[trial] + 50 for trial in before), (before, after)
+        assert p99(lags) < 1.0
+        assert len(study.server.scheduler.executors) == 2
+    assert study.server.closed.wait(60)
+    assert study.server.trouble is None
+    assert study.server.error is None
+    study.complete()
+    assert study.log[: len(durable)] == durable
+
+
+def test_f36_an_idle_driver_says_so_as_well(driving, tmp_path, monkeypatch):
+    """F36: with nothing to record it is the sign of life that fails; patience has the same end."""
+    monkeypatch.setattr(outage, "STORE_PATIENCE", 3.0)
+    study = driving().launch(count=0)
+    with locked(tmp_path / "maggy.db"):
+        wait(lambda: study.server.trouble is not None)
+        assert study.server.closed.wait(20)
+    assert isinstance(study.server.error, StoreUnavailable)
+
+
+def test_f36_patience_has_an_end(driving, tmp_path, monkeypatch):
+    """F36: then everybody is sent home, the error says what is wrong, and the log ends at a whole turn."""
+    monkeypatch.setattr(outage, "STORE_PATIENCE", 1.5)
+    study = driving().launch()
+    study.until(lambda fold: fold.reports > 20)
+    with locked(tmp_path / "maggy.db"):
+        wait(lambda: study.server._held is not None)
+        durable = study.log
+        assert study.server.closed.wait(20)
+        assert isinstance(study.server.error, StoreUnavailable)
+        assert study.server.unrecorded
+        study.launcher.finish(5.0)
+        assert study.launcher.crashes() == []
+    assert study.log == durable
+
+
+def test_f36_an_interrupt_does_not_wait(driving, tmp_path):
+    """F36: what could not be recorded is given up at once."""
+    study = driving().launch()
+    study.until(lambda fold: fold.reports > 20)
+    with locked(tmp_path / "maggy.db"):
+        wait(lambda: study.server._held is not None)
+        durable = study.log
+        began = time.monotonic()
+        study.server.interrupt("interrupted")
+        assert study.server.closed.wait(20)
+        assert time.monotonic() - began < 2
+    assert study.server.unrecorded
+    assert study.server.error is None
+    assert study.log == durable
+
+
+SCRIPT = """
+import json, sys, time
+from maggy import Float, Searchspace, experiment
+
+def train(x, reporter):
+    for step in range(100):
+        reporter.broadcast(x, step=step)
+        time.sleep(0.01)
+    return x
+
+result = experiment.lagom(train, Searchspace(x=Float(0, 1)), num_trials=8, launcher="local", num_executors=2, seed=1,
+                          name="digits", store=sys.argv[1], log_dir=None, resume=True)
+print(json.dumps([result.interrupted, [[t.status, len(t.curve)] for t in result.trials], time.time()]))
+"""
+
+
+def test_f36_lagom_returns_what_is_durable(tmp_path):
+    """F36: Ctrl-C during an outage returns within seconds; the result is what the store has; resume goes on."""
+    path = tmp_path / "maggy.db"
+    with (tmp_path / "err").open("w") as err, python(SCRIPT, path, stderr=err) as driver:
+        wait(path.exists)
+        with closing(open_store(path)) as store:
+            wait(lambda: [entry.position for entry in store.studies() if entry.position > 150])
+        with locked(path):
+            wait(lambda: "was locked by another process" in (tmp_path / "err").read_text())
+            began = time.time()
+            driver.send_signal(signal.SIGINT)
+            *_, line = driver.communicate(timeout=30)[0].splitlines()
+    interrupted, trials, ended = json.loads(line)
+    durable = experiment.load("digits", store=path)
+    assert interrupted
+    assert trials == [[trial.status, len(trial.curve)] for trial in durable.trials]
+    assert ended - began < 4  # 2 s on an idle machine
+    with python(SCRIPT, path, stderr=subprocess.DEVNULL) as driver:
+        *_, line = driver.communicate(timeout=60)[0].splitlines()
+    assert json.loads(line)[:2] == [False, [["completed", 100]] * 8]
+
+
+@pytest.mark.filterwarnings("ignore:.*cannot use its write-ahead log")
+@pytest.mark.parametrize("on_network", [False, True])
+def test_f36_who_waits_and_who_does_not(tmp_path, monkeypatch, on_network):
+    """F36: the driver's statements give up at once, people's wait; after the lock all of them work."""
+    monkeypatch.setattr(sqlite, "PATIENCE", 1.0)
+    monkeypatch.setattr(sqlite, "_on_network", lambda _: on_network)
+    path, owner = tmp_path / "maggy.db", Owner.current()
+    with closing(open_store(path)) as store:
+        store.create("s", NOW)
+        store.claim("s", owner, NOW)
+        hasty = [lambda: store.append("s", 0, [report(1)]), lambda: store.renew("s", owner, NOW)]
+        hasty.append(lambda: store.release("s", owner))
+        if on_network:  # where readers wait for writers
+            hasty.append(lambda: store.requests("s"))
+        patient = [lambda: store.create("t", NOW), lambda: store.request("s", "stop")]
+        patient.append(lambda: store.claim("s", owner, NOW))
+        with locked(path):
+            for statements, least, most in ((hasty, 0.0, 0.7), (patient, 1.0, 10.0), (hasty, 0.0, 0.7)):
+                for statement in statements:
+                    began = time.monotonic()
+                    with pytest.raises(StoreUnavailable, match="was locked by another process"):
+                        statement()
+                    assert least <= time.monotonic() - began < most
+        for statement in (*hasty[:2], *patient):
+            statement()
+
+
+def test_f36_another_thread_of_the_driver_holds_nobody_up(tmp_path):
+    """F36: while a patient call of the same process waits for the lock, the driver's own does not wait behind it."""
+    path, owner = tmp_path / "maggy.db", Owner.current()
+    with closing(open_store(path)) as store:
+        store.create("s", NOW)
+        store.claim("s", owner, NOW)
+        waiting = threading.Thread(target=store.create, args=("t", NOW))
+        with locked(path):
+            waiting.start()
+            wait(store._lock.locked)
+            began = time.monotonic()
+            with pytest.raises(StoreUnavailable, match="is being written by another thread of this process"):
+                store.append("s", 0, [report(1)])
+            assert time.monotonic() - began < 0.7
+        waiting.join()
+        assert store.latest("t") == "t"
+        assert store.append("s", 0, [report(1)]) == 1
+
+
+def test_f36_a_lock_before_the_study_has_begun(tmp_path, monkeypatch):
+    """F36: whoever starts a study waits for a moment's lock, and is told of one that does not pass."""
+
+    def train(x):
+        return x
+
+    monkeypatch.setattr(sqlite, "PATIENCE", 1.0)
+    path = tmp_path / "maggy.db"
+    options = {"num_trials": 1, "launcher": "local", "quiet": True, "log_dir": None, "store": path}
+    experiment.lagom(train, {"x": (0.0, 1.0)}, **options)
+    with locked(path), pytest.raises(StoreError, match="was locked by another process"):
+        experiment.lagom(train, {"x": (0.0, 1.0)}, **options)
+    assert len(experiment.lagom(train, {"x": (0.0, 1.0)}, **options).trials) == 1
+
+
+# -- a disk that is full --------------------------------------------------------------------------------------------
+
+
+def test_f35_a_full_disk_pauses_the_study(driving, tmp_path):
+    """F35: nothing new is given out while there is no room, nothing is lost, and it goes on when there is some."""
+    with small_disk(tmp_path / "disk") as disk:
+        study = driving(disk / "maggy.db", trials=3, steps=250).launch()
+        try:
+            study.until(lambda fold: fold.reports > 100)
+            filling = fill(disk)
+            wait(lambda: study.server.trouble is not None)
+            assert "no room left: make room" in study.server.trouble or "disk" in study.server.trouble
+            durable = study.log
+            threading.Event().wait(LEASE + 2)
+            assert study.log == durable
+            assert len([event for event in durable if isinstance(event, Started)]) == 2
+            assert len(study.server.scheduler.executors) == 2
+            filling.unlink()
+            assert study.server.closed.wait(60)
+            study.complete()
+            assert study.server.trouble is None
+            assert study.log[: len(durable)] == durable
+        finally:
+            study.close()
+
+
+def test_f35_no_room_for_a_store(tmp_path):
+    """F35: a store that cannot be made says so, and leaves nothing that is taken for one later."""
+    with small_disk(tmp_path / "disk") as disk:
+        filling = fill(disk)
+        with pytest.raises(StoreUnavailable, match=r"store='.*maggy.db' (has no room left|could not be)"):
+            open_store(disk / "maggy.db")
+        filling.unlink()
+        with closing(open_store(disk / "maggy.db")) as store:
+            assert store.studies() == []
+
+
+def test_f35_a_full_disk_takes_nothing_of_a_turn(tmp_path):
+    """F35: whatever was acknowledged is there, on the full disk and when there is room again."""
+    with small_disk(tmp_path / "disk", "400k") as disk, closing(open_store(disk / "maggy.db")) as store:
+        store.create("s", NOW)
+        store.claim("s", Owner.current(), NOW)
+        acknowledged = 0
+        with pytest.raises(StoreUnavailable):  # noqa: PT012 - as many as there is room for
+            while True:
+                acknowledged = store.append("s", acknowledged, [report(acknowledged), report(acknowledged)])
+        assert acknowledged > 50
+        assert [event.step for event in store.read("s")] == [number // 2 * 2 for number in range(acknowledged)]
+        subprocess.run(["mount", "-o", "remount,size=4m", disk], check=True)
+        last = store.append("s", acknowledged, [report(acknowledged)])
+        assert [event.step for event in store.read("s", acknowledged)] == [acknowledged]
+        store.close()
+        with closing(open_store(disk / "maggy.db")) as again:
+            assert len(list(again.read("s"))) == last
+
+
+# -- what is remembered of it ---------------------------------------------------------------------------------------
+
+
+def test_f36_attempts_become_rarer_and_end():
+    """F36: from 0.1 s to 1 s between two, a word to the user after a second, an end after ten minutes."""
+    trouble, error, now = Outage(), StoreUnavailable("it is locked"), 0.0
+    delays = []
+    while (delay := trouble.failed(error, now)) is not None:
+        delays.append(delay)
+        assert (trouble.trouble is None) == (now < 1)
+        now += delay
+    assert delays[:6] == [0.1, 0.2, 0.4, 0.8, 1.0, 1.0]
+    assert 600 <= now < 602
+    trouble.over()
+    assert (trouble.trouble, trouble.failed(error, now)) == (None, 0.1)
+
+
+def test_f36_other_errors_do_not_pass(driving):
+    """F36: what will not pass ends the study at once, as ever."""
+
+    class Broken(MemoryStore):
+        def append(self, study, after, events):
+            raise StoreError("it is damaged")
+
+    study = driving()
+    study.journal._store = Broken()
+    study.launch(count=1)
+    assert study.server.closed.wait(20)
+    assert str(study.server.error) == "it is damaged"
