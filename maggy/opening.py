@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from maggy.config import StudyConfig, reconfigured
-from maggy.errors import ConfigError, StoreError, StoreUnavailable, StudyOwned
+from maggy.errors import ConfigError, StoreError, StoreUnavailable
 from maggy.events import LOG_VERSION, Event, StudyOpened, StudyResumed
 from maggy.optimizers import OPTIMIZERS
 from maggy.plugins import to_json
@@ -20,6 +20,7 @@ from maggy.store.base import LEASE, Owner, Store, StudyEntry
 from maggy.study import Study
 
 PATIENCE = 10.0  # seconds
+CLOCKS_APART = 2 * 86_400.0  # seconds by which no two hosts' clocks differ: zones, a wrong day
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,11 @@ class Opened:
                     raise
                 time.sleep(0.1)
         self.history += events
+
+    @property
+    def latest(self) -> float:
+        """The time of the last event, 0 where there is none."""
+        return next((event.at for event in reversed(self.history) if event is not None), 0.0)
 
     def release(self) -> None:
         """Let the study go; where the store fails, the owner's end does the same."""
@@ -119,23 +125,20 @@ def take_up(
 def claim(store: Store, name: str, owner: Owner, say: Callable[[str], None], patience: float = LEASE) -> None:
     """Claim a study; where its holder cannot be seen from here, wait until its lease tells whether it lives.
 
+    The other host's clock need not agree with ours, so what it wrote of the time tells nothing: only that it writes.
     Raises `StudyOwned` where it does.
     """
-    try:
+    held = _entry(store, name)
+    if held.owner is None or held.owner.visible or time.time() > held.renewed + CLOCKS_APART:
         store.claim(name, owner, time.time())
-    except StudyOwned:
-        held = _entry(store, name)
-        if held.owner is None or held.owner.visible:
-            raise
-        host, pid = held.owner.host, held.owner.pid
-        say(f"Study {name!r} was last held by process {pid} on host {host}: waiting for a sign of life of it.")
-        until = time.monotonic() + patience
-        while time.monotonic() < until and _entry(store, name).renewed == held.renewed:
-            time.sleep(patience / 50)
-        if _entry(store, name).renewed != held.renewed:
-            raise
-        # The other host's clock need not agree with ours: by ours, the lease is over.
-        store.claim(name, owner, max(time.time(), held.renewed + LEASE))
+        return
+    host, pid = held.owner.host, held.owner.pid
+    say(f"Study {name!r} was last held by process {pid} on host {host}: waiting for a sign of life of it.")
+    until = time.monotonic() + patience
+    while (found := _entry(store, name)) == held and time.monotonic() < until:
+        time.sleep(patience / 50)
+    # Dead by our clock, or alive by its own: unless it has let go, the store refuses the latter.
+    store.claim(name, owner, max(time.time(), held.renewed + LEASE) if found == held else found.renewed)
 
 
 def _entry(store: Store, name: str) -> StudyEntry:
@@ -148,7 +151,7 @@ def go_on(opened: Opened, config: StudyConfig) -> None:
     before = Study.of(opened.history).settings
     now = _settings(opened.name, config, opened.files)
     changed = {key: value for key, value in now.items() if value != before.get(key)}
-    opened.append(StudyResumed(time.time(), changed))
+    opened.append(StudyResumed(max(time.time(), opened.latest), changed))
 
 
 def nothing_left(opened: Opened, config: StudyConfig) -> bool:

@@ -107,7 +107,7 @@ class Run:
         self._config = config
         self._platform = platform
         self._console = console
-        self._clock = Clock()
+        self._clock = Clock(opened.latest)
         self._told_of_reports = False
         self._told_of_store: str | None = None
         self._unreadable: StoreError | None = None

@@ -6,10 +6,13 @@ import time
 
 
 class Clock:
-    """Seconds since the epoch that never go back: the wall is looked at once, then only the monotonic clock."""
+    """Seconds since the epoch that never go back: the wall is looked at once, then only the monotonic clock.
 
-    def __init__(self) -> None:
-        self._offset = time.time() - time.monotonic()
+    Where a log says that it was later already than the wall says now, the log is believed.
+    """
+
+    def __init__(self, after: float = 0.0) -> None:
+        self._offset = max(time.time(), after) - time.monotonic()
 
     def now(self) -> float:
         """Return the time."""
