@@ -84,7 +84,10 @@ class Driving:
 
     def reached(self):
         """Return the steps that running trials have reached, by trial, whatever the driver knows of them."""
-        return {int(file.name): int(file.read_text() or 0) for file in Path(self.progress).iterdir()}
+        found = {int(file.name): file.read_text() for file in Path(self.progress).iterdir()}
+        if not all(found.values()):
+            return self.reached()  # one is being written
+        return {trial: int(step) for trial, step in found.items()}
 
     @property
     def log(self):
@@ -103,7 +106,7 @@ class Driving:
 
     def lives(self):
         """Return the driver's side of every conversation."""
-        return list(self.server._lives.values())
+        return list(self.server._roll._lives.values())
 
     @contextmanager
     def lag(self):
