@@ -207,8 +207,8 @@ def test_unknown_kind(store, study, path):
     store.append(study, 0, [report(1), Started(NOW, 1, 1, "e"), report(2)])
     execute(
         path,
-        "UPDATE events SET kind = 'Teleported' WHERE position = 2",
-        """INSERT INTO events VALUES (1, 4, 0.0, 'StudyClosed', NULL, '{"reason": "done", "mood": 3}')""",
+        "UPDATE events SET kind = 'Teleported', crc = NULL WHERE position = 2",
+        """INSERT INTO events VALUES (1, 4, 0.0, 'StudyClosed', NULL, '{"reason": "done", "mood": 3}', NULL)""",
     )
     found = list(store.read(study))
     assert found[:3] == [report(1), None, report(2)]
@@ -308,7 +308,7 @@ def test_settings_of_the_file(store, path):
     with store._reading() as connection:
         ask = lambda name: connection.exec_driver_sql(f"PRAGMA {name}").scalar_one()  # noqa: E731
         assert (ask("journal_mode"), ask("synchronous"), ask("foreign_keys"), ask("trusted_schema")) == ("wal", 2, 1, 0)
-    assert (pragma(path, "application_id"), pragma(path, "user_version")) == (0x6D616767, 1)
+    assert (pragma(path, "application_id"), pragma(path, "user_version")) == (0x6D616767, 2)
 
 
 def test_opening_again(store, study, path):
@@ -365,8 +365,8 @@ def test_empty_file(path):
 def test_newer_schema(store, path):
     """A store of a later version is refused and left as it is."""
     store.close()
-    execute(path, "PRAGMA user_version = 2")
-    refused(path, StoreError, r"by a later maggy \(its schema is 2, this one knows 1\); .*: upgrade maggy")
+    execute(path, "PRAGMA user_version = 3")
+    refused(path, StoreError, r"by a later maggy \(its schema is 3, this one knows 2\); .*: upgrade maggy")
 
 
 def test_truncated_file(store, study, path):
@@ -405,7 +405,7 @@ def test_spoilt_event(store, study, path, body):
     store.claim(study, Owner.current(), NOW)
     store.append(study, 0, [Started(NOW, 1, 1, "e")])
     with closing(sqlite3.connect(path)) as connection, connection:
-        connection.execute("UPDATE events SET body = ?", (body,))
+        connection.execute("UPDATE events SET body = ?, crc = NULL", (body,))
     with pytest.raises(StoreError, match="position 1 of study 'digits' is not a Started event"):
         list(store.read(study))
 
@@ -451,7 +451,7 @@ def test_odd_names_of_files(tmp_path):
     """A path may hold what means something in a URL."""
     for name in ("a b?c=d#e%20.db", "sqlite:x.db", "é.db"):
         open_store(tmp_path / name).close()
-        assert pragma(tmp_path / name, "user_version") == 1
+        assert pragma(tmp_path / name, "user_version") == 2
 
 
 def test_journal_waits_for_others(store, path, monkeypatch):

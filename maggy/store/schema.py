@@ -4,7 +4,10 @@
 moves it. Reports are the bulk, so they have a table of their own: lists and leaderboards read a few facts per trial,
 whatever the number of reports. Bodies are strict JSON; a metric that is not finite reads `{"$f": "nan"}`.
 
-A change of the tables raises `VERSION`; a file with a higher version is refused, one with a lower is to be migrated.
+Each row of a log has a checksum: a database notices damage to its own structure, not a digit that has become another.
+
+A change of the tables raises `VERSION`; a file with a higher version is refused, one with a lower is brought up to date
+by the statements in `UPGRADES` when it is opened.
 """
 
 from __future__ import annotations
@@ -30,7 +33,8 @@ from sqlalchemy import (
     update,
 )
 
-VERSION = 1
+VERSION = 2
+UPGRADES = {1: ("ALTER TABLE events ADD COLUMN crc INTEGER", "ALTER TABLE reports ADD COLUMN crc INTEGER")}
 METADATA = MetaData()
 
 studies = Table(
@@ -61,6 +65,7 @@ def _log(name: str, *columns: Column[Any]) -> Table:
         Column("position", Integer, primary_key=True, autoincrement=False),
         Column("at", Double, nullable=False),
         *columns,
+        Column("crc", Integer, nullable=True),  # null where an earlier version wrote the row
         sqlite_with_rowid=False,
     )
 
@@ -107,9 +112,16 @@ def _behind(table: Table) -> ColumnElement[bool]:
 # One page of a log, in order; both tables are read along their primary keys and merged.
 PAGE = (
     union_all(
-        select(events.c.position, events.c.at, events.c.kind, events.c.trial, null(), null(), events.c.body).where(
-            _behind(events)
-        ),
+        select(
+            events.c.position,
+            events.c.at,
+            events.c.kind,
+            events.c.trial,
+            null(),
+            null(),
+            events.c.body,
+            events.c.crc,
+        ).where(_behind(events)),
         select(
             reports.c.position,
             reports.c.at,
@@ -118,6 +130,7 @@ PAGE = (
             reports.c.attempt,
             reports.c.step,
             reports.c.metrics,
+            reports.c.crc,
         ).where(_behind(reports)),
     )
     .order_by("position")

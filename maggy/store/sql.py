@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from threading import Lock
 from typing import Any
+from zlib import crc32
 
 from sqlalchemy import URL, Connection, delete, insert, make_url, select, update
 
@@ -77,8 +78,14 @@ class SqlStore:
             return [_entry(row) for row in connection.execute(select(studies).order_by(studies.c.id))]
 
     def claim(self, study: str, owner: Owner, now: float) -> None:
-        """Make `owner` the study's owner and this store its hand. Raises `StudyOwned` where another lives."""
+        """Make `owner` the study's owner and this store its hand. Raises `StudyOwned` where another lives.
+
+        A study that has a log already is only added to where the file is sound.
+        """
         holder = {"token": owner.token, "host": owner.host, "pid": owner.pid, "started": owner.started}
+        with self._reading() as connection:
+            if _found(connection, study)[1].position:
+                sqlite.check(connection, self._path)
         with self._writing() as connection:
             id_, entry = _found(connection, study)
             entry.check_free(owner, now)
@@ -116,8 +123,8 @@ class SqlStore:
     def read(self, study: str, after: int = 0) -> Iterator[Event | None]:
         """Yield the events behind position `after`, one for each position; None for a kind of a later version."""
         with self._reading() as connection:
-            id_, _ = _found(connection, study)
-        return self._pages(study, id_, after)
+            id_, entry = _found(connection, study)
+        return self._pages(study, id_, after, entry.position)
 
     def request(self, study: str, what: str) -> None:
         """Leave a wish for the study's driver."""
@@ -144,15 +151,18 @@ class SqlStore:
             self._writer.close()
             self._engine.dispose()
 
-    def _pages(self, study: str, id_: int, after: int) -> Iterator[Event | None]:
+    def _pages(self, study: str, id_: int, after: int, last: int) -> Iterator[Event | None]:
+        """Yield page by page; what was there when the reading began, up to `last`, has to be there."""
         while True:
             with self._reading() as connection:
                 rows = connection.execute(schema.PAGE, {"study": id_, "after": after, "limit": _PAGE}).fetchall()
             for row in rows:
                 after += 1
-                yield _event(study, after, row)
+                yield _event(study, id_, after, row)
             if len(rows) < _PAGE:
-                return
+                break
+        if after < last:
+            raise _missing(study, after + 1)
 
     @contextmanager
     def _writing(self, patience: float | None = None) -> Iterator[Connection]:
@@ -198,19 +208,37 @@ def _rows(study: int, after: int, events: Sequence[Event]) -> tuple[list[Any], l
     for position, event in enumerate(events, after + 1):
         if type(event) is Reported:
             metrics = dumps(event.metrics)
-            points.append((study, position, event.at, event.trial, event.attempt, event.step, metrics))
+            crc = _crc(study, position, event.at, "Reported", metrics, event.trial, event.attempt, event.step)
+            points.append((study, position, event.at, event.trial, event.attempt, event.step, metrics, crc))
         else:
             content = body(event)
-            at, trial = content.pop("at"), content.pop("trial", None)
-            facts.append((study, position, at, type(event).__name__, trial, dumps(content)))
+            at, trial, kind = content.pop("at"), content.pop("trial", None), type(event).__name__
+            text = dumps(content)
+            facts.append((study, position, at, kind, trial, text, _crc(study, position, at, kind, text, trial)))
     return facts, points
 
 
-def _event(study: str, expected: int, row: Any) -> Event | None:
-    position, at, kind, trial, attempt, step, text = row
+def _crc(study: int, position: int, at: float, kind: str, text: str, *numbers: int | None) -> int:
+    """Return the checksum of a row; its numbers are the trial, and a report's attempt and step."""
+    whole = [int(number) for number in numbers if number is not None]
+    return crc32(f"{study} {position} {float(at)!r} {kind} {whole} {text}".encode("utf-8", "surrogatepass"))
+
+
+def _check_crc(crc: int | None, *row: Any) -> None:
+    if crc is not None and crc != _crc(*row):
+        raise ValueError("its checksum is another")
+
+
+def _missing(study: str, position: int) -> StoreError:
+    return StoreError(f"position {position} of study {study!r} is missing: go back to a copy of the store")
+
+
+def _event(study: str, id_: int, expected: int, row: Any) -> Event | None:
+    position, at, kind, trial, attempt, step, text, crc = row
     if position != expected:
-        raise StoreError(f"position {expected} of study {study!r} is missing: go back to a copy of the store")
+        raise _missing(study, expected)
     try:
+        _check_crc(crc, id_, position, at, kind, text, trial, attempt, step)
         content = loads(text)
         if kind == "Reported":
             return Reported(at, trial, attempt, step, content)
@@ -223,7 +251,8 @@ def _found(connection: Connection, study: str) -> tuple[int, StudyEntry]:
     """Return a study's id and entry. Raises `StoreError` where there is none."""
     row = connection.execute(select(studies).where(studies.c.name == study)).one_or_none()
     if row is None:
-        raise no_study(study, connection.scalars(select(studies.c.name)))
+        # In a damaged file a name may be anything.
+        raise no_study(study, map(str, connection.scalars(select(studies.c.name))))
     return row.id, _entry(row)
 
 
