@@ -26,6 +26,7 @@ ROWS = {
         "driver.scheduler",
         "driver.actions",
         "driver.outcome",
+        "driver.outage",
         "driver.roll",
         "executor.session",
         "executor.link",
