@@ -31,6 +31,36 @@ _DIRECTIONS: dict[str, Direction] = {"max": "max", "min": "min", "maximize": "ma
 
 
 @dataclass(frozen=True)
+class Gpus:
+    """How many GPUs a trial gets, or how many trials share one; neither leaves the environment as it is."""
+
+    per_trial: int | None = None
+    per_gpu: int | None = None
+
+    def __post_init__(self) -> None:
+        count_or_none("gpus_per_trial", self.per_trial)
+        count_or_none("trials_per_gpu", self.per_gpu)
+        if self.per_gpu is not None and (self.per_trial or 1) > 1:
+            raise ConfigError(f"{self} contradict each other: trials have several GPUs each, or share one")
+
+    def __bool__(self) -> bool:
+        return self.per_trial is not None or self.per_gpu is not None
+
+    def __str__(self) -> str:
+        options = {"gpus_per_trial": self.per_trial, "trials_per_gpu": self.per_gpu}
+        return " and ".join(f"{name}={value}" for name, value in options.items() if value is not None)
+
+    @property
+    def amount(self) -> float:
+        """GPUs for one trial."""
+        return (self.per_trial or 1) / (self.per_gpu or 1)
+
+    def room(self, gpus: int) -> int:
+        """Return how many trials so many GPUs are enough for at once."""
+        return gpus // (self.per_trial or 1) * (self.per_gpu or 1)
+
+
+@dataclass(frozen=True)
 class StudyConfig:
     """How a study is run. `settings()` is what its log remembers."""
 

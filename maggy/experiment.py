@@ -56,6 +56,9 @@ def lagom(
     log_dir: str | Path | None = LOG_DIR,
     launcher: Launcher = "spark",
     num_executors: int | None = None,
+    gpus_per_trial: int | None = None,
+    trials_per_gpu: int | None = None,
+    resource_profile: Any = None,
     tls: bool | None = None,
     train_args: Mapping[str, Any] | None = None,
     verbose: bool = False,
@@ -103,6 +106,12 @@ def lagom(
         launcher: `"spark"`: tasks of the active Spark session, or of a local one that is started. `"local"`: processes
             of this machine, no Java needed.
         num_executors: executors to start; as many as there is room for by default.
+        gpus_per_trial: GPUs for each trial: `CUDA_VISIBLE_DEVICES` names them before anything is imported. On this
+            machine (`launcher="local"`, `local[N]`) maggy shares out those that `CUDA_VISIBLE_DEVICES` or nvidia-smi
+            names, for each study anew. On a cluster Spark does so, as `spark.task.resource.gpu.amount` or the
+            `resource_profile` says, and trials see what their task was given, also without this option.
+        trials_per_gpu: trials that share one GPU; on a cluster the amount for a task is then one in so many.
+        resource_profile: a `pyspark.resource.ResourceProfile`, on a cluster: what each executor needs (cores, GPUs).
         tls: whether what driver and executors say is encrypted (TLS 1.3, with a certificate made for this study); by
             default where it leaves the machine.
         train_args: further arguments of `train_fn`, the same for all trials, sent to each executor once.
@@ -153,7 +162,18 @@ def lagom(
         log_dir=log_dir != LOG_DIR,
     )
     base = check_name(_default_name(train_fn) if name is None else name)
-    how = _How(launcher, num_executors, log_dir, train_args or {}, tls=tls, verbose=verbose, quiet=quiet)
+    gpus = configuration.Gpus(gpus_per_trial, trials_per_gpu)
+    how = _How(
+        launcher,
+        num_executors,
+        log_dir,
+        train_args or {},
+        gpus=gpus,
+        profile=resource_profile,
+        tls=tls,
+        verbose=verbose,
+        quiet=quiet,
+    )
     return _run(train_fn, base, config, given, store, how, resume=resume)
 
 
@@ -194,14 +214,19 @@ class _How:
     num_executors: int | None
     log_dir: str | Path | None
     train_args: Mapping[str, Any]
+    gpus: configuration.Gpus
+    profile: Any
     tls: bool | None
     verbose: bool
     quiet: bool
+    shares: tuple[str, ...] = ()  # of this machine's GPUs, one for each executor
 
     def __post_init__(self) -> None:
         if self.launcher not in get_args(Launcher):
             raise ConfigError(f"launcher={self.launcher!r}; it must be 'spark' or 'local'")
         configuration.count_or_none("num_executors", self.num_executors)
+        if self.launcher == "local" and self.profile is not None:
+            raise ConfigError("resource_profile is for Spark; with launcher='local' pass gpus_per_trial instead")
 
     @property
     def folder(self) -> Path | None:
@@ -219,11 +244,14 @@ def _run(
     resume: bool,
 ) -> Result:
     """Check what can be checked before there is a store, then run the study there."""
+    from maggy.driver import gpus
     from maggy.driver.pickling import pickled
 
     if given.searchspace or not resume:
         _check(train_fn, config, how.train_args)
     function = pickled(train_fn, how.train_args)
+    if how.launcher == "local":
+        how = replace(how, shares=gpus.shares(how.gpus, how.num_executors))
     with _at(store) as where:
         if resume and isinstance(where, MemoryStore) and where is not store:
             raise ConfigError("store='memory:' keeps nothing to resume; name a file, such as store='maggy.db'")
@@ -266,7 +294,10 @@ def _run_in(
             _check(train_fn, config, how.train_args)
             console.say(f"There is no study {base!r} to go on with, so this starts one.")
         console.begin("starting Spark" if how.launcher == "spark" else "")
-        platform = (spark_platform if how.launcher == "spark" else local_platform)(how.num_executors, config.num_trials)
+        if how.launcher == "local":
+            platform = local_platform(how.num_executors, config.num_trials, how.shares)
+        else:
+            platform = spark_platform(how.num_executors, config.num_trials, how.gpus, how.profile)
         if how.tls is not None:
             platform = replace(platform, tls=how.tls)
         if opened:

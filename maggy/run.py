@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from maggy.config import StudyConfig
+from maggy.config import Gpus, StudyConfig
 from maggy.driver.asker import Asker, InlineAsker, ThreadAsker
 from maggy.driver.clock import Clock
 from maggy.driver.journal import Journal, Watcher
@@ -36,6 +36,7 @@ LOOK = 0.2  # seconds between two looks at the study while it runs
 SILENT_TRIALS = 3  # completed trials without a report: then there will not be any
 SLOT_TIMEOUT = 600.0  # seconds without an executor after which the call gives up: clusters queue
 SLOW_START = 60.0  # seconds without an executor after which the user is told
+NO_GPUS = Gpus()
 BROADCAST = 1024 * 1024  # bytes of a pickled function above which Spark broadcasts it
 
 
@@ -44,7 +45,7 @@ class Platform:
     """Where executors run: the launcher, how many it starts, and the address at which they reach the driver.
 
     `share` makes large bytes available to every executor, `beside` are directories of the driver's own modules that
-    executors on the same machine can import from as well.
+    executors on the same machine can import from as well, `gpus` what each slot gets where maggy shares them out.
     """
 
     name: str
@@ -55,10 +56,11 @@ class Platform:
     tls: bool = False
     share: Callable[[bytes], Any] = lambda data: data
     beside: tuple[str, ...] = ()
+    gpus: tuple[str, ...] = ()
 
 
-def local_platform(num_executors: int | None, limit: int | None) -> Platform:
-    """Run executors as plain processes of this machine."""
+def local_platform(num_executors: int | None, limit: int | None, shares: tuple[str, ...] = ()) -> Platform:
+    """Run executors as plain processes of this machine; each gets its share of the GPUs, where they are shared out."""
     import sys
 
     from maggy.driver.local import LocalLauncher, cores
@@ -66,34 +68,48 @@ def local_platform(num_executors: int | None, limit: int | None) -> Platform:
     return Platform(
         "local",
         LocalLauncher(),
-        _capped(num_executors or cores(), limit),
+        _capped(num_executors or len(shares) or cores(), limit),
         "127.0.0.1",
         "127.0.0.1",
         beside=tuple(sys.path),
+        gpus=shares,
     )
 
 
-def spark_platform(num_executors: int | None, limit: int | None) -> Platform:
+def spark_platform(num_executors: int | None, limit: int | None, wish: Gpus = NO_GPUS, profile: Any = None) -> Platform:
     """Run executors as Spark tasks, in the active session or in a local one that is started here."""
     import sys
 
+    from maggy.driver import gpus
+    from maggy.driver.local import cores
     from maggy.driver.package import ship
     from maggy.driver.spark import SparkLauncher
-    from maggy.driver.sparksession import driver_address, is_local, slots, spark_session
+    from maggy.driver.sparksession import driver_address, is_local, settings, slots, spark_session
 
-    spark = spark_session(num_executors)
+    spark = spark_session(num_executors or gpus.threads(wish, cores()))
+    context, local = spark.sparkContext, is_local(spark)
+    conf = settings(spark)
+    shares: tuple[str, ...] = ()
+    if local:
+        gpus.check_local(context.master, conf, profile)
+        shares = gpus.shares(wish, num_executors)
+    launcher = SparkLauncher(context, f"maggy-{secrets.token_hex(4)}", profile)
+    conf = gpus.overruled(conf, profile)
+    if not local:
+        gpus.check_cluster(context.master, conf, wish)
     ship(spark)
     bind, advertise = driver_address(spark)
-    context = spark.sparkContext
+    room = slots(spark, conf)
     return Platform(
         "spark",
-        SparkLauncher(context, f"maggy-{secrets.token_hex(4)}"),
-        _capped(num_executors or slots(spark), limit),
+        launcher,
+        _capped(num_executors or (min(room, len(shares)) if shares else room), limit),
         bind,
         advertise,
-        tls=not is_local(spark),
+        tls=not local,
         share=lambda data: context.broadcast(data) if len(data) > BROADCAST else data,
-        beside=tuple(sys.path) if is_local(spark) else (),
+        beside=tuple(sys.path) if local else (),
+        gpus=shares,
     )
 
 
@@ -158,7 +174,9 @@ class Run:
         try:
             tls, certificate = _encryption() if platform.tls else (None, None)
             port = self._listen(tls)
-            ticket = Ticket(platform.advertise, port, version, server.secret, certificate, platform.beside)
+            ticket = Ticket(
+                platform.advertise, port, version, server.secret, certificate, platform.beside, platform.gpus
+            )
             platform.launcher.start(partial(run_slot, ticket, platform.share(function)), platform.count)
             problem = self._wait(f"{platform.advertise}:{port}")
         except KeyboardInterrupt:

@@ -14,6 +14,8 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from maggy.errors import ProtocolError
@@ -29,9 +31,12 @@ _BOOT = (
 
 
 class Process:
-    """One process for user code, with its pipes: `facts`, `prints` and `end` are file descriptors to wait on."""
+    """One process for user code, with its pipes: `facts`, `prints` and `end` are file descriptors to wait on.
 
-    def __init__(self, function: int, path: list[str]) -> None:
+    `environment` is added to the agent's own.
+    """
+
+    def __init__(self, function: int, path: list[str], environment: Mapping[str, str] = MappingProxyType({})) -> None:
         orders_end, self._orders = os.pipe()
         self.facts, facts_end = os.pipe()
         self.prints, prints_end = os.pipe()
@@ -42,6 +47,7 @@ class Process:
             stdin=subprocess.DEVNULL,
             stdout=prints_end,
             stderr=prints_end,
+            env={**os.environ, **environment},
             pass_fds=ends,
             start_new_session=True,
         )

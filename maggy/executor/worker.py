@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from maggy.errors import ProtocolError
-from maggy.executor import leftovers
+from maggy.executor import devices, leftovers
 from maggy.executor.link import FENCED, Link
 from maggy.executor.process import Process, stored
 from maggy.executor.session import Kill, Leave, Order, Session, Signal, Start, Tell, Terminate
@@ -45,6 +45,7 @@ class Ticket:
     secret: bytes = field(repr=False)
     certificate: str | None = None  # the driver's, as PEM, where the connection is encrypted
     sys_path: tuple[str, ...] = ()  # where the driver's own modules are; for executors on the driver's machine
+    gpus: tuple[str, ...] = ()  # what each slot's trials may see of them, where maggy assigns them and not Spark
 
 
 class Agent:
@@ -53,6 +54,7 @@ class Agent:
     def __init__(self, ticket: Ticket, function: bytes, slot: int) -> None:
         self._ticket = ticket
         self._slot = slot
+        self._environment = devices.environment(ticket.gpus, slot)
         self._function = stored(function)
         self._session = Session(time.monotonic())
         self._selector = selectors.DefaultSelector()
@@ -307,7 +309,7 @@ class Agent:
             # Spark's own entries are relative to the directory of the task, which user code may leave.
             path = [str(Path(entry).absolute()) for entry in sys.path]
             beside = [entry for entry in self._ticket.sys_path if entry not in path]
-            self._process = Process(self._function, [*path, *beside])
+            self._process = Process(self._function, [*path, *beside], self._environment)
             self._decoder.reset()
             self._listen()
         run, terms = order.run, self._session.terms
