@@ -25,7 +25,8 @@ GRACE = 5.0  # seconds that a trial has to heed a stop before its process is kil
 MAX_PARAMS = 128 * 1024  # bytes of a configuration as JSON: it has to fit a message
 MAX_LOST = 3  # executors that a trial may cost before it is taken for the cause
 
-ISOLATIONS = ("executor", "trial")  # a warm process for all trials of an executor, or a fresh one for each
+# A warm process for all trials of an executor, or a fresh one for each, or none at all, for debugging.
+ISOLATIONS = ("executor", "trial", "inline")
 
 _DIRECTIONS: dict[str, Direction] = {"max": "max", "min": "min", "maximize": "max", "minimize": "min"}
 
@@ -136,6 +137,7 @@ def configure(
         check(space)
     _check_size(space)
     rules = _rules(earlystop, chosen, es_min, es_interval)
+    limits = {"trial_timeout": trial_timeout, "report_timeout": report_timeout, "memory_limit": memory_limit}
     return StudyConfig(
         searchspace=space,
         optimizer=chosen,
@@ -151,7 +153,7 @@ def configure(
         trial_timeout=_seconds("trial_timeout", trial_timeout),
         report_timeout=_seconds("report_timeout", report_timeout),
         memory_limit=_bytes("memory_limit", memory_limit),
-        isolation=_isolation(isolation),
+        isolation=_isolation(isolation, limits),
         rules_asked_for=bool(rules) and (earlystop != "default" or es_min is not None or es_interval is not None),
     )
 
@@ -281,9 +283,12 @@ def _bytes(name: str, given: int | str | None) -> int | None:
     raise ConfigError(f"{name}={given!r}; it must be a number of bytes or a text such as '2GB'")
 
 
-def _isolation(given: str) -> str:
+def _isolation(given: str, limits: Mapping[str, Any]) -> str:
     if given not in ISOLATIONS:
         raise ConfigError(f"isolation={given!r}{nearest(str(given), ISOLATIONS)}; it must be one of {ISOLATIONS}")
+    for name, limit in limits.items():
+        if given == "inline" and limit is not None:
+            raise ConfigError(f"{name}={limit!r} takes force, and with isolation='inline' there is no process to end")
     return given
 
 

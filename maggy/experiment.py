@@ -28,7 +28,7 @@ from maggy.study import Study
 from maggy.trainfn import TrainFn
 
 Launcher = Literal["spark", "local"]
-Isolation = Literal["executor", "trial"]
+Isolation = Literal["executor", "trial", "inline"]
 DEFAULT = "default"
 LOG_DIR = "maggy_logs"
 
@@ -97,7 +97,11 @@ def lagom(
         memory_limit: bytes, or a text such as `"2GB"`, that a trial's process and all that it has started may hold in
             memory together; otherwise the same.
         isolation: `"executor"`: one process runs an executor's trials, one after another. `"trial"`: each gets a fresh
-            one, for functions that leak memory or leave things changed; it costs the start of a process.
+            one, for functions that leak memory or leave things changed; it costs the start of a process. `"inline"`,
+            with `launcher="local"`: none at all, for debugging. The function runs in a thread of this very process, so
+            it stops at breakpoints, prints where you are (its output.log stays empty), shares what is loaded here and
+            need not be picklable; executors are threads, one by default. There is no force against such a trial: no
+            limits, one that ignores its stop is stopped but keeps running, and one that crashes takes you along.
         seed: makes what the optimizer draws repeatable; drawn and recorded where not given.
         resume: False: a name that exists is numbered (`digits-2`). True: go on with the latest study of that name.
         store: where the study is kept: a path, a URL, `"memory:"` or a Store; `maggy.db` in the working directory by
@@ -170,6 +174,7 @@ def lagom(
         train_args or {},
         gpus=gpus,
         profile=resource_profile,
+        inline=config.isolation == "inline",
         tls=tls,
         verbose=verbose,
         quiet=quiet,
@@ -216,6 +221,7 @@ class _How:
     train_args: Mapping[str, Any]
     gpus: configuration.Gpus
     profile: Any
+    inline: bool
     tls: bool | None
     verbose: bool
     quiet: bool
@@ -227,6 +233,10 @@ class _How:
         configuration.count_or_none("num_executors", self.num_executors)
         if self.launcher == "local" and self.profile is not None:
             raise ConfigError("resource_profile is for Spark; with launcher='local' pass gpus_per_trial instead")
+        if self.inline and self.launcher != "local":
+            raise ConfigError("isolation='inline' runs train_fn in this process: pass launcher='local' as well")
+        if self.inline and self.gpus:
+            raise ConfigError(f"{self.gpus}, but with isolation='inline' trials see the GPUs that this process sees")
 
     @property
     def folder(self) -> Path | None:
@@ -249,7 +259,7 @@ def _run(
 
     if given.searchspace or not resume:
         _check(train_fn, config, how.train_args)
-    function = pickled(train_fn, how.train_args)
+    function = (train_fn, dict(how.train_args)) if how.inline else pickled(train_fn, how.train_args)
     if how.launcher == "local":
         how = replace(how, shares=gpus.shares(how.gpus, how.num_executors))
     with _at(store) as where:
@@ -267,7 +277,7 @@ def _run_in(
     where: Store,
     owner: Owner,
     train_fn: TrainFn,
-    function: bytes,
+    function: Any,
     base: str,
     config: StudyConfig,
     given: Given,
@@ -276,10 +286,10 @@ def _run_in(
     resume: bool,
 ) -> Result:
     """Open the study, run it, and return its result: shells come up only when all that can be checked is checked."""
-    from maggy.run import Run, local_platform, spark_platform
+    from maggy.run import Run, inline_platform, local_platform, spark_platform
     from maggy.views.console import Console
 
-    console = Console(quiet=how.quiet)
+    console = Console(quiet=how.quiet, live=not how.inline)  # a debugger's prompt needs its line
     found = where.latest(base) if resume else None
     opened = None
     try:
@@ -294,7 +304,9 @@ def _run_in(
             _check(train_fn, config, how.train_args)
             console.say(f"There is no study {base!r} to go on with, so this starts one.")
         console.begin("starting Spark" if how.launcher == "spark" else "")
-        if how.launcher == "local":
+        if how.inline:
+            platform = inline_platform(how.num_executors, config.num_trials)
+        elif how.launcher == "local":
             platform = local_platform(how.num_executors, config.num_trials, how.shares)
         else:
             platform = spark_platform(how.num_executors, config.num_trials, how.gpus, how.profile)

@@ -7,7 +7,7 @@ import shutil
 import ssl
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -57,6 +57,8 @@ class Platform:
     share: Callable[[bytes], Any] = lambda data: data
     beside: tuple[str, ...] = ()
     gpus: tuple[str, ...] = ()
+    serve: Callable[..., Iterator[str]] = run_slot
+    inline: bool = False  # whether trials run in this process
 
 
 def local_platform(num_executors: int | None, limit: int | None, shares: tuple[str, ...] = ()) -> Platform:
@@ -74,6 +76,16 @@ def local_platform(num_executors: int | None, limit: int | None, shares: tuple[s
         beside=tuple(sys.path),
         gpus=shares,
     )
+
+
+def inline_platform(num_executors: int | None, limit: int | None) -> Platform:
+    """Run executors as threads of this process."""
+    from maggy.driver.local import InlineLauncher
+    from maggy.executor.inline import run_inline
+
+    here = "127.0.0.1"
+    count = _capped(num_executors or 1, limit)
+    return Platform("local", InlineLauncher(), count, here, here, serve=run_inline, inline=True)
 
 
 def spark_platform(num_executors: int | None, limit: int | None, wish: Gpus = NO_GPUS, profile: Any = None) -> Platform:
@@ -166,7 +178,7 @@ class Run:
             clock=self._clock,
         )
 
-    def go(self, function: bytes, version: str) -> Exception | None:
+    def go(self, function: Any, version: str) -> Exception | None:
         """Run the study to its end, or to an interrupt; return what went wrong, if anything did."""
         server, platform = self._server, self._platform
         began = self._clock.now()
@@ -177,7 +189,7 @@ class Run:
             ticket = Ticket(
                 platform.advertise, port, version, server.secret, certificate, platform.beside, platform.gpus
             )
-            platform.launcher.start(partial(run_slot, ticket, platform.share(function)), platform.count)
+            platform.launcher.start(partial(platform.serve, ticket, platform.share(function)), platform.count)
             problem = self._wait(f"{platform.advertise}:{port}")
         except KeyboardInterrupt:
             server.interrupt("interrupted")
@@ -274,6 +286,7 @@ class Run:
         options = {
             "timeout": self._config.timeout if self.study.num_trials is None else None,
             "launcher": "local" if self._platform.name == "local" else None,
+            "isolation": "inline" if self._platform.inline else None,
             "store": _near(store) if store != str(Path(DEFAULT).absolute()) else None,
         }
         told = "".join(f", {name}={value!r}" for name, value in options.items() if value is not None)

@@ -196,7 +196,7 @@ def loaded_by(statement):
     return set(done.stdout.split())
 
 
-@pytest.mark.parametrize("module", ["worker", "child", "process", "reporter", "devices"])
+@pytest.mark.parametrize("module", ["worker", "child", "process", "reporter", "devices", "inline"])
 def test_the_executor_needs_the_standard_library_only(module):
     """The driver ships maggy to executors that have nothing but Python, and nothing heavy is loaded there."""
     loaded = loaded_by(f"import maggy.executor.{module}")
