@@ -10,7 +10,6 @@ import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -26,6 +25,7 @@ from maggy.searchspace import Searchspace
 from maggy.store import MemoryStore, Owner, Store, check_name, open_store
 from maggy.study import Study
 from maggy.trainfn import TrainFn
+from maggy.version import VERSION
 
 Launcher = Literal["spark", "local"]
 Isolation = Literal["executor", "trial", "inline"]
@@ -325,7 +325,7 @@ def _run_in(
         if opened:
             opened.release()
         raise
-    problem = run.go(function, _version())
+    problem = run.go(function, VERSION)
     result = _result(opened, run.study)
     if problem is not None:
         raise problem
@@ -371,13 +371,6 @@ def _result(opened: Opened, study: Study) -> Result:
 def _default_name(train_fn: TrainFn) -> str:
     name = re.sub(r"\W+", "-", getattr(train_fn, "__name__", ""), flags=re.ASCII).strip("-")[:100]
     return name if name and name != "lambda" else "study"
-
-
-def _version() -> str:
-    try:
-        return version("maggy")
-    except PackageNotFoundError:  # a source tree or zip on PYTHONPATH
-        return "unknown"
 
 
 def _one(name: str, value: Any, default: Any, alias: str, other: Any, unset: Any = None) -> Any:

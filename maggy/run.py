@@ -195,7 +195,7 @@ class Run:
             server.interrupt("interrupted")
             server.closed.wait(1.0)
         finally:
-            self._finish(began)
+            self._finish(began, told=str(problem))
         return problem or server.error
 
     def _listen(self, tls: ssl.SSLContext | None) -> int:
@@ -252,7 +252,7 @@ class Run:
             self._told_of_reports = True
             (self._console.warn if loud else self._console.say)(why)
 
-    def _finish(self, began: float) -> None:
+    def _finish(self, began: float, told: str) -> None:
         try:
             self._platform.launcher.finish(patience=1.0)
         finally:  # also at a second Ctrl-C: the study must not stay held by this process
@@ -266,7 +266,7 @@ class Run:
         for view in (self._logs, self.tensorboard):
             if view is not None and view.trouble is not None:
                 self._console.warn(view.trouble)
-        if crashes := self._platform.launcher.crashes():
+        if (crashes := self._platform.launcher.crashes()) and crashes[-1] not in told:
             times = "once" if len(crashes) == 1 else f"{len(crashes)} times"
             self._console.say(f"Executors failed {times} and were started again; the last because: {crashes[-1]}")
         self._mind_reports(ended=True)

@@ -8,6 +8,7 @@ serves many inputs.
 from __future__ import annotations
 
 import asyncio
+import platform
 import socket
 import ssl
 import threading
@@ -47,7 +48,7 @@ class Server:
         self._journal = journal
         self._logs = logs
         self._clock = clock
-        self._roll = Roll(scheduler, self._put, self._received)
+        self._roll = Roll(scheduler, self._put, self._received, platform.python_version())
         self._peers: weakref.WeakSet[Peer] = weakref.WeakSet()  # all connections, strangers' too
         self._inputs: list[Input] = []
         self._awake = clock.now()

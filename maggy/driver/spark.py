@@ -14,6 +14,7 @@ from pyspark.resource import ResourceProfile
 
 from maggy.driver.launcher import SlotLauncher, Task
 from maggy.errors import ConfigError, LauncherError, last_line
+from maggy.version import REFUSED
 
 
 def brief(text: str) -> str:
@@ -21,7 +22,11 @@ def brief(text: str) -> str:
     said, *_ = text.partition("Driver stacktrace:")
     python = re.search(r"Traceback \(most recent call last\):\n(.*?)(?:\n\s*\n|\n\tat |\Z)", said, re.DOTALL)
     causes = re.findall(r"(?:Exception|Error): ([^\n]+)", said)
-    return last_line(python[1]) if python else causes[-1].strip() if causes else last_line(said)
+    if python:  # below the frames, which are indented, stands the error; it may have several lines
+        return " ".join(line for line in python[1].splitlines() if line and not line[0].isspace()) or last_line(
+            python[1]
+        )
+    return causes[-1].strip() if causes else last_line(said)
 
 
 class SparkLauncher(SlotLauncher):
@@ -59,8 +64,11 @@ class SparkLauncher(SlotLauncher):
             if self._profile is not None:
                 slots = slots.withResources(self._profile)
             ended: list[Any] = slots.mapPartitions(task).collect()
-        except Py4JJavaError as error:
-            raise LauncherError(brief(str(error))) from error
+        except (Py4JJavaError, PySparkException) as error:
+            why = brief(str(error))
+            if "PYTHON_VERSION_MISMATCH" in why:
+                return f"{REFUSED}: {why}"
+            raise LauncherError(why) from error
         return " ".join(map(str, ended))
 
     def _cancel(self) -> None:

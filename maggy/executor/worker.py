@@ -28,6 +28,7 @@ from maggy.executor.process import Process, Runner, stored
 from maggy.executor.session import Kill, Leave, Order, Session, Signal, Start, Tell, Terminate
 from maggy.rpc.connection import HANDSHAKE_SECONDS, NONCE
 from maggy.rpc.messages import Join
+from maggy.version import VERSION, misfit
 
 CHUNK = 256 * 1024
 WEIGH_SECONDS = 0.5  # between two looks at a trial's memory
@@ -41,7 +42,7 @@ class Ticket:
 
     host: str
     port: int
-    version: str
+    version: str  # of the driver's maggy
     secret: bytes = field(repr=False)
     certificate: str | None = None  # the driver's, as PEM, where the connection is encrypted
     sys_path: tuple[str, ...] = ()  # where the driver's own modules are; for executors on the driver's machine
@@ -95,7 +96,7 @@ class Agent:
     def _hello(self) -> Join:
         host, pid = socket.gethostname(), os.getpid()
         name = f"{host}-{pid}-{secrets.token_hex(4)}"
-        return Join(name, host, pid, self._slot, platform.python_version(), self._ticket.version)
+        return Join(name, host, pid, self._slot, platform.python_version(), VERSION)
 
     def _wait(self) -> None:
         deadline = min(self._session.deadline(), self._weigh_at, self._link.retry_at)
@@ -132,6 +133,10 @@ class Agent:
 
     def _broke(self, why: str) -> None:
         self._hang_up()
+        if self._session.terms is None:  # another maggy's handshake may be so different that no reason can be given
+            why = (
+                misfit("maggy", VERSION, self._ticket.version, f"it does not understand this one's words: {why}") or why
+            )
         self._link.broke(why, time.monotonic())
 
     def _hang_up(self) -> None:
