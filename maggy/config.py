@@ -25,9 +25,40 @@ GRACE = 5.0  # seconds that a trial has to heed a stop before its process is kil
 MAX_PARAMS = 128 * 1024  # bytes of a configuration as JSON: it has to fit a message
 MAX_LOST = 3  # executors that a trial may cost before it is taken for the cause
 
-ISOLATIONS = ("executor", "trial")  # a warm process for all trials of an executor, or a fresh one for each
+# A warm process for all trials of an executor, or a fresh one for each, or none at all, for debugging.
+ISOLATIONS = ("executor", "trial", "inline")
 
 _DIRECTIONS: dict[str, Direction] = {"max": "max", "min": "min", "maximize": "max", "minimize": "min"}
+
+
+@dataclass(frozen=True)
+class Gpus:
+    """How many GPUs a trial gets, or how many trials share one; neither leaves the environment as it is."""
+
+    per_trial: int | None = None
+    per_gpu: int | None = None
+
+    def __post_init__(self) -> None:
+        count_or_none("gpus_per_trial", self.per_trial)
+        count_or_none("trials_per_gpu", self.per_gpu)
+        if self.per_gpu is not None and (self.per_trial or 1) > 1:
+            raise ConfigError(f"{self} contradict each other: trials have several GPUs each, or share one")
+
+    def __bool__(self) -> bool:
+        return self.per_trial is not None or self.per_gpu is not None
+
+    def __str__(self) -> str:
+        options = {"gpus_per_trial": self.per_trial, "trials_per_gpu": self.per_gpu}
+        return " and ".join(f"{name}={value}" for name, value in options.items() if value is not None)
+
+    @property
+    def amount(self) -> float:
+        """GPUs for one trial."""
+        return (self.per_trial or 1) / (self.per_gpu or 1)
+
+    def room(self, gpus: int) -> int:
+        """Return how many trials so many GPUs are enough for at once."""
+        return gpus // (self.per_trial or 1) * (self.per_gpu or 1)
 
 
 @dataclass(frozen=True)
@@ -106,6 +137,7 @@ def configure(
         check(space)
     _check_size(space)
     rules = _rules(earlystop, chosen, es_min, es_interval)
+    limits = {"trial_timeout": trial_timeout, "report_timeout": report_timeout, "memory_limit": memory_limit}
     return StudyConfig(
         searchspace=space,
         optimizer=chosen,
@@ -121,7 +153,7 @@ def configure(
         trial_timeout=_seconds("trial_timeout", trial_timeout),
         report_timeout=_seconds("report_timeout", report_timeout),
         memory_limit=_bytes("memory_limit", memory_limit),
-        isolation=_isolation(isolation),
+        isolation=_isolation(isolation, limits),
         rules_asked_for=bool(rules) and (earlystop != "default" or es_min is not None or es_interval is not None),
     )
 
@@ -251,9 +283,12 @@ def _bytes(name: str, given: int | str | None) -> int | None:
     raise ConfigError(f"{name}={given!r}; it must be a number of bytes or a text such as '2GB'")
 
 
-def _isolation(given: str) -> str:
+def _isolation(given: str, limits: Mapping[str, Any]) -> str:
     if given not in ISOLATIONS:
         raise ConfigError(f"isolation={given!r}{nearest(str(given), ISOLATIONS)}; it must be one of {ISOLATIONS}")
+    for name, limit in limits.items():
+        if given == "inline" and limit is not None:
+            raise ConfigError(f"{name}={limit!r} takes force, and with isolation='inline' there is no process to end")
     return given
 
 

@@ -10,7 +10,6 @@ import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -26,9 +25,10 @@ from maggy.searchspace import Searchspace
 from maggy.store import MemoryStore, Owner, Store, check_name, open_store
 from maggy.study import Study
 from maggy.trainfn import TrainFn
+from maggy.version import VERSION
 
 Launcher = Literal["spark", "local"]
-Isolation = Literal["executor", "trial"]
+Isolation = Literal["executor", "trial", "inline"]
 DEFAULT = "default"
 LOG_DIR = "maggy_logs"
 
@@ -56,6 +56,9 @@ def lagom(
     log_dir: str | Path | None = LOG_DIR,
     launcher: Launcher = "spark",
     num_executors: int | None = None,
+    gpus_per_trial: int | None = None,
+    trials_per_gpu: int | None = None,
+    resource_profile: Any = None,
     tls: bool | None = None,
     train_args: Mapping[str, Any] | None = None,
     verbose: bool = False,
@@ -94,7 +97,11 @@ def lagom(
         memory_limit: bytes, or a text such as `"2GB"`, that a trial's process and all that it has started may hold in
             memory together; otherwise the same.
         isolation: `"executor"`: one process runs an executor's trials, one after another. `"trial"`: each gets a fresh
-            one, for functions that leak memory or leave things changed; it costs the start of a process.
+            one, for functions that leak memory or leave things changed; it costs the start of a process. `"inline"`,
+            with `launcher="local"`: none at all, for debugging. The function runs in a thread of this very process, so
+            it stops at breakpoints, prints where you are (its output.log stays empty), shares what is loaded here and
+            need not be picklable; executors are threads, one by default. There is no force against such a trial: no
+            limits, one that ignores its stop is stopped but keeps running, and one that crashes takes you along.
         seed: makes what the optimizer draws repeatable; drawn and recorded where not given.
         resume: False: a name that exists is numbered (`digits-2`). True: go on with the latest study of that name.
         store: where the study is kept: a path, a URL, `"memory:"` or a Store; `maggy.db` in the working directory by
@@ -103,6 +110,12 @@ def lagom(
         launcher: `"spark"`: tasks of the active Spark session, or of a local one that is started. `"local"`: processes
             of this machine, no Java needed.
         num_executors: executors to start; as many as there is room for by default.
+        gpus_per_trial: GPUs for each trial: `CUDA_VISIBLE_DEVICES` names them before anything is imported. On this
+            machine (`launcher="local"`, `local[N]`) maggy shares out those that `CUDA_VISIBLE_DEVICES` or nvidia-smi
+            names, for each study anew. On a cluster Spark does so, as `spark.task.resource.gpu.amount` or the
+            `resource_profile` says, and trials see what their task was given, also without this option.
+        trials_per_gpu: trials that share one GPU; on a cluster the amount for a task is then one in so many.
+        resource_profile: a `pyspark.resource.ResourceProfile`, on a cluster: what each executor needs (cores, GPUs).
         tls: whether what driver and executors say is encrypted (TLS 1.3, with a certificate made for this study); by
             default where it leaves the machine.
         train_args: further arguments of `train_fn`, the same for all trials, sent to each executor once.
@@ -153,7 +166,19 @@ def lagom(
         log_dir=log_dir != LOG_DIR,
     )
     base = check_name(_default_name(train_fn) if name is None else name)
-    how = _How(launcher, num_executors, log_dir, train_args or {}, tls=tls, verbose=verbose, quiet=quiet)
+    gpus = configuration.Gpus(gpus_per_trial, trials_per_gpu)
+    how = _How(
+        launcher,
+        num_executors,
+        log_dir,
+        train_args or {},
+        gpus=gpus,
+        profile=resource_profile,
+        inline=config.isolation == "inline",
+        tls=tls,
+        verbose=verbose,
+        quiet=quiet,
+    )
     return _run(train_fn, base, config, given, store, how, resume=resume)
 
 
@@ -194,14 +219,24 @@ class _How:
     num_executors: int | None
     log_dir: str | Path | None
     train_args: Mapping[str, Any]
+    gpus: configuration.Gpus
+    profile: Any
+    inline: bool
     tls: bool | None
     verbose: bool
     quiet: bool
+    shares: tuple[str, ...] = ()  # of this machine's GPUs, one for each executor
 
     def __post_init__(self) -> None:
         if self.launcher not in get_args(Launcher):
             raise ConfigError(f"launcher={self.launcher!r}; it must be 'spark' or 'local'")
         configuration.count_or_none("num_executors", self.num_executors)
+        if self.launcher == "local" and self.profile is not None:
+            raise ConfigError("resource_profile is for Spark; with launcher='local' pass gpus_per_trial instead")
+        if self.inline and self.launcher != "local":
+            raise ConfigError("isolation='inline' runs train_fn in this process: pass launcher='local' as well")
+        if self.inline and self.gpus:
+            raise ConfigError(f"{self.gpus}, but with isolation='inline' trials see the GPUs that this process sees")
 
     @property
     def folder(self) -> Path | None:
@@ -219,11 +254,14 @@ def _run(
     resume: bool,
 ) -> Result:
     """Check what can be checked before there is a store, then run the study there."""
+    from maggy.driver import gpus
     from maggy.driver.pickling import pickled
 
     if given.searchspace or not resume:
         _check(train_fn, config, how.train_args)
-    function = pickled(train_fn, how.train_args)
+    function = (train_fn, dict(how.train_args)) if how.inline else pickled(train_fn, how.train_args)
+    if how.launcher == "local":
+        how = replace(how, shares=gpus.shares(how.gpus, how.num_executors))
     with _at(store) as where:
         if resume and isinstance(where, MemoryStore) and where is not store:
             raise ConfigError("store='memory:' keeps nothing to resume; name a file, such as store='maggy.db'")
@@ -239,7 +277,7 @@ def _run_in(
     where: Store,
     owner: Owner,
     train_fn: TrainFn,
-    function: bytes,
+    function: Any,
     base: str,
     config: StudyConfig,
     given: Given,
@@ -248,10 +286,10 @@ def _run_in(
     resume: bool,
 ) -> Result:
     """Open the study, run it, and return its result: shells come up only when all that can be checked is checked."""
-    from maggy.run import Run, local_platform, spark_platform
+    from maggy.run import Run, inline_platform, local_platform, spark_platform
     from maggy.views.console import Console
 
-    console = Console(quiet=how.quiet)
+    console = Console(quiet=how.quiet, live=not how.inline)  # a debugger's prompt needs its line
     found = where.latest(base) if resume else None
     opened = None
     try:
@@ -266,7 +304,12 @@ def _run_in(
             _check(train_fn, config, how.train_args)
             console.say(f"There is no study {base!r} to go on with, so this starts one.")
         console.begin("starting Spark" if how.launcher == "spark" else "")
-        platform = (spark_platform if how.launcher == "spark" else local_platform)(how.num_executors, config.num_trials)
+        if how.inline:
+            platform = inline_platform(how.num_executors, config.num_trials)
+        elif how.launcher == "local":
+            platform = local_platform(how.num_executors, config.num_trials, how.shares)
+        else:
+            platform = spark_platform(how.num_executors, config.num_trials, how.gpus, how.profile)
         if how.tls is not None:
             platform = replace(platform, tls=how.tls)
         if opened:
@@ -282,7 +325,7 @@ def _run_in(
         if opened:
             opened.release()
         raise
-    problem = run.go(function, _version())
+    problem = run.go(function, VERSION)
     result = _result(opened, run.study)
     if problem is not None:
         raise problem
@@ -328,13 +371,6 @@ def _result(opened: Opened, study: Study) -> Result:
 def _default_name(train_fn: TrainFn) -> str:
     name = re.sub(r"\W+", "-", getattr(train_fn, "__name__", ""), flags=re.ASCII).strip("-")[:100]
     return name if name and name != "lambda" else "study"
-
-
-def _version() -> str:
-    try:
-        return version("maggy")
-    except PackageNotFoundError:  # a source tree or zip on PYTHONPATH
-        return "unknown"
 
 
 def _one(name: str, value: Any, default: Any, alias: str, other: Any, unset: Any = None) -> Any:

@@ -7,14 +7,14 @@ import shutil
 import ssl
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from maggy.config import StudyConfig
+from maggy.config import Gpus, StudyConfig
 from maggy.driver.asker import Asker, InlineAsker, ThreadAsker
 from maggy.driver.clock import Clock
 from maggy.driver.journal import Journal, Watcher
@@ -36,6 +36,7 @@ LOOK = 0.2  # seconds between two looks at the study while it runs
 SILENT_TRIALS = 3  # completed trials without a report: then there will not be any
 SLOT_TIMEOUT = 600.0  # seconds without an executor after which the call gives up: clusters queue
 SLOW_START = 60.0  # seconds without an executor after which the user is told
+NO_GPUS = Gpus()
 BROADCAST = 1024 * 1024  # bytes of a pickled function above which Spark broadcasts it
 
 
@@ -44,7 +45,7 @@ class Platform:
     """Where executors run: the launcher, how many it starts, and the address at which they reach the driver.
 
     `share` makes large bytes available to every executor, `beside` are directories of the driver's own modules that
-    executors on the same machine can import from as well.
+    executors on the same machine can import from as well, `gpus` what each slot gets where maggy shares them out.
     """
 
     name: str
@@ -55,10 +56,13 @@ class Platform:
     tls: bool = False
     share: Callable[[bytes], Any] = lambda data: data
     beside: tuple[str, ...] = ()
+    gpus: tuple[str, ...] = ()
+    serve: Callable[..., Iterator[str]] = run_slot
+    inline: bool = False  # whether trials run in this process
 
 
-def local_platform(num_executors: int | None, limit: int | None) -> Platform:
-    """Run executors as plain processes of this machine."""
+def local_platform(num_executors: int | None, limit: int | None, shares: tuple[str, ...] = ()) -> Platform:
+    """Run executors as plain processes of this machine; each gets its share of the GPUs, where they are shared out."""
     import sys
 
     from maggy.driver.local import LocalLauncher, cores
@@ -66,34 +70,58 @@ def local_platform(num_executors: int | None, limit: int | None) -> Platform:
     return Platform(
         "local",
         LocalLauncher(),
-        _capped(num_executors or cores(), limit),
+        _capped(num_executors or len(shares) or cores(), limit),
         "127.0.0.1",
         "127.0.0.1",
         beside=tuple(sys.path),
+        gpus=shares,
     )
 
 
-def spark_platform(num_executors: int | None, limit: int | None) -> Platform:
+def inline_platform(num_executors: int | None, limit: int | None) -> Platform:
+    """Run executors as threads of this process."""
+    from maggy.driver.local import InlineLauncher
+    from maggy.executor.inline import run_inline
+
+    here = "127.0.0.1"
+    count = _capped(num_executors or 1, limit)
+    return Platform("local", InlineLauncher(), count, here, here, serve=run_inline, inline=True)
+
+
+def spark_platform(num_executors: int | None, limit: int | None, wish: Gpus = NO_GPUS, profile: Any = None) -> Platform:
     """Run executors as Spark tasks, in the active session or in a local one that is started here."""
     import sys
 
+    from maggy.driver import gpus
+    from maggy.driver.local import cores
     from maggy.driver.package import ship
     from maggy.driver.spark import SparkLauncher
-    from maggy.driver.sparksession import driver_address, is_local, slots, spark_session
+    from maggy.driver.sparksession import driver_address, is_local, settings, slots, spark_session
 
-    spark = spark_session(num_executors)
+    spark = spark_session(num_executors or gpus.threads(wish, cores()))
+    context, local = spark.sparkContext, is_local(spark)
+    conf = settings(spark)
+    shares: tuple[str, ...] = ()
+    if local:
+        gpus.check_local(context.master, conf, profile)
+        shares = gpus.shares(wish, num_executors)
+    launcher = SparkLauncher(context, f"maggy-{secrets.token_hex(4)}", profile)
+    conf = gpus.overruled(conf, profile)
+    if not local:
+        gpus.check_cluster(context.master, conf, wish)
     ship(spark)
     bind, advertise = driver_address(spark)
-    context = spark.sparkContext
+    room = slots(spark, conf)
     return Platform(
         "spark",
-        SparkLauncher(context, f"maggy-{secrets.token_hex(4)}"),
-        _capped(num_executors or slots(spark), limit),
+        launcher,
+        _capped(num_executors or (min(room, len(shares)) if shares else room), limit),
         bind,
         advertise,
-        tls=not is_local(spark),
+        tls=not local,
         share=lambda data: context.broadcast(data) if len(data) > BROADCAST else data,
-        beside=tuple(sys.path) if is_local(spark) else (),
+        beside=tuple(sys.path) if local else (),
+        gpus=shares,
     )
 
 
@@ -152,7 +180,7 @@ class Run:
             clock=self._clock,
         )
 
-    def go(self, function: bytes, version: str) -> Exception | None:
+    def go(self, function: Any, version: str) -> Exception | None:
         """Run the study to its end, or to an interrupt; return what went wrong, if anything did."""
         server, platform = self._server, self._platform
         began = self._clock.now()
@@ -160,14 +188,16 @@ class Run:
         try:
             tls, certificate = _encryption() if platform.tls else (None, None)
             port = self._listen(tls)
-            ticket = Ticket(platform.advertise, port, version, server.secret, certificate, platform.beside)
-            platform.launcher.start(partial(run_slot, ticket, platform.share(function)), platform.count)
+            ticket = Ticket(
+                platform.advertise, port, version, server.secret, certificate, platform.beside, platform.gpus
+            )
+            platform.launcher.start(partial(platform.serve, ticket, platform.share(function)), platform.count)
             problem = self._wait(f"{platform.advertise}:{port}")
         except KeyboardInterrupt:
             server.interrupt("interrupted")
             server.closed.wait(1.0)
         finally:
-            self._finish(began)
+            self._finish(began, told=str(problem))
         return problem or server.error or self._unreadable
 
     def _listen(self, tls: ssl.SSLContext | None) -> int:
@@ -241,7 +271,7 @@ class Run:
             self._told_of_reports = True
             (self._console.warn if loud else self._console.say)(why)
 
-    def _finish(self, began: float) -> None:
+    def _finish(self, began: float, told: str) -> None:
         try:
             self._platform.launcher.finish(patience=1.0)
         finally:  # also at a second Ctrl-C: the study must not stay held by this process
@@ -257,7 +287,7 @@ class Run:
         for view in (self._journal, self._logs, self.tensorboard):
             if view is not None and view.trouble is not None:
                 self._console.warn(view.trouble)
-        if crashes := self._platform.launcher.crashes():
+        if (crashes := self._platform.launcher.crashes()) and crashes[-1] not in told:
             times = "once" if len(crashes) == 1 else f"{len(crashes)} times"
             self._console.say(f"Executors failed {times} and were started again; the last because: {crashes[-1]}")
         self._mind_reports(ended=True)
@@ -277,6 +307,7 @@ class Run:
         options = {
             "timeout": self._config.timeout if self.study.num_trials is None else None,
             "launcher": "local" if self._platform.name == "local" else None,
+            "isolation": "inline" if self._platform.inline else None,
             "store": _near(store) if store != str(Path(DEFAULT).absolute()) else None,
         }
         told = "".join(f", {name}={value!r}" for name, value in options.items() if value is not None)

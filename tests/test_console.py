@@ -86,6 +86,17 @@ def test_a_terminal_gets_a_live_line():
     assert out.getvalue() == ""
 
 
+def test_a_debugger_gets_the_terminal_to_itself():
+    """Without a live line notices and the table are shown all the same."""
+    shown, out, err, _ = made(live=False)
+    shown.begin("starting")
+    shown.update(digits(), 4)
+    shown.say("a notice")
+    shown.end(digits(), 1)
+    assert bare(err.getvalue()) == "a notice\n"
+    assert "digits" in out.getvalue()
+
+
 def test_the_line_is_redrawn_at_most_five_times_a_second():
     """Updates come as they like; between redraws they cost nothing."""
     shown, _, err, clock = made()

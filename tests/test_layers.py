@@ -16,7 +16,7 @@ MAX_LINES = 400
 # The rows of docs/decisions. A module that stands in no row fails the test until somebody gives it one; `folder.*` are
 # the modules of a folder that have no row of their own.
 ROWS = {
-    "0": ["errors", "jsonvalue"],
+    "0": ["errors", "jsonvalue", "version"],
     "1": ["domains", "searchspace", "trial", "events", "study", "trainfn"],
     "2a": ["rpc", "rpc.messages", "rpc.frames", "rpc.connection", "rpc.channel", "optimizers.rungs", "plugins"],
     "2b": ["optimizers", "optimizers.*", "earlystop", "earlystop.*"],
@@ -197,7 +197,7 @@ def loaded_by(statement):
     return set(done.stdout.split())
 
 
-@pytest.mark.parametrize("module", ["worker", "child", "process", "reporter"])
+@pytest.mark.parametrize("module", ["worker", "child", "process", "reporter", "devices", "inline"])
 def test_the_executor_needs_the_standard_library_only(module):
     """The driver ships maggy to executors that have nothing but Python, and nothing heavy is loaded there."""
     loaded = loaded_by(f"import maggy.executor.{module}")

@@ -12,6 +12,8 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
+from maggy.version import REFUSED
+
 Task = Callable[[Iterable[int]], Iterable[str]]  # be the executor of these slots until the study is over
 
 FIRST_PAUSE = 0.1
@@ -89,8 +91,12 @@ class SlotLauncher:
                 self.cause = str(error)
                 if not self._closing.is_set():
                     self._crashes.append(self.cause)
-            if time.monotonic() - began < SHORT_LIFE or self.cause.startswith(NO_DRIVER):
-                self._short_lives[slot] += 1
+            refused = self.cause.startswith(REFUSED)
+            if time.monotonic() - began < SHORT_LIFE or self.cause.startswith(NO_DRIVER) or refused:
+                self._short_lives[slot] += 2 if refused else 1  # only another machine could be a better one
+                if refused and self._short_lives[slot] >= HOPELESS:
+                    self._crashes.append(self.cause)
+                    return
                 self._closing.wait(pause)
                 pause = min(2 * pause, LONGEST_PAUSE)
             else:

@@ -1,4 +1,4 @@
-"""The local launcher: executors as plain processes of this machine, for laptops without Java and for tests."""
+"""The local launchers: executors as plain processes of this machine, or as threads of this process."""
 
 from __future__ import annotations
 
@@ -51,6 +51,16 @@ class LocalLauncher(SlotLauncher):
         for process in self._processes.values():
             if process.poll() is None:
                 process.terminate()
+
+
+class InlineLauncher(SlotLauncher):
+    """Keeps executors running as threads of this process, for debugging: the slot's own thread is the executor."""
+
+    def _run(self, task: Task, slot: int) -> str:
+        return " ".join(task([slot]))
+
+    def _cancel(self) -> None:
+        """Do nothing: these threads return when they hear of the end, or else when the driver has hung up."""
 
 
 def cores() -> int:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import atexit
 import functools
 import hashlib
-import importlib.metadata
 import importlib.resources
 import io
 import shutil
@@ -17,6 +16,8 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 
 from pyspark.sql import SparkSession
+
+from maggy.version import VERSION
 
 # Stand-alone cloudpickle imports in 0.02 s; PySpark's copy brings half of PySpark with it (0.4 to 0.8 s).
 PACKAGES = ("cloudpickle", "maggy")
@@ -41,7 +42,7 @@ def archive() -> Path:
     content = pack(*PACKAGES)
     folder = Path(tempfile.mkdtemp(prefix="maggy-"))  # 0700, and a fresh one: nobody else can put code there
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    path = folder / f"maggy-{_version()}-{hashlib.sha256(content).hexdigest()[:12]}.zip"
+    path = folder / f"maggy-{VERSION}-{hashlib.sha256(content).hexdigest()[:12]}.zip"
     path.write_bytes(content)
     return path
 
@@ -64,10 +65,3 @@ def _sources(folder: Traversable, name: str) -> Iterator[tuple[str, bytes]]:
             yield from _sources(entry, path)
         elif path.endswith(".py"):
             yield path, entry.read_bytes()
-
-
-def _version() -> str:
-    try:
-        return importlib.metadata.version("maggy")
-    except importlib.metadata.PackageNotFoundError:  # a source tree or zip on PYTHONPATH
-        return "unknown"

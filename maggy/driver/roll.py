@@ -13,7 +13,8 @@ from typing import Protocol
 from maggy.driver.actions import Action
 from maggy.driver.scheduler import Scheduler
 from maggy.rpc.channel import Channel
-from maggy.rpc.messages import Beat, Fenced, Join, Message, Rejoin, Resumed
+from maggy.rpc.messages import Beat, Bye, Fenced, Join, Message, Rejoin, Resumed
+from maggy.version import VERSION, misfit
 
 Input = Callable[[float], list[Action]]
 Said = Callable[[str, Message, float], list[Action]]
@@ -47,13 +48,19 @@ class Life:
 
 
 class Roll:
-    """The executors of one driver. `put` takes inputs for the scheduler, `said` makes one of an executor's words."""
+    """The executors of one driver. `put` takes inputs for the scheduler, `said` makes one of an executor's words.
 
-    def __init__(self, scheduler: Scheduler, put: Callable[[Input], None], said: Said) -> None:
+    `python` is the driver's version of it, where that matters.
+    """
+
+    def __init__(
+        self, scheduler: Scheduler, put: Callable[[Input], None], said: Said, python: str | None = None
+    ) -> None:
         self.most = 0  # executors at one time
         self._scheduler = scheduler
         self._put = put
         self._said = said
+        self._python = python
         self._lives: dict[str, Life] = {}
         self._heard: set[str] = set()  # executors that something has come from since the last confirmation
 
@@ -117,6 +124,10 @@ class Roll:
     def _introduced(self, line: Line, message: Message) -> bool:
         """Let an executor in that is new, or back on a new connection; turn everybody else away."""
         match message:
+            case Join() if flaw := self._flaw(message):
+                line.send(Bye(flaw))
+                line.close()
+                return False
             case Join() if message.executor not in self._lives and line.executor is None:
                 self._lives[message.executor] = Life(Channel(), line)
                 self.most = max(self.most, len(self._lives))
@@ -137,3 +148,19 @@ class Roll:
                 return False
         line.executor = message.executor
         return True
+
+    def _flaw(self, join: Join) -> str | None:
+        """Say why an executor is none for this driver: its pickles are for one Python, its words for one maggy."""
+        if self._python is None:
+            return None
+        return misfit(
+            "maggy",
+            join.maggy,
+            VERSION,
+            "uninstall it where executors run (the driver brings its own), or make them equal",
+        ) or misfit(
+            "Python",
+            join.python,
+            self._python,
+            "let both be of one minor version (PYSPARK_PYTHON names the executors')",
+        )

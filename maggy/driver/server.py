@@ -9,6 +9,7 @@ input is decided on before it is recorded.
 from __future__ import annotations
 
 import asyncio
+import platform
 import socket
 import ssl
 import threading
@@ -50,7 +51,7 @@ class Server:
         self._journal = journal
         self._logs = logs
         self._clock = clock
-        self._roll = Roll(scheduler, self._put, self._received)
+        self._roll = Roll(scheduler, self._put, self._received, platform.python_version())
         self._peers: weakref.WeakSet[Peer] = weakref.WeakSet()  # all connections, strangers' too
         self._inputs: list[Input] = []
         self._held: list[Action] | None = None  # a turn that is decided and not yet recorded

@@ -9,9 +9,12 @@ from typing import Any
 
 from py4j.protocol import Py4JJavaError
 from pyspark import InheritableThread, SparkContext
+from pyspark.errors import PySparkException
+from pyspark.resource import ResourceProfile
 
 from maggy.driver.launcher import SlotLauncher, Task
-from maggy.errors import LauncherError, last_line
+from maggy.errors import ConfigError, LauncherError, last_line
+from maggy.version import REFUSED
 
 
 def brief(text: str) -> str:
@@ -19,15 +22,33 @@ def brief(text: str) -> str:
     said, *_ = text.partition("Driver stacktrace:")
     python = re.search(r"Traceback \(most recent call last\):\n(.*?)(?:\n\s*\n|\n\tat |\Z)", said, re.DOTALL)
     causes = re.findall(r"(?:Exception|Error): ([^\n]+)", said)
-    return last_line(python[1]) if python else causes[-1].strip() if causes else last_line(said)
+    if python:  # below the frames, which are indented, stands the error; it may have several lines
+        return " ".join(line for line in python[1].splitlines() if line and not line[0].isspace()) or last_line(
+            python[1]
+        )
+    return causes[-1].strip() if causes else last_line(said)
 
 
 class SparkLauncher(SlotLauncher):
-    """Keeps executors running as Spark tasks of the application `spark`."""
+    """Keeps executors running as Spark tasks of the application `spark`.
 
-    def __init__(self, context: SparkContext, group: str) -> None:
+    A `profile` says what each of them needs. Raises `ConfigError`, with Spark's reason, where it cannot be had here.
+    """
+
+    def __init__(self, context: SparkContext, group: str, profile: ResourceProfile | None = None) -> None:
         super().__init__()
         self._context = context
+        self._profile = profile
+        if profile is not None:
+            if not isinstance(profile, ResourceProfile):
+                what = f"resource_profile is of type {type(profile).__name__}"
+                raise ConfigError(
+                    f"{what}; pass a pyspark.resource.ResourceProfile, as ResourceProfileBuilder().build is"
+                )
+            try:
+                context.parallelize([0], 1).withResources(profile)
+            except (Py4JJavaError, PySparkException) as error:
+                raise ConfigError(f"Spark refuses this resource_profile: {brief(str(error))}") from error
         self._group = group
 
     def _thread(self, target: Callable[[], None]) -> threading.Thread:
@@ -39,9 +60,15 @@ class SparkLauncher(SlotLauncher):
             raise LauncherError("the Spark session was stopped")
         self._context.setJobGroup(self._group, f"maggy executor {slot}", interruptOnCancel=False)
         try:
-            ended: list[Any] = self._context.parallelize([slot], 1).mapPartitions(task).collect()
-        except Py4JJavaError as error:
-            raise LauncherError(brief(str(error))) from error
+            slots = self._context.parallelize([slot], 1)
+            if self._profile is not None:
+                slots = slots.withResources(self._profile)
+            ended: list[Any] = slots.mapPartitions(task).collect()
+        except (Py4JJavaError, PySparkException) as error:
+            why = brief(str(error))
+            if "PYTHON_VERSION_MISMATCH" in why:
+                return f"{REFUSED}: {why}"
+            raise LauncherError(why) from error
         return " ".join(map(str, ended))
 
     def _cancel(self) -> None:

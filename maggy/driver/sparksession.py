@@ -66,10 +66,18 @@ def is_local(spark: SparkSession) -> bool:
     return _is_local(spark.sparkContext.master)
 
 
-def slots(spark: SparkSession) -> int:
-    """Return how many tasks can run at once, counting executors that are still to come."""
+def slots(spark: SparkSession, conf: Mapping[str, str] | None = None) -> int:
+    """Return how many tasks can run at once, counting executors that are still to come.
+
+    `conf` is what holds for them where that is not what `settings` says.
+    """
     context = spark.sparkContext
-    return count_slots(context.master, dict(context.getConf().getAll()), context.defaultParallelism)
+    return count_slots(context.master, settings(spark) if conf is None else conf, context.defaultParallelism)
+
+
+def settings(spark: SparkSession) -> dict[str, str]:
+    """Return the configuration of the application."""
+    return dict(spark.sparkContext.getConf().getAll())
 
 
 def driver_address(spark: SparkSession) -> tuple[str, str]:

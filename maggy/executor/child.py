@@ -89,7 +89,7 @@ class Surroundings:
 class TrialProcess:
     """Runs trials as they are ordered."""
 
-    def __init__(self, orders: Orders, facts: int, function: mmap.mmap) -> None:
+    def __init__(self, orders: Orders, facts: int, function: mmap.mmap | bytes) -> None:
         self._orders = orders
         self._facts = facts
         self._function = function
@@ -107,7 +107,11 @@ class TrialProcess:
                     with contextlib.suppress(Exception):  # user code may have closed it, or put anything in its place
                         stream.flush()
                 self._tell("finished", outcome)
-                self._surroundings.restore()  # while the driver decides on the next trial
+                self._put_back()  # while the driver decides on the next trial
+
+    def _put_back(self) -> None:
+        """Remove the traces of a trial in this process."""
+        self._surroundings.restore()
 
     def _run(self, run: dict[str, Any]) -> dict[str, Any]:
         objective = Objective(run["metric"])

@@ -14,6 +14,8 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from maggy.errors import ProtocolError
@@ -28,34 +30,49 @@ _BOOT = (
 )
 
 
-class Process:
-    """One process for user code, with its pipes: `facts`, `prints` and `end` are file descriptors to wait on."""
+class Runner:
+    """Whoever runs the trials, as the agent has it: pipes to it, and power over it.
 
-    def __init__(self, function: int, path: list[str]) -> None:
-        orders_end, self._orders = os.pipe()
-        self.facts, facts_end = os.pipe()
-        self.prints, prints_end = os.pipe()
-        life_end, self._life = os.pipe()
-        ends = (orders_end, facts_end, life_end, function)
-        self._popen = subprocess.Popen(  # noqa: S603 - this interpreter, our own code
-            [sys.executable, "-c", _BOOT, json.dumps(path), ",".join(map(str, ends))],
-            stdin=subprocess.DEVNULL,
-            stdout=prints_end,
-            stderr=prints_end,
-            pass_fds=ends,
-            start_new_session=True,
-        )
-        for end in (orders_end, facts_end, prints_end, life_end):
-            os.close(end)
-        for end in (self.facts, self.prints):
-            os.set_blocking(end, False)
-        self._frames = Frames(LARGEST)
-        self.end = _watched(self._popen.pid)
+    `facts`, `prints` and, where there is one, `end` are file descriptors to wait on.
+    """
+
+    facts: int
+    prints: int
+    end: int | None
+    pid: int
+    _orders: int
 
     @property
     def alive(self) -> bool:
-        """Whether the process runs."""
-        return self._popen.poll() is None
+        """Whether it runs."""
+        raise NotImplementedError
+
+    def terminate(self) -> None:
+        """Ask it to end."""
+        raise NotImplementedError
+
+    def kill(self) -> str:
+        """End it, free the pipes, and return how it ended."""
+        raise NotImplementedError
+
+    def wait(self) -> str:
+        """Wait for one that has closed its pipe of facts, free the pipes, and return how it ended."""
+        raise NotImplementedError
+
+    def _open(self) -> tuple[int, int, int]:
+        """Make the pipes, and return the other ends: of orders, facts and prints."""
+        orders_end, self._orders = os.pipe()
+        self.facts, facts_end = os.pipe()
+        self.prints, prints_end = os.pipe()
+        for end in (self.facts, self.prints):
+            os.set_blocking(end, False)
+        self._frames = Frames(LARGEST)
+        return orders_end, facts_end, prints_end
+
+    def _close(self, *others: int | None) -> None:
+        for end in (self._orders, self.facts, self.prints, *others):
+            if end is not None:
+                os.close(end)
 
     def order(self, kind: str, body: dict[str, Any]) -> None:
         """Send an order; a process that is already gone is noticed by its closed pipe of facts."""
@@ -87,10 +104,32 @@ class Process:
         """Return what has been printed since the last call; None when nobody holds the other end any more."""
         return _read(self.prints)
 
+
+class Process(Runner):
+    """One process for user code; `environment` is added to the agent's own."""
+
+    def __init__(self, function: int, path: list[str], environment: Mapping[str, str] = MappingProxyType({})) -> None:
+        orders_end, facts_end, prints_end = self._open()
+        life_end, self._life = os.pipe()
+        ends = (orders_end, facts_end, life_end, function)
+        self._popen = subprocess.Popen(  # noqa: S603 - this interpreter, our own code
+            [sys.executable, "-c", _BOOT, json.dumps(path), ",".join(map(str, ends))],
+            stdin=subprocess.DEVNULL,
+            stdout=prints_end,
+            stderr=prints_end,
+            env={**os.environ, **environment},
+            pass_fds=ends,
+            start_new_session=True,
+        )
+        for end in (orders_end, facts_end, prints_end, life_end):
+            os.close(end)
+        self.pid = self._popen.pid
+        self.end = _watched(self.pid)
+
     @property
-    def pid(self) -> int:
-        """The process's number."""
-        return self._popen.pid
+    def alive(self) -> bool:
+        """Whether the process runs."""
+        return self._popen.poll() is None
 
     def terminate(self) -> None:
         """Ask the process group to end."""
@@ -102,9 +141,7 @@ class Process:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._popen.pid, signal.SIGKILL)
         code = self._popen.wait()
-        for end in (self._orders, self.facts, self.prints, self._life, self.end):
-            if end is not None:
-                os.close(end)
+        self._close(self._life, self.end)
         return ending(code)
 
     def wait(self) -> str:

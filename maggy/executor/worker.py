@@ -22,12 +22,13 @@ from pathlib import Path
 from typing import Any
 
 from maggy.errors import ProtocolError
-from maggy.executor import leftovers
+from maggy.executor import devices, leftovers
 from maggy.executor.link import FENCED, Link
-from maggy.executor.process import Process, stored
+from maggy.executor.process import Process, Runner, stored
 from maggy.executor.session import Kill, Leave, Order, Session, Signal, Start, Tell, Terminate
 from maggy.rpc.connection import HANDSHAKE_SECONDS, NONCE
 from maggy.rpc.messages import Join
+from maggy.version import VERSION, misfit
 
 CHUNK = 256 * 1024
 WEIGH_SECONDS = 0.5  # between two looks at a trial's memory
@@ -41,19 +42,22 @@ class Ticket:
 
     host: str
     port: int
-    version: str
+    version: str  # of the driver's maggy
     secret: bytes = field(repr=False)
     certificate: str | None = None  # the driver's, as PEM, where the connection is encrypted
     sys_path: tuple[str, ...] = ()  # where the driver's own modules are; for executors on the driver's machine
+    gpus: tuple[str, ...] = ()  # what each slot's trials may see of them, where maggy assigns them and not Spark
 
 
 class Agent:
     """One executor, from joining to going home."""
 
-    def __init__(self, ticket: Ticket, function: bytes, slot: int) -> None:
+    def __init__(self, ticket: Ticket, function: Any, slot: int) -> None:
         self._ticket = ticket
         self._slot = slot
-        self._function = stored(function)
+        self._environment = devices.environment(ticket.gpus, slot)
+        self._function = function
+        self._stored: int | None = None  # where its bytes are for the trial's process
         self._session = Session(time.monotonic())
         self._selector = selectors.DefaultSelector()
         self._link = Link(self._hello(), ticket.secret)
@@ -61,7 +65,7 @@ class Agent:
         self._backlog = b""
         self._writing = False
         self._paused = False
-        self._process: Process | None = None
+        self._process: Runner | None = None
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._weigh_at = math.inf
         self._sent_home: str | None = None
@@ -73,7 +77,7 @@ class Agent:
 
     def serve(self) -> str:
         """Join the study and run its trials; return why it ended. A driver that is no longer there is no error."""
-        leftovers.adopt_orphans(True)
+        self._adopt(True)
         try:
             while (left := self._left) is None:
                 self._write()
@@ -82,16 +86,17 @@ class Agent:
             self._farewell()
         finally:
             self._drop_process()
-            leftovers.adopt_orphans(False)  # Spark runs other tasks in this process
+            self._adopt(False)  # Spark runs other tasks in this process
             self._hang_up()
             self._selector.close()
-            os.close(self._function)
+            if self._stored is not None:
+                os.close(self._stored)
         return left
 
     def _hello(self) -> Join:
         host, pid = socket.gethostname(), os.getpid()
         name = f"{host}-{pid}-{secrets.token_hex(4)}"
-        return Join(name, host, pid, self._slot, platform.python_version(), self._ticket.version)
+        return Join(name, host, pid, self._slot, platform.python_version(), VERSION)
 
     def _wait(self) -> None:
         deadline = min(self._session.deadline(), self._weigh_at, self._link.retry_at)
@@ -128,6 +133,10 @@ class Agent:
 
     def _broke(self, why: str) -> None:
         self._hang_up()
+        if self._session.terms is None:  # another maggy's handshake may be so different that no reason can be given
+            why = (
+                misfit("maggy", VERSION, self._ticket.version, f"it does not understand this one's words: {why}") or why
+            )
         self._link.broke(why, time.monotonic())
 
     def _hang_up(self) -> None:
@@ -226,7 +235,7 @@ class Agent:
         self._from_prints()
         self._forget()
         ending = process.wait() if cause is None else process.kill()
-        leftovers.kill_all(keep=None)
+        self._kill_leftovers(keep=None)
         self._do(self._session.died(cause or ending, time.monotonic()))
 
     def _from_prints(self) -> None:
@@ -253,7 +262,7 @@ class Agent:
             if self._process.end is not None:
                 self._selector.register(self._process.end, selectors.EVENT_READ, self._from_end)
 
-    def _ignore(self, process: Process) -> None:
+    def _ignore(self, process: Runner) -> None:
         for end in (process.facts, process.prints, process.end):
             if end is not None and end in self._selector.get_map():
                 self._selector.unregister(end)
@@ -268,14 +277,28 @@ class Agent:
         self._forget()
         if process is not None:
             process.kill()
-            leftovers.kill_all(keep=None)
+            self._kill_leftovers(keep=None)
 
-    def _clean_up(self, process: Process) -> None:
+    def _clean_up(self, process: Runner) -> None:
         """Leave nothing of a trial that has ended: not what it has started nor, if so wished, its process."""
         if self._session.terms is not None and self._session.terms.fresh_process:
             self._drop_process()
         elif self._process is process:
-            leftovers.kill_all(keep=process.pid)
+            self._kill_leftovers(keep=process.pid)
+
+    def _new_process(self) -> Runner:
+        if self._stored is None:
+            self._stored = stored(self._function)
+        # Spark's own entries are relative to the directory of the task, which user code may leave.
+        path = [str(Path(entry).absolute()) for entry in sys.path]
+        beside = [entry for entry in self._ticket.sys_path if entry not in path]
+        return Process(self._stored, [*path, *beside], self._environment)
+
+    def _adopt(self, adopt: bool) -> None:
+        leftovers.adopt_orphans(adopt)
+
+    def _kill_leftovers(self, keep: int | None) -> None:
+        leftovers.kill_all(keep)
 
     # -- orders ----------------------------------------------------------------------------------------------------
 
@@ -304,10 +327,7 @@ class Agent:
         if self._process is not None and not self._process.alive:
             self._drop_process()  # it died between two trials: no fault of the next one's
         if self._process is None:
-            # Spark's own entries are relative to the directory of the task, which user code may leave.
-            path = [str(Path(entry).absolute()) for entry in sys.path]
-            beside = [entry for entry in self._ticket.sys_path if entry not in path]
-            self._process = Process(self._function, [*path, *beside])
+            self._process = self._new_process()
             self._decoder.reset()
             self._listen()
         run, terms = order.run, self._session.terms

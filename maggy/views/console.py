@@ -49,6 +49,7 @@ class Console:
 
     Arguments:
         quiet: show nothing at all.
+        live: whether there may be a live line.
         out: where the closing table goes; stdout by default.
         err: where the live line and notices go; stderr by default.
         clock: seconds, rising.
@@ -59,11 +60,13 @@ class Console:
         self,
         *,
         quiet: bool = False,
+        live: bool = True,
         out: IO[str] | None = None,
         err: IO[str] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._quiet = quiet
+        self._may_live = live
         self._out = out
         self._err = err
         self._clock = clock
@@ -142,7 +145,7 @@ class Console:
 
     def _lit(self) -> Live | None:
         """Return the live line, lit if it was not; None where there is none to be had."""
-        if self._live is None and not self._quiet and not self._closed:
+        if self._live is None and self._may_live and not self._quiet and not self._closed:
             terminal = _terminal(self._err or sys.stderr)
             if terminal is not None and _last_line.acquire(blocking=False):
                 # What others print meanwhile appears above the line, unless it goes to a file.

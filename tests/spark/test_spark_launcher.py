@@ -20,6 +20,12 @@ FRAMES = "\n\tat org.apache.spark.api.python.BasePythonRunner$ReaderIterator.x(P
             f"SparkException: Python worker exited unexpectedly (crashed){FRAMES}\nDriver stacktrace:\n\tat x",
             "Job aborted: Lost task 0.0: org.apache.spark.SparkException: Python worker exited unexpectedly (crashed)",
         ),
+        (
+            "An exception was thrown from the Python worker:\nTraceback (most recent call last):\n"
+            '  File "worker.py", line 4174, in invoke_udf\n    check(version)\n'
+            "pyspark.PySparkRuntimeError: [PYTHON_VERSION_MISMATCH] 3.12 is not 3.11.\nPlease check PYSPARK_PYTHON.",
+            "pyspark.PySparkRuntimeError: [PYTHON_VERSION_MISMATCH] 3.12 is not 3.11. Please check PYSPARK_PYTHON.",
+        ),
         ("Job 3 cancelled part of cancelled job group", "Job 3 cancelled part of cancelled job group"),
     ],
 )
