@@ -178,6 +178,7 @@ class Run:
             journal=journal,
             logs=self._logs,
             clock=self._clock,
+            limit=10 * self._platform.count + 100,  # slots begin anew, and the driver hears of the old one's end later
         )
 
     def go(self, function: Any, version: str) -> Exception | None:

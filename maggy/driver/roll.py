@@ -6,6 +6,7 @@ back. What is heard becomes inputs of the scheduler; nothing here is decided, an
 
 from __future__ import annotations
 
+import hmac
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -18,6 +19,7 @@ from maggy.version import VERSION, misfit
 
 Input = Callable[[float], list[Action]]
 Said = Callable[[str, Message, float], list[Action]]
+LIMIT = 10_000  # executors at one time
 
 
 class Line(Protocol):
@@ -45,32 +47,44 @@ class Life:
 
     channel: Channel
     line: Line | None
+    token: str
 
 
 class Roll:
-    """The executors of one driver. `put` takes inputs for the scheduler, `said` makes one of an executor's words.
+    """The executors of one driver, `limit` of them at most.
 
-    `python` is the driver's version of it, where that matters.
+    `put` takes inputs for the scheduler, `said` makes one of an executor's words. `python` is the driver's version of
+    it, where that matters.
     """
 
     def __init__(
-        self, scheduler: Scheduler, put: Callable[[Input], None], said: Said, python: str | None = None
+        self,
+        scheduler: Scheduler,
+        put: Callable[[Input], None],
+        said: Said,
+        python: str | None = None,
+        *,
+        limit: int = LIMIT,
     ) -> None:
         self.most = 0  # executors at one time
         self._scheduler = scheduler
         self._put = put
         self._said = said
         self._python = python
+        self._limit = limit
         self._lives: dict[str, Life] = {}
         self._heard: set[str] = set()  # executors that something has come from since the last confirmation
 
     def heard(self, line: Line, messages: Sequence[Message]) -> None:
-        """Take in messages of one connection; the first has to be an introduction."""
+        """Take in messages of one connection; the first has to be an introduction, and no other may."""
         for message in messages:
             life = self._lives.get(line.executor) if line.executor else None
             if life is None or life.line is not line:
                 if not self._introduced(line, message):
                     return
+            elif isinstance(message, (Join, Rejoin)):
+                _refused(line, "an executor introduces itself once")
+                return
             elif life.channel.came(message) or isinstance(message, Beat):
                 self._put(lambda now, name=line.executor, said=message: self._said(name, said, now))  # type: ignore[misc]
         if line.executor:
@@ -129,23 +143,27 @@ class Roll:
                 line.close()
                 return False
             case Join() if message.executor not in self._lives and line.executor is None:
-                self._lives[message.executor] = Life(Channel(), line)
+                if len(self._lives) >= self._limit:
+                    return _refused(line, f"there are {self._limit:,} executors already")
+                self._lives[message.executor] = Life(Channel(), line, message.token)
                 self.most = max(self.most, len(self._lives))
                 self._put(lambda now: self._scheduler.joined(message, now))
             case Rejoin() if (life := self._lives.get(message.executor)) and line.executor is None:
+                if not hmac.compare_digest(life.token.encode(), message.token.encode()):
+                    return _refused(line, "an executor comes back under another's name")
+                missed = life.channel.since(message.received)
                 if life.line is not None:
                     life.line.drop("the executor has come back on another connection")
                 life.line = line
                 line.send(Resumed(life.channel.received))
-                line.forward(life.channel.since(message.received))
+                line.forward(missed)
                 self._put(lambda now: self._scheduler.returned(message.executor, now))
             case Rejoin():
                 line.send(Fenced("the driver had given this executor up"))
                 line.close()
                 return False
             case _:
-                line.drop("an executor has to introduce itself first, under a name of its own")
-                return False
+                return _refused(line, "an executor has to introduce itself first, under a name of its own")
         line.executor = message.executor
         return True
 
@@ -164,3 +182,9 @@ class Roll:
             self._python,
             "let both be of one minor version (PYSPARK_PYTHON names the executors')",
         )
+
+
+def _refused(line: Line, why: str) -> bool:
+    line.offended = True
+    line.drop(why)
+    return False

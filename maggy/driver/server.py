@@ -9,12 +9,11 @@ input is decided on before it is recorded.
 from __future__ import annotations
 
 import asyncio
+import logging
 import platform
 import socket
 import ssl
 import threading
-import weakref
-from collections import Counter
 
 from maggy.driver.actions import Action, Ask, Close, Drop, Record, Send
 from maggy.driver.asker import Asker
@@ -22,16 +21,19 @@ from maggy.driver.clock import Clock
 from maggy.driver.journal import Journal
 from maggy.driver.logs import TrialLogs
 from maggy.driver.outage import Outage
-from maggy.driver.roll import Input, Roll
+from maggy.driver.roll import LIMIT, Input, Roll
 from maggy.driver.scheduler import Scheduler
+from maggy.driver.strangers import Strangers
 from maggy.errors import MaggyError, StoreUnavailable
-from maggy.rpc.connection import HANDSHAKE_SECONDS
+from maggy.rpc.door import BACKLOG, Door
 from maggy.rpc.messages import Bye, Log, Message
 from maggy.rpc.stream import Peer
 from maggy.trial import Answer, Suggestion
 
 DRIVER_BEAT = 30.0  # seconds; executors notice a dead driver by TCP, this is for the silence that TCP does not notice
 STANDSTILL = 3.0  # seconds between two turns after which this process, not the executors, was silent
+LOGGER = logging.getLogger("maggy")  # says nothing unless the application has set up logging
+LOGGER.addHandler(logging.NullHandler())
 RENEWAL = 1.0  # seconds between two signs of life in the store, and between two looks at what others wish
 
 
@@ -39,20 +41,28 @@ class Server:
     """Serves one study until it is closed. What the journal raises ends the study: nothing is done unrecorded."""
 
     def __init__(
-        self, scheduler: Scheduler, *, secret: bytes, asker: Asker, journal: Journal, logs: TrialLogs, clock: Clock
+        self,
+        scheduler: Scheduler,
+        *,
+        secret: bytes,
+        asker: Asker,
+        journal: Journal,
+        logs: TrialLogs,
+        clock: Clock,
+        limit: int = LIMIT,
     ) -> None:
         self.scheduler = scheduler
         self.error: Exception | None = None
         self.closed = threading.Event()  # the study is over; late joiners are still sent home
         self.unrecorded = False  # whether the scheduler's study holds what the store never took
-        self.strangers: Counter[str] = Counter()
         self.secret = secret
         self._asker = asker
         self._journal = journal
         self._logs = logs
         self._clock = clock
-        self._roll = Roll(scheduler, self._put, self._received, platform.python_version())
-        self._peers: weakref.WeakSet[Peer] = weakref.WeakSet()  # all connections, strangers' too
+        self._roll = Roll(scheduler, self._put, self._received, platform.python_version(), limit=limit)
+        self._strangers = Strangers()
+        self.strangers = self._strangers.counts
         self._inputs: list[Input] = []
         self._held: list[Action] | None = None  # a turn that is decided and not yet recorded
         self._outage = Outage()
@@ -73,7 +83,7 @@ class Server:
 
     def start(self, host: str, port: int = 0, tls: ssl.SSLContext | None = None) -> int:
         """Open the study, listen, and return the port."""
-        listening = socket.create_server((host, port), backlog=1024)
+        listening = socket.create_server((host, port), backlog=BACKLOG)
         self._loop.call_soon(self._put, self.scheduler.opened)
         self._loop.call_later(DRIVER_BEAT, self._beat)
         self._loop.call_later(RENEWAL, self._renew)
@@ -101,7 +111,7 @@ class Server:
         self._asker.close()
         self._loop.close()
 
-    # -- what peers say (see rpc.stream.Hub) ------------------------------------------------------------------------
+    # -- what peers say (see rpc.door.House) ------------------------------------------------------------------------
 
     def heard(self, peer: Peer, messages: list[Message]) -> None:
         """Take in messages of one connection."""
@@ -111,15 +121,11 @@ class Server:
         """Take in that a connection is."""
         self._roll.gone(peer, why)
 
-    def _peer(self) -> Peer:
-        peer = Peer(self, self.secret)
-        self._peers.add(peer)
-        return peer
-
     def refused(self, why: str) -> None:
-        """Count a stranger."""
-        kind = next((kind for kind in ("frame", "secret", "protocol", "handshake") if kind in why), "other")
-        self.strangers[kind] += 1  # under a few names: the texts are the strangers' to choose
+        """Count a stranger, and now and then say so."""
+        if told := self._strangers.turned_away(why, self._loop.time()):
+            line, guesses = told
+            LOGGER.log(logging.WARNING if guesses else logging.INFO, line)
 
     # -- turns -----------------------------------------------------------------------------------------------------
 
@@ -231,14 +237,10 @@ class Server:
 
     def _serve(self, listening: socket.socket, tls: ssl.SSLContext | None) -> None:
         asyncio.set_event_loop(self._loop)
-        patience = HANDSHAKE_SECONDS if tls else None
-        serving = self._loop.create_server(self._peer, sock=listening, ssl=tls, ssl_handshake_timeout=patience)
-        listener = self._loop.run_until_complete(serving)
+        door = Door(self, self.secret, listening, self._strangers, tls)
+        self._loop.run_until_complete(door.open())
         self._loop.run_forever()
-        listener.close()
-        for peer in list(self._peers):
-            peer.close()
-        self._loop.run_until_complete(asyncio.sleep(0))
+        self._loop.run_until_complete(door.close())
         self._loop.run_until_complete(self._loop.shutdown_asyncgens())
 
     def _set_timer(self) -> None:

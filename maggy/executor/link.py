@@ -6,7 +6,10 @@ much it has had before. It opens no socket and reads no clock.
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import math
+from dataclasses import replace
 
 from maggy.executor.session import ORPHAN_SECONDS
 from maggy.rpc.channel import Channel
@@ -41,7 +44,13 @@ class Link:
         self.retry_at = math.inf
         self._connection = Connection("executor", self._secret, nonce)
         self._in_step = self._broke_at is None
-        self._connection.send(self._join if self._in_step else Rejoin(self._join.executor, self._channel.received))
+        if self._in_step:
+            # Known to us and the driver alone, so that no other executor can come back in our place.
+            token = hmac.new(self._secret, b"token" + nonce, hashlib.sha256).hexdigest()
+            self._join = replace(self._join, token=token)
+            self._connection.send(self._join)
+        else:
+            self._connection.send(Rejoin(self._join.executor, self._channel.received, self._join.token))
 
     def failed(self, why: str, now: float, *, refused: bool) -> None:
         """Take in that no connection could be made.

@@ -26,7 +26,7 @@ from typing import Literal
 
 from maggy.errors import ProtocolError
 from maggy.rpc.frames import Frames, framed
-from maggy.rpc.messages import FROM_DRIVER, FROM_EXECUTOR, MAX_FRAME, Message, decode, encode
+from maggy.rpc.messages import FROM_DRIVER, FROM_EXECUTOR, MAX_FRAME, Message, check_structure, decode, encode
 
 Role = Literal["driver", "executor"]
 MAGIC = b"maggy/1\n"
@@ -98,6 +98,8 @@ class Connection:
         return messages
 
     def _message(self, payload: bytes) -> Message:
+        if self._role == "driver":
+            check_structure(payload)  # one executor's frame must not hold up the others'
         message = decode(payload)
         if not isinstance(message, self._accepts):
             raise ProtocolError(f"{type(message).__name__} does not come from this side")

@@ -26,7 +26,7 @@ from __future__ import annotations
 
 import types
 import typing
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from maggy.errors import ProtocolError
@@ -35,12 +35,19 @@ from maggy.rpc.frames import framed
 
 PROTOCOL = 1
 MAX_FRAME = 256 * 1024
+MAX_STRUCTURE = 64 * 1024  # bytes of a frame that stand outside of strings; an executor's own are half as many at most
+MAX_STRINGS = 4096  # keys and strings in a frame
+SMALL = 16 * 1024  # bytes that cost next to nothing, whatever is in them
+MAX_WORD = 300  # characters of a name, a host, a version
 OUTCOMES = ("completed", "stopped", "failed")
 
 
 @dataclass(frozen=True, slots=True)
 class Join:
-    """An executor introduces itself. `executor` is an id of its own making, new for each process."""
+    """An executor introduces itself. `executor` is an id of its own making, new for each process.
+
+    Names are no secrets, logs are full of them: by `token` the driver knows the executor when it is back.
+    """
 
     executor: str
     host: str
@@ -48,6 +55,7 @@ class Join:
     slot: int
     python: str
     maggy: str
+    token: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +64,7 @@ class Rejoin:
 
     executor: str
     received: int
+    token: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,6 +205,10 @@ def decode(payload: bytes) -> Message:
     if extra:
         raise ProtocolError(f"{kind} has {extra} unknown fields")
     message = cls(**given)
+    if isinstance(message, (Join, Rejoin)):
+        for name, value in given.items():
+            if type(value) is str and not _is_word(value):
+                raise ProtocolError(f"{kind}.{name} is not a line of at most {MAX_WORD} characters")
     if isinstance(message, Reports) and not all(map(_is_point, message.points)):
         raise ProtocolError("Reports.points are not [step, {metric: number}] each")
     if isinstance(message, Finished) and message.status not in OUTCOMES:
@@ -203,6 +216,27 @@ def decode(payload: bytes) -> Message:
     if isinstance(message, Finished) and not _are_metrics(message.metrics):
         raise ProtocolError("Finished.metrics are not {metric: number}")
     return message
+
+
+def check_structure(payload: bytes) -> None:
+    """Raise `ProtocolError` where a payload has more to it than text: to parse that would hold everybody up.
+
+    What stands in strings is cheap; a frame full of brackets, numbers or keys takes ten times as long.
+    """
+    if len(payload) <= SMALL:
+        return
+    bare = payload.replace(b"\\\\", b"").replace(b'\\"', b"")  # then each quote begins or ends a string
+    strings = bare.count(b'"') // 2
+    if strings > MAX_STRINGS:
+        raise ProtocolError(f"a frame of {strings:,} keys and strings where {MAX_STRINGS:,} are allowed")
+    structure = sum(map(len, bare.split(b'"')[::2]))
+    if structure > MAX_STRUCTURE:
+        raise ProtocolError(f"{structure:,} bytes outside of strings where {MAX_STRUCTURE:,} are allowed")
+
+
+def _is_word(text: str) -> bool:
+    """Whether a text that will stand in logs is one short line, or nothing."""
+    return len(text) <= MAX_WORD and (text.isprintable() or not text)
 
 
 def _is_point(point: Any) -> bool:
@@ -231,7 +265,7 @@ def _allowed(hint: Any) -> tuple[type, ...]:
 
 def _annotated(kind: type[Message]) -> dict[str, tuple[type, ...]]:
     hints = typing.get_type_hints(kind)
-    return {field.name: _allowed(hints[field.name]) for field in fields(kind)}
+    return {each.name: _allowed(hints[each.name]) for each in fields(kind)}
 
 
 _FIELDS = {kind: _annotated(kind) for kind in _KINDS.values()}

@@ -1,14 +1,13 @@
-"""The one place where the protocol meets asyncio: a connection on a socket of the driver's."""
+"""Where the protocol meets asyncio: a connection on a socket of the driver's."""
 
 from __future__ import annotations
 
 import asyncio
 import secrets
-import socket
 from typing import Protocol, cast
 
 from maggy.errors import ProtocolError
-from maggy.rpc.connection import HANDSHAKE_SECONDS, Connection
+from maggy.rpc.connection import NONCE, Connection
 from maggy.rpc.messages import Message
 
 MAX_BACKLOG = 1024 * 1024  # bytes that wait for one executor: a peer that reads so slowly is dropped
@@ -21,10 +20,7 @@ class Hub(Protocol):
         """Take in messages, in order."""
 
     def gone(self, peer: Peer, why: str) -> None:
-        """Take in that the peer is gone; called once, for authenticated peers only."""
-
-    def refused(self, why: str) -> None:
-        """Take in that a stranger was turned away."""
+        """Take in that the peer is gone; called once."""
 
 
 class Peer(asyncio.Protocol):
@@ -34,27 +30,30 @@ class Peer(asyncio.Protocol):
         self.executor: str | None = None  # its name, once it has joined
         self.offended = False  # whether it was dropped for what it sent
         self._hub = hub
-        self._connection = Connection("driver", secret, secrets.token_bytes(32))
+        self._connection = Connection("driver", secret, secrets.token_bytes(NONCE))
         self._transport: asyncio.Transport | None = None
-        self._timer: asyncio.TimerHandle | None = None
-        self._why = "the executor closed the connection"
+        self._why = "it closed the connection"
+
+    @property
+    def authenticated(self) -> bool:
+        """Whether the peer knows the secret."""
+        return self._connection.authenticated
+
+    @property
+    def connected(self) -> bool:
+        """Whether there has been a connection: with TLS, its handshake comes before."""
+        return self._transport is not None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Start the clock for the handshake."""
+        """Take the connection over."""
         self._transport = cast("asyncio.Transport", transport)
         self._transport.set_write_buffer_limits(high=MAX_BACKLOG)
-        self._transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        loop = asyncio.get_running_loop()
-        self._timer = loop.call_later(HANDSHAKE_SECONDS, self.drop, "no handshake in time")
 
     def data_received(self, data: bytes) -> None:
         """Hand the messages that are complete to the hub; drop a peer that offends against the protocol."""
         try:
             messages = self._connection.receive(data)
             self._write()
-            if self._timer is not None and self._connection.authenticated:
-                self._timer.cancel()
-                self._timer = None
             if messages:
                 self._hub.heard(self, messages)
         except ProtocolError as offence:
@@ -62,13 +61,8 @@ class Peer(asyncio.Protocol):
             self.drop(str(offence))
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Tell the hub: the peer is gone, or a stranger has given up."""
-        if self._timer is not None:
-            self._timer.cancel()
-        if self._connection.authenticated:
-            self._hub.gone(self, f"the connection broke: {exc}" if exc else self._why)
-        else:
-            self._hub.refused(self._why)
+        """Tell the hub."""
+        self._hub.gone(self, f"the connection broke: {exc}" if exc else self._why)
 
     def pause_writing(self) -> None:
         """Drop a peer that does not read what it is sent."""

@@ -64,7 +64,16 @@ STRANGE = [
     *(b"0", b"-1", b"1e999", b"-0", b"0.1e-400", b"NaN", b"Infinity", b"9" * 30, b"9" * 5000, b"true", b"null", b'""'),
     *(b"{}", b"[]", b"[[]]", b'{"$f":"nan"}', b'{"$f":"inf"}', b'{"$f":1}', b'{"a":1,"a":2}', b"[" * 2000, b"\xff"),
     *(b'"\\ud800"', b'"\\udc00\\ud800"', b'"\x00"', b'"\\u0000"', b"\xef\xbb\xbf", b" ", b",", b'"', b"\\", b"}]"),
-    *(b'"trial"', b'"attempt"', b'"points"', b'"metrics"', b'["Log",', b'["Evil",{}]', b"\x80\x04.", b"GET / HTTP/1.1\r\n"),
+    *(
+        b'"trial"',
+        b'"attempt"',
+        b'"points"',
+        b'"metrics"',
+        b'["Log",',
+        b'["Evil",{}]',
+        b"\x80\x04.",
+        b"GET / HTTP/1.1\r\n",
+    ),
 ]
 LENGTHS = [0, 1, 4, MAX_HANDSHAKE_FRAME, MAX_HANDSHAKE_FRAME + 1, MAX_FRAME, MAX_FRAME + 1, 2**31, 2**32 - 1]
 
@@ -237,7 +246,7 @@ def guided(frames, seed, corpus):
 
     for module in (maggy.jsonvalue, maggy.rpc.channel, maggy.rpc.connection, maggy.rpc.frames, maggy.rpc.messages):
         for owner in (module, *(each for each in vars(module).values() if isinstance(each, type))):
-            for name, each in list(vars(owner).items()):
+            for each in list(vars(owner).values()):
                 if type(each).__name__ == "function" and each.__module__ == module.__name__:
                     atheris.instrument_func(each)
     began = time.monotonic()

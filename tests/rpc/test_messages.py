@@ -9,11 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from maggy.errors import ProtocolError
+from maggy.executor.session import Session
 from maggy.rpc.frames import HEADER
 from maggy.rpc.messages import (
     FROM_DRIVER,
     FROM_EXECUTOR,
     MAX_FRAME,
+    MAX_STRINGS,
+    MAX_STRUCTURE,
     OUTCOMES,
     Ack,
     Beat,
@@ -21,10 +24,12 @@ from maggy.rpc.messages import (
     Finished,
     Join,
     Log,
+    Rejoin,
     Reports,
     Run,
     Stop,
     Welcome,
+    check_structure,
     decode,
     encode,
 )
@@ -35,8 +40,10 @@ names = st.text().filter("$f".__ne__)
 metrics = st.dictionaries(names, floats, max_size=3)
 values = st.none() | st.booleans() | st.floats() | st.integers() | st.text()
 points = st.lists(st.tuples(st.integers(0, 2**63 - 1), metrics).map(list), max_size=4)
+words = st.text(max_size=300).filter(lambda text: not text or text.isprintable())
 messages = st.one_of(
-    st.builds(Join, st.text(), st.text(), integers, integers, st.text(), st.text()),
+    st.builds(Join, words, words, integers, integers, words, words, words),
+    st.builds(Rejoin, words, integers, words),
     st.builds(Reports, integers, integers, points),
     st.builds(
         Finished, integers, integers, st.sampled_from(OUTCOMES), st.none() | floats, metrics, st.none() | st.text()
@@ -222,6 +229,34 @@ def test_deep_nesting_is_refused(opening):
 def test_huge_integers_are_refused(digits):
     """An integer of many digits is refused in no time, before or after it is parsed."""
     refused(payload("Stop", {"trial": 1, "attempt": 1, "reason": "x"}).replace(b": 1", b": " + b"9" * digits))
+
+
+def test_text_is_no_structure():
+    """What a trial prints may be full of brackets, quotes and backslashes: it passes."""
+    for text in ('{"a": [1, 2]}, ' * 2000, '\\"' * 10_000, "\\" * 30_000, "[" * 30_000, "\udcff" * 30_000):
+        check_structure(encode(Log(1, 1, text))[HEADER:])
+
+
+def test_what_an_executor_reports_passes():
+    """The largest frames that executors make stay below the limits that drivers set, by far."""
+    session = Session(0.0)
+    session.received(Welcome(1.0, 10.0, 5.0, None, ""), 0.0)
+    session.received(Run(1, 1, {}, None, None), 0.0)
+    for metrics in ({"a": -1.2345678901234567e-300}, {str(key): 1e-300 for key in range(600)}, {"ü" * 4000: 0.1}):
+        for step in range(3000):
+            for order in session.reported(step, metrics, 0.0):
+                payload = encode(order.message)[HEADER:]
+                assert payload.count(b'"') < MAX_STRINGS
+                assert len(payload) < MAX_FRAME - MAX_STRUCTURE
+                check_structure(payload)
+
+
+@pytest.mark.parametrize("text", ["x" * 301, "two\nlines", "\x1b[31m", "\udcff", "\u202e", "a\x00"])
+@pytest.mark.parametrize("field", ["executor", "host", "python", "maggy", "token"])
+def test_a12_an_introduction_is_fit_to_print(field, text):
+    """A12: who introduces itself leaves in logs what can stand in a line, and no megabytes."""
+    body = {"executor": "e", "host": "h", "pid": 1, "slot": 0, "python": "3", "maggy": "2", "token": ""}
+    refused(payload("Join", body | {field: text}), f"Join.{field} is not a line of at most 300 characters")
 
 
 def test_a_map_of_many_keys_is_bounded_by_its_frame():
