@@ -1,8 +1,8 @@
 """Who was turned away at the driver's door: how many and why, how soon the next may try, and a line for the log.
 
-Whoever guesses at the secret is not locked out by address: all may come from one, ours included. What is limited is how
-many handshakes are begun in a second while handshakes fail; each has its turn within two seconds, and then ours passes
-and the others do not. It reads no clock: `now` is seconds on one that does not go back.
+Nobody is locked out by address: all may come from one, ours included. What is limited is how many handshakes are begun
+in a second while handshakes fail; each has its turn within two seconds, and then ours passes and the others do not. It
+reads no clock: `now` is seconds on one that does not go back.
 """
 
 from __future__ import annotations
@@ -10,8 +10,9 @@ from __future__ import annotations
 import math
 from collections import Counter
 
-RATE = 150.0  # handshakes a second, while many fail
+RATE = 100.0  # handshakes a second, while many fail
 BURST = 256.0  # handshakes that may be begun at once before that: a cluster's executors come together
+ENOUGH = 1 - 1e-6  # of one: a wait that is over must not leave another of no length behind
 SILENCE = 60.0  # seconds between two lines of log
 GUESS = "another secret"
 OTHER = "other"
@@ -40,7 +41,7 @@ class Strangers:
     def wait(self, now: float) -> float:
         """Return how many seconds the next handshake has to wait, 0 if it may begin."""
         self._earn(now)
-        return 0.0 if self._credit >= 1 else (1 - self._credit) / RATE
+        return 0.0 if self._credit >= ENOUGH else (1 - self._credit) / RATE
 
     def begun(self, now: float) -> None:
         """Take in that a handshake has begun."""

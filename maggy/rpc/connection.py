@@ -2,17 +2,18 @@
 
 Rules, in this order:
 
-1. *Authenticate, then parse.* The executor opens with a nonce; the driver answers with its own nonce and a proof that
-   it knows the study's secret; the executor answers with its proof. A proof is HMAC-SHA256 over the prover's role and
-   both nonces, so neither replaying nor reflecting one helps. Until both hold, a frame has at most 64 bytes and
-   nothing in it is decoded.
+1. *Authenticate, then parse.* The executor opens with a nonce and a knock; the driver answers with its own nonce and a
+   proof that it knows the study's secret; the executor answers with its proof. A proof is HMAC-SHA256 over the
+   prover's role and both nonces, so neither replaying nor reflecting one helps. The knock is one over the first nonce
+   alone: whoever has not heard one is told nothing, and costs next to nothing. Until the proofs hold, a frame has at
+   most 64 bytes and nothing in it is decoded.
 2. A frame's length is checked as soon as it is known; what is over the limit is not waited for.
 3. After the first offence the connection is dead: every later `receive` raises the same `ProtocolError`.
 
 ::
 
     executor                                driver
-      MAGIC + nonce  ───────────────────▶
+      MAGIC + nonce + knock  ───────────▶
                      ◀───────────────────  nonce + proof("driver")
       proof("executor") ────────────────▶
       messages  ◀──────────────────────▶  messages
@@ -25,14 +26,37 @@ import hmac
 from typing import Literal
 
 from maggy.errors import ProtocolError
-from maggy.rpc.frames import Frames, framed
+from maggy.rpc.frames import HEADER, Frames, framed
 from maggy.rpc.messages import FROM_DRIVER, FROM_EXECUTOR, MAX_FRAME, Message, check_structure, decode, encode
 
 Role = Literal["driver", "executor"]
 MAGIC = b"maggy/1\n"
 NONCE = 32
+KNOCK = 24
 MAX_HANDSHAKE_FRAME = 64
 HANDSHAKE_SECONDS = 5.0
+OPENING = (len(MAGIC) + NONCE + KNOCK).to_bytes(HEADER, "big") + MAGIC
+HELLO = len(OPENING) + NONCE + KNOCK
+
+
+def hello(secret: bytes, nonce: bytes) -> bytes:
+    """Return the frame with which an executor opens."""
+    knock = hmac.new(secret, MAGIC + b"knock" + nonce, hashlib.sha256).digest()[:KNOCK]
+    return OPENING + nonce + knock
+
+
+def check_hello(secret: bytes, data: bytes) -> bool:
+    """Tell whether a peer's first bytes are a hello, False while they are only a part of one.
+
+    Raises `ProtocolError` as soon as they cannot become one.
+    """
+    if data[: len(OPENING)] != OPENING[: len(data)]:
+        raise ProtocolError("the peer does not speak this version of the protocol")
+    if len(data) < HELLO:
+        return False
+    if not hmac.compare_digest(data[:HELLO], hello(secret, data[len(OPENING) : len(OPENING) + NONCE])):
+        raise ProtocolError("the peer does not know this study's secret")
+    return True
 
 
 class Connection:
@@ -54,7 +78,7 @@ class Connection:
         self._held: list[bytes] = []  # messages sent before the handshake is through
         self._offence: ProtocolError | None = None
         if role == "executor":
-            self._frame(MAGIC + nonce)
+            self._out.append(hello(secret, nonce))
 
     def __repr__(self) -> str:  # the secret must not be in it
         return f"<Connection {self._role} {'open' if self.authenticated else 'in handshake'}>"
@@ -111,9 +135,9 @@ class Connection:
             self._frame(self._proof("executor", self._nonce, payload[:NONCE]))
             self._open()
         elif not self._peer_nonce:
-            if len(payload) != len(MAGIC) + NONCE or not payload.startswith(MAGIC):
+            if len(payload) != HELLO - HEADER or not check_hello(self._secret, framed(payload)):
                 raise ProtocolError("the peer does not speak this version of the protocol")
-            self._peer_nonce = payload[len(MAGIC) :]
+            self._peer_nonce = payload[len(MAGIC) : len(MAGIC) + NONCE]
             self._frame(self._nonce + self._proof("driver", self._peer_nonce, self._nonce))
         else:
             self._check(payload, "executor", self._peer_nonce, self._nonce)

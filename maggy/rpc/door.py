@@ -2,13 +2,16 @@
 
 A connection is a *stranger* until an executor has introduced itself over it. Rules:
 
-1. A stranger has `HANDSHAKE_SECONDS` from being accepted to its introduction, however its bytes trickle.
-2. There are `MOST` strangers at a time. For one more, the one that has said nothing for the longest is turned away; if
-   all have spoken, the one whose handshake has lasted longest; if all wait for their turn, the new one. So a crowd that
-   is merely there keeps nobody out.
-3. A connection costs a socket and nothing else until it says something. How soon its handshake begins then is the
-   gate's to say.
-4. Whatever strangers do is no news: it is counted, and nothing is raised or printed.
+1. A connection costs a socket and nothing else until it has knocked: without TLS, until it has sent a hello that only
+   who knows the secret can make; with TLS, until it has begun to speak TLS.
+2. Who has knocked has its turn as soon as the gate allows it. Who has knocked wrongly is told nothing, and left
+   waiting for a second: so guessing is slow, and costs the driver no time.
+3. A stranger has `HANDSHAKE_SECONDS` from being accepted to its introduction, however its bytes trickle.
+4. There are `MOST` strangers at a time. For one more, one is turned away: who has knocked wrongly; else who has been
+   silent the longest; else who has been at its handshake the longest; but nobody who has only just come. So a crowd
+   that is merely there keeps nobody out. Where there is no such one, the new one is turned away if the gate is shut;
+   otherwise these are ours, all at once, and the next have to wait outside.
+5. Whatever strangers do is no news: it is counted, and nothing is raised or printed.
 """
 
 from __future__ import annotations
@@ -19,18 +22,29 @@ import socket
 import ssl
 from collections import deque
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Protocol
 
-from maggy.rpc.connection import HANDSHAKE_SECONDS
+from maggy.errors import ProtocolError
+from maggy.rpc.connection import HANDSHAKE_SECONDS, HELLO, check_hello
 from maggy.rpc.messages import Message
 from maggy.rpc.stream import Peer
 
 MOST = 256
+MOST_BEGUN = 64  # of them in their handshake: with TLS each of those takes half a megabyte
+JUST_COME = 0.05  # seconds in which nobody is turned away for being silent
+UNDISTURBED = 0.7  # seconds that a handshake may take while others wait for their turn
+REGRET = 1.0  # seconds that who knocks wrongly is left waiting
 AT_ONCE = 64  # connections accepted in one go: executors are heard in between
-BACKLOG = 1024
+BEGUN_AT_ONCE = 16  # handshakes begun in one go, as with TLS each takes a millisecond or two
+BETWEEN = 0.01  # seconds until the next ones
+MOST_KNOCKS = 65_536  # hellos that are remembered, so that no recorded one is good for anything
+BACKLOG = 4096  # connections that the system keeps for us: what it drops comes again only after a second
 PAUSE = 0.2  # seconds until the next try where the process has no file descriptor left
+CROWDED = 0.02  # and where there is no room for another stranger
 LOOK = 0.5  # seconds between two looks at who is too slow
 EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
+TLS_RECORD = b"\x16"  # how a ClientHello begins
 
 
 class House(Protocol):
@@ -59,6 +73,23 @@ class Gate(Protocol):
         """Take in that it was one of ours."""
 
 
+@dataclass(slots=True)
+class Caller:
+    """A connection that has not begun its handshake: when it came, and what it has said."""
+
+    came: float
+    said: bytes = b""
+
+
+@dataclass(slots=True)
+class Handshake:
+    """A handshake that goes on since `began`, over a connection that `came` before."""
+
+    came: float
+    began: float
+    task: asyncio.Task[None]
+
+
 class Door:
     """Accepts connections on `listening`, a socket that listens, for as long as it is open."""
 
@@ -70,23 +101,25 @@ class Door:
         self._listening = listening
         self._gate = gate
         self._tls = tls
-        self._silent: dict[socket.socket, float] = {}  # and when it is too late for them; the oldest first, as below
-        self._waiting: deque[tuple[socket.socket, float]] = deque()
-        self._begun: dict[Peer, float] = {}
-        self._peers: dict[Peer, asyncio.Task[None]] = {}  # all with a handshake begun, executors too, and what began it
+        # In each of these the one that came first stands first.
+        self._silent: dict[socket.socket, Caller] = {}
+        self._sorry: dict[socket.socket, float] = {}  # who has knocked wrongly, and when
+        self._waiting: deque[tuple[socket.socket, Caller]] = deque()
+        self._begun: dict[Peer, Handshake] = {}
+        self._knocks: dict[bytes, None] = {}
+        self._peers: set[Peer] = set()  # all connections that have begun their handshake, executors' too
         self._timer: asyncio.TimerHandle | None = None
         self._looking: asyncio.TimerHandle | None = None
 
     @property
     def strangers(self) -> int:
         """How many connections are nobody's yet."""
-        return len(self._silent) + len(self._waiting) + len(self._begun)
+        return len(self._silent) + len(self._sorry) + len(self._waiting) + len(self._begun)
 
     async def open(self) -> None:
         """Let connections in."""
         self._loop = asyncio.get_running_loop()
         self._listening.setblocking(False)
-        self._listening.listen(BACKLOG)
         self._loop.add_reader(self._listening, self._accept)
 
     async def close(self) -> None:
@@ -96,11 +129,11 @@ class Door:
         for timer in (self._timer, self._looking):
             if timer is not None:
                 timer.cancel()
-        for plain in list(self._silent):
-            self._shut(plain)
-        while self._waiting:
-            self._waiting.popleft()[0].close()
-        beginnings = [task for task in self._peers.values() if not task.done()]
+        for plain in self._silent:
+            self._loop.remove_reader(plain)
+        for plain in (*self._silent, *self._sorry, *(plain for plain, _ in self._waiting)):
+            plain.close()
+        beginnings = [handshake.task for handshake in self._begun.values()]
         for task in beginnings:
             task.cancel()
         await asyncio.gather(*beginnings, return_exceptions=True)
@@ -114,43 +147,46 @@ class Door:
         for _ in range(AT_ONCE):
             try:
                 plain, _ = self._listening.accept()
-            except (BlockingIOError, InterruptedError):
+            except BlockingIOError:
                 return
             except OSError as error:
                 if error.errno not in EXHAUSTED:
                     continue  # that one connection has gone again
                 self._house.refused("no descriptors left for it")
-                at_once = bool(self._silent)
-                if not (self._make_room() and at_once):  # a handshake's socket is closed a little later
-                    self._pause()
-                    return
-                continue
-            if self.strangers >= MOST and not self._make_room():
-                plain.close()
-                self._house.refused("too many at once")
-                continue
+                self._make_room(self._loop.time())
+                self._pause(PAUSE)
+                return
+            now = self._loop.time()
             plain.setblocking(False)
             with suppress(OSError):  # it has gone again
                 plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            self._silent[plain] = self._loop.time() + HANDSHAKE_SECONDS
+            self._silent[plain] = Caller(now)
             self._loop.add_reader(plain, self._spoke, plain)
             if self._looking is None:
                 self._looking = self._loop.call_later(LOOK, self._look)
+            if self.strangers > MOST and not self._make_room(now):
+                if self._gate.wait(now) > 0:
+                    self._turn_away(plain, "too many at once")
+                self._pause(CROWDED)
+                return
 
-    def _pause(self) -> None:
+    def _pause(self, seconds: float) -> None:
         """Accept nothing for a moment: the system would report the same connection again and again."""
         self._loop.remove_reader(self._listening)
-        self._loop.call_later(PAUSE, self._resume)
+        self._loop.call_later(seconds, self._resume)
 
     def _resume(self) -> None:
         if self._listening.fileno() >= 0:
             self._loop.add_reader(self._listening, self._accept)
 
-    def _make_room(self) -> bool:
-        if self._silent:
-            self._turn_away(next(iter(self._silent)), "too many at once")
-        elif self._begun:
-            self._give_up(next(iter(self._begun)), "too many at once")
+    def _make_room(self, now: float) -> bool:
+        """Turn one away who is not likely to be ours, if there is one."""
+        if self._sorry and self._sorry[plain := next(iter(self._sorry))] <= now - JUST_COME:
+            self._dismiss(plain)
+        elif self._silent and self._silent[plain := next(iter(self._silent))].came <= now - JUST_COME:
+            self._turn_away(plain, "too many at once")
+        elif self._begun and self._begun[peer := next(iter(self._begun))].began <= now - UNDISTURBED:
+            self._give_up(peer, "too many at once")
         else:
             return False
         return True
@@ -158,74 +194,113 @@ class Door:
     # -- strangers -------------------------------------------------------------------------------------------------
 
     def _spoke(self, plain: socket.socket) -> None:
-        """Begin the handshake of a connection that has something to say, or let it wait for its turn."""
+        """Take in what a connection says first."""
+        caller = self._silent[plain]
         try:
-            gone = not plain.recv(1, socket.MSG_PEEK)
+            # What TLS has to read is left where it is.
+            data = plain.recv(1, socket.MSG_PEEK) if self._tls else plain.recv(HELLO - len(caller.said))
+            if not data:
+                self._turn_away(plain, "it closed the connection")
+                return
+            caller.said += data
+            if not self._knocked(caller.said):
+                return
         except BlockingIOError:
             return
         except OSError:
-            gone = True
-        if gone:
             self._turn_away(plain, "it closed the connection")
             return
-        self._loop.remove_reader(plain)
-        self._waiting.append((plain, self._silent.pop(plain)))
+        except ProtocolError as offence:
+            self._house.refused(str(offence))
+            self._sorry[self._forgotten(plain)] = self._loop.time()
+            return
+        self._waiting.append((self._forgotten(plain), caller))
         if self._timer is None:
             self._begin_next()
 
+    def _knocked(self, said: bytes) -> bool:
+        if self._tls is None:
+            if not check_hello(self._secret, said):
+                return False
+            if said in self._knocks:
+                raise ProtocolError("the peer repeats a hello, and may not know this study's secret")
+            self._knocks[said] = None
+            if len(self._knocks) > MOST_KNOCKS:
+                del self._knocks[next(iter(self._knocks))]
+        elif said != TLS_RECORD:
+            raise ProtocolError("the peer does not speak TLS")
+        return True
+
     def _begin_next(self) -> None:
+        """Begin handshakes, as far as the gate and the others' handshakes allow."""
         self._timer = None
-        while self._waiting:
+        for _ in range(BEGUN_AT_ONCE):
+            if not self._waiting:
+                return
             now = self._loop.time()
-            if (delay := self._gate.wait(now)) > 0:
-                self._timer = self._loop.call_later(delay, self._begin_next)
+            delay = self._gate.wait(now)
+            if len(self._begun) >= MOST_BEGUN:
+                longest = next(iter(self._begun))
+                delay = max(delay, self._begun[longest].began + UNDISTURBED - now)
+                if delay <= 0:
+                    self._give_up(longest, "too many at once")
+            if delay > 0:
+                # Others may be through sooner than that.
+                self._timer = self._loop.call_later(min(delay, BETWEEN), self._begin_next)
                 return
             self._gate.begun(now)
-            plain, until = self._waiting.popleft()
-            peer = Peer(self, self._secret)
-            self._begun[peer] = until
-            self._peers[peer] = self._loop.create_task(self._begin(peer, plain))
+            plain, caller = self._waiting.popleft()
+            peer = Peer(self, self._secret, b"" if self._tls else caller.said)
+            self._peers.add(peer)
+            self._begun[peer] = Handshake(caller.came, now, self._loop.create_task(self._begin(peer, plain)))
+        self._timer = self._loop.call_later(BETWEEN, self._begin_next)
 
     async def _begin(self, peer: Peer, plain: socket.socket) -> None:
-        patience = HANDSHAKE_SECONDS if self._tls else None
+        patience = 2 * HANDSHAKE_SECONDS if self._tls else None  # we look after it ourselves
         try:
             await self._loop.connect_accepted_socket(lambda: peer, plain, ssl=self._tls, ssl_handshake_timeout=patience)
         except OSError:
             self._forget(peer)
-            plain.close()
             self._house.refused("its TLS handshake failed")
 
     def _look(self) -> None:
         """Turn away who is too slow."""
         self._looking = None
         now = self._loop.time()
-        for plain in [plain for plain, until in self._silent.items() if until <= now]:
+        for plain in [plain for plain, came in self._sorry.items() if came + REGRET <= now]:
+            self._dismiss(plain)
+        for plain in [plain for plain, caller in self._silent.items() if caller.came + HANDSHAKE_SECONDS <= now]:
             self._turn_away(plain, "it said nothing in time")
-        for peer in [peer for peer, until in self._begun.items() if until <= now]:
+        for peer in [peer for peer, handshake in self._begun.items() if handshake.came + HANDSHAKE_SECONDS <= now]:
             self._give_up(peer, "it has not introduced itself in time")
         if self.strangers:
             self._looking = self._loop.call_later(LOOK, self._look)
 
     def _turn_away(self, plain: socket.socket, why: str) -> None:
-        self._shut(plain)
+        self._forgotten(plain).close()
         self._house.refused(why)
 
-    def _shut(self, plain: socket.socket) -> None:
-        del self._silent[plain]
-        self._loop.remove_reader(plain)
+    def _dismiss(self, plain: socket.socket) -> None:
+        del self._sorry[plain]
         plain.close()
 
+    def _forgotten(self, plain: socket.socket) -> socket.socket:
+        del self._silent[plain]
+        self._loop.remove_reader(plain)
+        return plain
+
     def _give_up(self, peer: Peer, why: str) -> None:
-        del self._begun[peer]
+        handshake = self._begun.pop(peer)
         if peer.connected:
             peer.drop(why)
         else:
-            self._peers.pop(peer).cancel()
+            handshake.task.cancel()  # in the middle of TLS
+            self._forget(peer)
             self._house.refused(why)
 
     def _forget(self, peer: Peer) -> None:
         self._begun.pop(peer, None)
-        self._peers.pop(peer, None)
+        self._peers.discard(peer)
 
     # -- what peers say --------------------------------------------------------------------------------------------
 

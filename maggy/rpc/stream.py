@@ -24,12 +24,13 @@ class Hub(Protocol):
 
 
 class Peer(asyncio.Protocol):
-    """One executor's connection, seen from the driver."""
+    """One executor's connection, seen from the driver. `first` are bytes that have come already."""
 
-    def __init__(self, hub: Hub, secret: bytes) -> None:
+    def __init__(self, hub: Hub, secret: bytes, first: bytes = b"") -> None:
         self.executor: str | None = None  # its name, once it has joined
         self.offended = False  # whether it was dropped for what it sent
         self._hub = hub
+        self._first = first
         self._connection = Connection("driver", secret, secrets.token_bytes(NONCE))
         self._transport: asyncio.Transport | None = None
         self._why = "it closed the connection"
@@ -48,6 +49,8 @@ class Peer(asyncio.Protocol):
         """Take the connection over."""
         self._transport = cast("asyncio.Transport", transport)
         self._transport.set_write_buffer_limits(high=MAX_BACKLOG)
+        if self._first:
+            self.data_received(self._first)
 
     def data_received(self, data: bytes) -> None:
         """Hand the messages that are complete to the hub; drop a peer that offends against the protocol."""

@@ -19,6 +19,8 @@ class Proxy:
         self._pairs = {}
         self._frozen = self._closed = False
         self.connections = 0
+        self.passed = []  # what was said, and which way: "there", from those who connected, or "back"
+        self._far = set()
         self._selector.register(self._listening, selectors.EVENT_READ)
         self._selector.register(self._woken, selectors.EVENT_READ)
         self._thread = threading.Thread(target=self._serve)
@@ -65,6 +67,7 @@ class Proxy:
         near, _ = self._listening.accept()
         far = socket.create_connection(self._target)
         self.connections += 1
+        self._far.add(far)
         for end, other in ((near, far), (far, near)):
             self._pairs[end] = other
             self._selector.register(end, selectors.EVENT_READ)
@@ -75,6 +78,7 @@ class Proxy:
             return
         try:
             data = end.recv(65536)
+            self.passed.append(("back" if end in self._far else "there", data))
             other.sendall(data) if data else None
         except OSError:
             data = b""

@@ -17,7 +17,7 @@ import time
 
 from maggy.errors import ProtocolError
 from maggy.rpc.channel import Channel
-from maggy.rpc.connection import MAGIC, MAX_HANDSHAKE_FRAME, NONCE, Connection
+from maggy.rpc.connection import MAGIC, MAX_HANDSHAKE_FRAME, NONCE, Connection, hello
 from maggy.rpc.frames import HEADER, framed
 from maggy.rpc.messages import (
     FROM_DRIVER,
@@ -154,8 +154,10 @@ def made(rng):
     """Return a new input: some valid frames in a row, some of them damaged."""
     first = rng.randrange(8)
     if not first & BEHIND and rng.random() < 0.6:
-        hello = MAGIC + rng.randbytes(NONCE) if not first & EXECUTOR else rng.randbytes(2 * NONCE)
-        frames = [framed(hello), framed(rng.randbytes(rng.choice([1, 31, 32, 33, 64])))]
+        # A hello that somebody has recorded, mostly: what follows it is what counts.
+        nonce = rng.randbytes(NONCE)
+        opening = framed(rng.randbytes(2 * NONCE)) if first & EXECUTOR else hello(rng.choice([SECRET, nonce]), nonce)
+        frames = [opening, framed(rng.randbytes(rng.choice([1, 31, 32, 33, 64])))]
     else:
         # Mostly of the right side: a frame of the other side's ends the connection.
         right = VALID[8:] + VALID[6:8] if first & EXECUTOR else VALID[:8]

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from maggy.errors import ProtocolError
 from maggy.rpc import connection
-from maggy.rpc.connection import MAGIC, MAX_HANDSHAKE_FRAME, NONCE, Connection
+from maggy.rpc.connection import HELLO, KNOCK, MAGIC, MAX_HANDSHAKE_FRAME, NONCE, Connection, check_hello, hello
 from maggy.rpc.frames import HEADER
 from maggy.rpc.messages import (
     FROM_DRIVER,
@@ -102,7 +102,7 @@ def test_what_is_sent_early_waits_for_the_handshake():
     one, other = executor(), driver()
     one.send(TO_DRIVER[0])
     other.send(TO_EXECUTOR[0])
-    assert one.outgoing() == frame(MAGIC + HERE)
+    assert one.outgoing() == hello(SECRET, HERE)
     assert other.outgoing() == b""
     one, other = executor(), driver()
     one.send(TO_DRIVER[0])
@@ -168,11 +168,15 @@ def test_the_largest_frame_passes():
 
 
 def test_an_executor_with_another_secret_is_refused():
-    """The driver's proof does not convince it, and it has nothing to convince the driver with."""
+    """Its knock gives it away, and it is told nothing; nor would the driver's proof convince it."""
     one, other = executor(b"another"), driver()
-    other.receive(one.outgoing())
     with pytest.raises(ProtocolError, match="does not know this study's secret"):
-        one.receive(other.outgoing())
+        other.receive(one.outgoing())
+    assert other.outgoing() == b""
+    ours = driver()
+    ours.receive(hello(SECRET, HERE))
+    with pytest.raises(ProtocolError, match="does not know this study's secret"):
+        one.receive(ours.outgoing())
     assert not one.authenticated
     assert not one.outgoing()
 
@@ -180,7 +184,7 @@ def test_an_executor_with_another_secret_is_refused():
 def test_a_driver_refuses_a_proof_with_another_secret():
     """An executor that goes on regardless is turned away."""
     other = driver()
-    other.receive(frame(MAGIC + HERE))
+    other.receive(hello(SECRET, HERE))
     proof = hmac.new(b"another", MAGIC + b"executor" + HERE + THERE, hashlib.sha256).digest()
     with pytest.raises(ProtocolError, match="does not know this study's secret"):
         other.receive(frame(proof))
@@ -199,7 +203,7 @@ def test_a_replayed_handshake_is_refused():
 def test_a_reflected_proof_is_refused():
     """The driver's own proof, sent back with any nonces, does not prove an executor."""
     other = driver()
-    other.receive(frame(MAGIC + HERE))
+    other.receive(hello(SECRET, HERE))
     proof = other.outgoing()[HEADER + NONCE :]
     with pytest.raises(ProtocolError, match="secret"):
         other.receive(frame(proof))
@@ -208,8 +212,8 @@ def test_a_reflected_proof_is_refused():
 def test_a_reflected_nonce_is_refused():
     """A peer that uses the driver's nonce as its own, and another driver's proof, gets nowhere."""
     oracle, other = driver(nonce=HERE), driver()
-    oracle.receive(frame(MAGIC + THERE))
-    other.receive(frame(MAGIC + HERE))
+    oracle.receive(hello(SECRET, THERE))
+    other.receive(hello(SECRET, HERE))
     with pytest.raises(ProtocolError, match="secret"):
         other.receive(frame(oracle.outgoing()[HEADER + NONCE :]))
 
@@ -252,9 +256,10 @@ def test_every_byte_of_a_proof_counts(flipped):
         b"\x00" * 64,
         frame(b""),
         frame(b"x" * 40),
-        frame(MAGIC + HERE[:-1]),
-        frame(MAGIC + HERE + b"x"),
-        frame(b"maggy/0\n" + HERE),
+        frame(MAGIC + HERE),
+        frame(MAGIC + HERE + b"x" * KNOCK),
+        frame(hello(SECRET, HERE)[HEADER:-1]),
+        frame(b"maggy/0\n" + hello(SECRET, HERE)[HEADER + len(MAGIC) :]),
         message("Beat", {}),
     ],
 )
@@ -290,7 +295,7 @@ def test_nothing_is_parsed_before_authentication(monkeypatch):
 
     monkeypatch.setattr(connection, "decode", decode)
     one, other = executor(), driver()
-    for step in (message("Beat", {}), frame(b"[]"), frame(MAGIC + HERE) + frame(b"[" * 32)):
+    for step in (message("Beat", {}), frame(b"[]"), hello(SECRET, HERE) + frame(b"[" * 32)):
         with pytest.raises(ProtocolError):
             driver().receive(step)
         with pytest.raises(ProtocolError):
@@ -300,12 +305,28 @@ def test_nothing_is_parsed_before_authentication(monkeypatch):
         other.receive(message("Beat", {}))
 
 
+def test_a_hello_is_judged_as_soon_as_it_can_be():
+    """Part of one is waited on, byte for byte; the first byte that fits none is an offence; each of a knock counts."""
+    right = hello(SECRET, HERE)
+    assert len(right) == HELLO
+    assert [check_hello(SECRET, right[:place]) for place in range(HELLO + 1)] == [False] * HELLO + [True]
+    assert check_hello(SECRET, right + b"more")
+    for place in range(HEADER + len(MAGIC)):
+        with pytest.raises(ProtocolError, match="this version of the protocol"):
+            check_hello(SECRET, right[:place] + b"\xff")
+    for place in range(HEADER + len(MAGIC), HELLO):
+        wrong = bytearray(right)
+        wrong[place] ^= 1
+        with pytest.raises(ProtocolError, match="does not know this study's secret"):
+            check_hello(SECRET, bytes(wrong))
+
+
 @given(st.binary(max_size=200), st.booleans())
 def test_strangers_never_get_in(data, step):
     """Noise at any step of the handshake is refused or waited on, and never trusted."""
     other = driver()
     if step:
-        other.receive(frame(MAGIC + HERE))
+        other.receive(hello(SECRET, HERE))
     for end in (other, executor()):
         with contextlib.suppress(ProtocolError):
             assert end.receive(data) == []
