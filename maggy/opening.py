@@ -16,7 +16,7 @@ from maggy.errors import ConfigError, StoreError, StoreUnavailable
 from maggy.events import LOG_VERSION, Event, StudyOpened, StudyResumed
 from maggy.optimizers import OPTIMIZERS
 from maggy.plugins import to_json
-from maggy.store.base import LEASE, Owner, Store, StudyEntry
+from maggy.store.base import LEASE, Owner, Store, StudyEntry, check_name
 from maggy.study import Study
 
 PATIENCE = 10.0  # seconds
@@ -106,6 +106,7 @@ def take_up(
 
     Raises `ConfigError` where the call contradicts the log: another searchspace, objective, optimizer or seed.
     """
+    check_name(name)  # it may come from a file that somebody else has made, and becomes a path
     opened = Opened(name, store, owner or Owner.current(), [], log_dir / name if log_dir else None)
     claim(store, name, opened.owner, say)
     try:

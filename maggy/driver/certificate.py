@@ -6,6 +6,7 @@ it speaks with its own driver and hides what is said; that an executor is one of
 
 from __future__ import annotations
 
+import os
 import ssl
 import tempfile
 from datetime import UTC, datetime, timedelta
@@ -41,8 +42,13 @@ def server_context() -> tuple[ssl.SSLContext, str]:
     )
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_3
-    with tempfile.TemporaryDirectory(prefix="maggy-") as folder:  # 0700; keys are read from files only
+    with tempfile.TemporaryDirectory(prefix="maggy-") as folder:  # keys are read from files only
         file = Path(folder, "key")
-        file.write_bytes(private + public)
+        with open(file, "xb", opener=_ours_alone) as opened:
+            opened.write(private + public)
         context.load_cert_chain(file)
     return context, public.decode()
+
+
+def _ours_alone(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)

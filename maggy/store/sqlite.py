@@ -28,6 +28,8 @@ PATIENCE = 10.0  # seconds to wait for another process's transaction; each takes
 HASTE = 0.1  # seconds that a driver waits, whose executors wait for it meanwhile: it can try again later
 _CONNECTION = ("synchronous=FULL", "foreign_keys=ON", "trusted_schema=OFF")
 _NETWORK = {"9p", "afs", "beegfs", "ceph", "cifs", "fuse", "gpfs", "lustre", "ncpfs", "nfs", "nfs4", "smb3", "smbfs"}
+# What a table or an index computes by itself. A virtual table, view or trigger has no page of its own in the file.
+_COMPUTED = re.compile(r"(?is)\b(CHECK|GENERATED|WHERE|COLLATE)\b|\bAS\s*\(|\bDEFAULT\s*\(|\bINDEX\b.*\(.*\(")
 _MEANINGS = {
     "not a database": "is not an SQLite file; it was left as it is: name another file",
     "malformed": "is damaged: go back to a copy of it, or save what is left with `sqlite3 FILE .recover`",
@@ -130,6 +132,8 @@ def _connected(connection: sqlite3.Connection, _record: object) -> None:
 def _prepare(connection: Connection, path: Path) -> None:
     connection.exec_driver_sql(BEGIN)
     blank = _is_blank(connection, path)
+    if not blank:
+        _check_schema(connection, path)
     # A file that cannot be written is refused now, not at the first event. Only a write tells: with a write-ahead log
     # even a file without write permission gives its lock away.
     connection.exec_driver_sql(f"PRAGMA application_id={APPLICATION_ID}")
@@ -165,6 +169,24 @@ def _is_blank(connection: Connection, path: Path) -> bool:
             f"store={str(path)!r} is an SQLite file of another program; it was left as it is: name another file"
         )
     return True
+
+
+def _check_schema(connection: Connection, path: Path) -> None:
+    """Raise `StoreError` where a file that says it is ours holds more than our tables hold.
+
+    A trigger, a view in the place of a table, a computed column or default would run when we write or read: whoever
+    made such a file wants to change what others find in it.
+    """
+    known = {table.name: "table" for table in schema.METADATA.sorted_tables}
+    known |= {str(index.name): "index" for table in schema.METADATA.sorted_tables for index in table.indexes}
+    statement = "SELECT type, name, rootpage, coalesce(sql, '') FROM sqlite_master"
+    for kind, name, page, text in connection.exec_driver_sql(statement).fetchall():
+        expected = known.get(name) or (kind if name.startswith("sqlite_") and kind in ("table", "index") else None)
+        if kind != expected or not page or _COMPUTED.search(text):
+            raise StoreError(
+                f"store={str(path)!r} holds the {kind} {name!r}, which maggy has not made so; nothing was done "
+                "with it: if you trust who gave you the file, take that out of a copy, else name another file"
+            )
 
 
 def _set_journal(connection: Connection, path: Path) -> None:
