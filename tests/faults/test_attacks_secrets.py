@@ -104,11 +104,12 @@ def test_a13_a_local_study_tells_nobody(marked, tmp_path, monkeypatch, capfd, ca
     shown = "".join(capfd.readouterr()) + caplog.text + str(seen[0]._platform.launcher.crashes())
     server = seen[0]._server
     assert server.secret == marked
-    for thing in (seen[0], server, vars(server).values(), vars(server._roll), server.scheduler, result, result.trials):
+    inside = {name: value for name, value in vars(server).items() if name != "secret"}
+    for thing in (seen[0], server, inside, vars(server._roll), vars(server.scheduler), result, result.trials):
         shown += repr(thing) + str(thing)
-    for thing in (seen[0]._config, seen[0]._platform, seen[0]._opened, vars(server.scheduler)):
+    for thing in (seen[0]._config, seen[0]._platform, seen[0]._opened):
         shown += repr(thing)
-    assert found_in(shown.replace(repr(marked), "", 1), marked) == []  # once: as the value of `Server.secret` itself
+    assert found_in(shown, marked) == []
 
 
 def test_a13_errors_tell_nobody(marked, tmp_path, monkeypatch):
@@ -180,7 +181,7 @@ def test_a05_a_sniffer_hears_nothing(marked, tmp_path, monkeypatch):
         executors = [trial.executor.encode() for trial in result.trials]
         words = [b"xyzzy", b"plugh", b"frobozz", b"Join", b"Finished", b"maggy", *values, *executors]
         heard[tls] = [word for word in words if word in data]
-        assert len(data) > 5000
+        assert len(data) > 2000
         assert found_in(data, marked) == []
     assert len(heard[False]) == 16  # so it is these words that a sniffer would look for
     assert heard[True] == []
@@ -200,7 +201,7 @@ from pyspark.sql import SparkSession
 
 from maggy import Float, Searchspace, experiment, run
 
-MARKER = bytes.fromhex({marker!r})
+MARKER = sys.stdin.buffer.read()  # as an argument or in this file, it would be found
 run.secrets = SimpleNamespace(token_bytes=lambda count: MARKER, token_hex=secrets.token_hex)
 base = Path.cwd()
 (base / "events").mkdir()
@@ -217,7 +218,7 @@ spark = (
     .config("spark.worker.cleanup.enabled", "false")
     .getOrCreate()
 )
-spark.sparkContext.setLogLevel("DEBUG" if {debug!r} else "INFO")
+spark.sparkContext.setLogLevel("INFO")
 
 def troubled(x, reporter):
     import os, signal
@@ -232,14 +233,15 @@ def troubled(x, reporter):
     return x
 
 hits, rest, looked, ended = [], [], set(), threading.Event()
-address = spark.sparkContext.uiWebUrl
+address = "http://127.0.0.1:" + spark.sparkContext.uiWebUrl.rpartition(":")[2]
+opener = urllib.request.build_opener(urllib.request.ProxyHandler({{}}))
 
 def fetch(path):
-    with urllib.request.urlopen(address + path, timeout=10) as answer:
+    with opener.open(address + path, timeout=60) as answer:
         return answer.read()
 
 def look():
-    while not ended.wait(0.1):
+    while not (looked and ended.wait(0.5)):
         hits.extend(processes_with(MARKER))
         application = json.loads(fetch("/api/v1/applications"))[0]["id"]
         paths = [f"/api/v1/applications/{{application}}{{rest}}" for rest in (
@@ -257,7 +259,7 @@ def look():
 
 thread = threading.Thread(target=look)
 thread.start()
-result = experiment.lagom(troubled, Searchspace(x=Float(0, 1)), num_trials=10, seed=3, name="s", num_executors=2,
+result = experiment.lagom(troubled, Searchspace(x=Float(0, 1)), num_trials=8, seed=3, name="s", num_executors=2,
                           max_lost=2, earlystop=None, verbose=True)
 ended.set()
 thread.join()
@@ -276,22 +278,23 @@ print(json.dumps({{
 
 
 @pytest.mark.spark
+@pytest.mark.timeout(180)
 @pytest.mark.parametrize("master", ["local[2]", "local-cluster[2,1,1024]"])
 def test_a13_a_study_on_spark_tells_nobody(master, tmp_path):
     """A13: neither Spark's conf, UI, REST, event log, executor logs and files nor any process shows the secret."""
     here = str(Path(__file__).parent)
-    code = STUDY.format(here=here, marker=MARKER.hex(), master=master, debug=False)
+    code = STUDY.format(here=here, master=master)
     (tmp_path / "study.py").write_text(code)
-    environment = {**os.environ, "SPARK_WORKER_DIR": str(tmp_path / "work"), "PYSPARK_PYTHON": sys.executable}
-    environment["SPARK_HOME"] = str(_home(tmp_path))
+    environment = {**os.environ, "PYSPARK_PYTHON": sys.executable, "SPARK_HOME": str(_home(tmp_path))}
     with (tmp_path / "output").open("wb") as output:
         ran = subprocess.run(
             [sys.executable, "study.py"],
             cwd=tmp_path,
             env=environment,
+            input=MARKER,
             stdout=output,
             stderr=output,
-            timeout=110,
+            timeout=170,
             check=False,
         )
     *said, last = (tmp_path / "output").read_text(errors="replace").splitlines()

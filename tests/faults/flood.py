@@ -1,0 +1,57 @@
+"""How a driver stands crowds of strangers: `python tests/faults/flood.py`, some two minutes on a machine of its own.
+
+For each kind of crowd: how often strangers tried, the CPU that the driver's thread spent (some 1.5 % of it on being
+measured), how late its loop was, how long executors with the secret waited to be welcome, and the memory it took.
+"""
+
+import sys
+import time
+
+from served import Served, admitted, crowd, resident
+
+CROWDS = [
+    ("guess", 16, False),
+    ("guess", 200, False),
+    ("guess", 1000, False),
+    ("replay", 200, False),
+    ("http", 1000, False),
+    ("half", 5000, False),
+    ("silent", 5000, False),
+    ("guess", 16, True),
+    ("guess", 200, True),
+    ("http", 1000, True),
+    ("silent", 5000, True),
+]
+SECONDS = 8
+
+
+def percentile(values, share):
+    return sorted(values)[int((len(values) - 1) * share)] if values else float("nan")
+
+
+def measured(kind, count, *, tls):
+    """Return a line on how the driver fared."""
+    with Served(trials=100_000, max_lost=100_000, tls=tls) as served, served.lag() as lag:
+        memory, spent, began = resident(), served.cpu(), time.monotonic()
+        waits, refused = [], 0
+        with crowd(served, kind, count, SECONDS) as ended:
+            while time.monotonic() < began + SECONDS - 1:
+                try:
+                    waits.append(admitted(served, f"executor-{len(waits) + refused}"))
+                except (AssertionError, OSError):
+                    refused += 1
+                time.sleep(0.1)
+            cpu = (served.cpu() - spent) / (time.monotonic() - began)
+            memory = resident() - memory
+            tries = ended()
+        return (
+            f"{kind:7} {count:5,} {'TLS' if tls else 'TCP'}: {tries / SECONDS:6,.0f} tries/s, CPU {cpu:4.0%}, "
+            f"lag p99 {percentile(lag, 0.99) * 1e3:3.0f} ms, executors in after {percentile(waits, 0.5):.3f} s "
+            f"(at most {max(waits, default=0):.3f} s, {len(waits)} in, {refused} refused), memory {memory:+.0f} MiB"
+        )
+
+
+if __name__ == "__main__":
+    for kind, count, tls in CROWDS:
+        sys.stdout.write(measured(kind, count, tls=tls) + "\n")
+        sys.stdout.flush()
