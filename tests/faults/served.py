@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import platform
 import secrets
 import socket
 import subprocess
@@ -25,6 +26,12 @@ from maggy.rpc.connection import HELLO, Connection
 from maggy.rpc.messages import Finished, Join, Run, Welcome
 from maggy.store import MemoryStore, Owner
 from maggy.study import Study
+from maggy.version import VERSION
+
+
+def introduction(name):
+    """Return the first message of an executor that fits this driver."""
+    return Join(name, "host", 1, 0, platform.python_version(), VERSION, "token of " + name)
 
 
 class Served:
@@ -67,7 +74,7 @@ class Served:
     def executor(self, name="executor-1", **options):
         """Return an executor that has joined."""
         found = Speaker(self, **options)
-        found.say(Join(name, "host", 1, 0, "3.11", "2.0", "token of " + name))
+        found.say(introduction(name))
         return found
 
     def recorded(self):

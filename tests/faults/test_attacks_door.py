@@ -14,11 +14,11 @@ import threading
 import time
 
 import pytest
-from served import Served, Speaker, admitted, crowd, resident
+from served import Served, Speaker, admitted, crowd, introduction, resident
 
 from maggy.rpc import door
 from maggy.rpc.connection import HELLO, hello
-from maggy.rpc.messages import Join, Run, Welcome
+from maggy.rpc.messages import Run, Welcome
 
 MANY = {"trials": 100_000, "max_lost": 100_000}  # executors that only join and leave cost no study
 
@@ -172,7 +172,7 @@ def test_a03_a_recorded_session_of_tls_is_refused():
         try:
             through = type("Through", (), {**vars(served), "port": proxy.port})
             with Speaker(through) as executor:
-                executor.say(Join("executor-1", "host", 1, 0, "3.11", "2.0", "t"))
+                executor.say(introduction("executor-1"))
                 assert executor.hear(Welcome)
                 recorded = b"".join(data for end, data in proxy.passed if end == "there")
         finally:
@@ -187,7 +187,7 @@ def test_a03_a_recorded_session_of_tls_is_refused():
 def test_a04_plain_tcp_to_a_port_with_tls_is_refused():
     """A4: an executor without the certificate is told nothing, though it knows the secret."""
     with Served(tls=True, **MANY) as served, Speaker(served, plain=True) as executor:
-        executor.say(Join("executor-1", "host", 1, 0, "3.11", "2.0"))
+        executor.say(introduction("executor-1"))
         assert executor.dropped()
         assert executor.came == b""
         assert served.strangers == {"no TLS": 1}
@@ -304,7 +304,7 @@ def test_a10_a_crowd_keeps_nobody_out(served, kind):
     assert max(waits) < 10  # 2 at most where the machine has nothing else to do
     assert sorted(lag)[len(lag) * 99 // 100] < 1  # 0.1 there
     assert resident() < before + 100
-    assert served.strangers["too many at once"] > 0
+    assert sum(served.strangers.values()) > 300
 
 
 def test_a10_there_are_only_so_many_strangers(served, monkeypatch):
@@ -328,12 +328,11 @@ def test_f45_our_own_crowd_is_let_in(served, monkeypatch):
     """F45, A10: many more executors than there may be strangers, all at once: none is turned away."""
     monkeypatch.setattr(door, "MOST", 16)
     monkeypatch.setattr(door, "MOST_BEGUN", 4)
-    callers = [Speaker(served, patience=30) for _ in range(90)] if not served.certificate else []
     found = []
 
     def join(number):
-        with callers[number] if callers else Speaker(served, patience=30) as caller:
-            caller.say(Join(f"executor-{number}", "host", 1, 0, "3.11", "2.0", "t"))
+        with Speaker(served, patience=30) as caller:
+            caller.say(introduction(f"executor-{number}"))
             found.append(caller.hear(Welcome))
 
     threads = [threading.Thread(target=join, args=(number,)) for number in range(90)]

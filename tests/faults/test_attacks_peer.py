@@ -5,7 +5,7 @@ import math
 import time
 
 import pytest
-from served import Served, Speaker
+from served import Served, Speaker, introduction
 
 from maggy.errors import ProtocolError
 from maggy.events import Ended, Reported, Started
@@ -164,9 +164,7 @@ def test_a12_an_ended_trial_stays_as_it_is(served):
     check_log(served.log)
 
 
-@pytest.mark.parametrize(
-    "message", [Join("third", "h", 1, 0, "", ""), Join("honest", "h", 1, 0, "", ""), Rejoin("honest", 0)]
-)
+@pytest.mark.parametrize("message", [introduction("third"), introduction("honest"), Rejoin("honest", 0)])
 def test_a12_one_connection_is_one_executor(served, message):
     """A12: a second introduction ends the connection: not even 10^5 on it make a second slot."""
     served.evil.say(*[message] * 1000)

@@ -139,7 +139,6 @@ def test_a13_what_holds_the_secret_does_not_show_it(marked):
             assert found_in(cloudpickle.dumps(ticket), marked)  # it does travel with the task, where Spark carries it
     finally:
         agent._selector.close()
-        os.close(agent._function)
 
 
 def telling(parameter_named_xyzzy, reporter):
@@ -259,7 +258,7 @@ def look():
 
 thread = threading.Thread(target=look)
 thread.start()
-result = experiment.lagom(troubled, Searchspace(x=Float(0, 1)), num_trials=8, seed=3, name="s", num_executors=2,
+result = experiment.lagom(troubled, Searchspace(x=Float(0, 1)), num_trials=6, seed=3, name="s", num_executors=2,
                           max_lost=2, earlystop=None, verbose=True)
 ended.set()
 thread.join()
