@@ -45,7 +45,8 @@ class Platform:
     """Where executors run: the launcher, how many it starts, and the address at which they reach the driver.
 
     `share` makes large bytes available to every executor, `beside` are directories of the driver's own modules that
-    executors on the same machine can import from as well, `gpus` what each slot gets where maggy shares them out.
+    executors on the same machine can import from as well, `gpus` what each slot gets where maggy shares them out,
+    `warning` what the user should know of it.
     """
 
     name: str
@@ -59,6 +60,7 @@ class Platform:
     gpus: tuple[str, ...] = ()
     serve: Callable[..., Iterator[str]] = run_slot
     inline: bool = False  # whether trials run in this process
+    warning: str | None = None
 
 
 def local_platform(num_executors: int | None, limit: int | None, shares: tuple[str, ...] = ()) -> Platform:
@@ -96,13 +98,14 @@ def spark_platform(num_executors: int | None, limit: int | None, wish: Gpus = NO
     from maggy.driver.local import cores
     from maggy.driver.package import ship
     from maggy.driver.spark import SparkLauncher
-    from maggy.driver.sparksession import driver_address, is_local, settings, slots, spark_session
+    from maggy.driver.sparksession import check_cores, driver_address, exposed, is_local, settings, slots, spark_session
 
     spark = spark_session(num_executors or gpus.threads(wish, cores()))
     context, local = spark.sparkContext, is_local(spark)
     conf = settings(spark)
     shares: tuple[str, ...] = ()
     if local:
+        check_cores(spark)
         gpus.check_local(context.master, conf, profile)
         shares = gpus.shares(wish, num_executors)
     launcher = SparkLauncher(context, f"maggy-{secrets.token_hex(4)}", profile)
@@ -122,6 +125,7 @@ def spark_platform(num_executors: int | None, limit: int | None, wish: Gpus = NO
         share=lambda data: context.broadcast(data) if len(data) > BROADCAST else data,
         beside=tuple(sys.path) if local else (),
         gpus=shares,
+        warning=exposed(spark),
     )
 
 
@@ -186,6 +190,8 @@ class Run:
         server, platform = self._server, self._platform
         began = self._clock.now()
         problem: Exception | None = None
+        if platform.warning:
+            self._console.warn(f"{platform.warning}.")
         try:
             tls, certificate = _encryption() if platform.tls else (None, None)
             port = self._listen(tls)
@@ -214,20 +220,24 @@ class Run:
         """Show the study until it is over; return an error if there is no hope of an executor."""
         alone_since: float | None = time.monotonic()
         told = False
+        seen = self.study.position
         while not self._server.closed.wait(LOOK):
             executors = len(self._server.scheduler.executors)
             self._console.update(self.study, executors)
             self._mind_reports()
             self._mind_store()
-            if executors or self._server.trouble is not None:
-                alone_since, told = None, False
+            # A position that has risen: some have come, even if they did not live to be seen.
+            if executors or self._server.trouble is not None or self.study.position > seen:
+                alone_since, told, seen = None, False, self.study.position
+                self._platform.launcher.heard()
                 continue
             alone_since = alone_since or time.monotonic()
             alone = time.monotonic() - alone_since
             cause = self._platform.launcher.failed()
             if cause is not None or alone > SLOT_TIMEOUT:
                 why = cause or f"none has come for {alone:.0f} s"
-                error = LauncherError(f"no executor can be kept running (they are told to reach {address}): {why}")
+                told_to = "" if self._platform.launcher.gone else f" (they are told to reach {address})"
+                error = LauncherError(f"no executor can be kept running{told_to}: {why}")
                 self._server.interrupt(str(error))
                 self._server.closed.wait(1.0)
                 return error
@@ -239,9 +249,11 @@ class Run:
     def _why_alone(self, address: str) -> str:
         last = self._platform.launcher.cause
         strangers = dict(self._server.strangers)
+        state = self._platform.launcher.state()
         return (
             f"no executor has reached the driver at {address} for {SLOW_START:.0f} s: is the cluster full, or is this "
             "address out of its reach (spark.driver.host)?"
+            + (f" {state}" if state else "")
             + (f" The last executor ended because: {last}." if last else "")
             + (f" Connections turned away there: {strangers}." if strangers else "")
         )

@@ -490,7 +490,7 @@ def test_the_process_dies_with_its_agent(start):
     child.run()
     assert next(child.facts())[0] == "report"
     os.close(child.process._life)
-    assert child.process._popen.wait(PATIENCE) == 1
+    assert child.process._popen.wait(PATIENCE) == -signal.SIGKILL  # with all of its process group
     child.process._life = os.open(os.devnull, os.O_RDONLY)
 
 

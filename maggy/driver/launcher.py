@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
+from maggy.errors import LauncherError
 from maggy.version import REFUSED
 
 Task = Callable[[Iterable[int]], Iterable[str]]  # be the executor of these slots until the study is over
@@ -21,18 +22,37 @@ LONGEST_PAUSE = 5.0
 SHORT_LIFE = 5.0  # seconds; an executor that lived for less makes the pause before the next one longer
 NO_DRIVER = "no driver"  # how an executor begins to say that it could not reach the driver, however long it has tried
 HOPELESS = 4  # short lives in a row
+RESUBMITS = 3  # times that a slot is started again after somebody else has cancelled it; then they seem to mean it
+
+
+class Cancelled(LauncherError):  # noqa: N818 - a fact about the slot
+    """Somebody else has ended an executor on purpose: no crash, and no reason to wait before the next."""
+
+
+class Gone(LauncherError):  # noqa: N818 - a fact about the launcher
+    """What executors run on has ended: there will never be another."""
 
 
 class Launcher(Protocol):
-    """Starts executors. `cause` says why the last one ended that has, or is empty."""
+    """Starts executors.
+
+    `cause` says why the last one ended that has, `gone` why there can be no other ever; both are empty until it is so.
+    """
 
     cause: str
+    gone: str
 
     def start(self, task: Task, count: int) -> None:
         """Keep `count` executors running, each as `task([slot])`."""
 
     def failed(self) -> str | None:
         """Return why no slot can be kept running, or None while one can."""
+
+    def heard(self) -> None:
+        """Take in that executors reach the driver: those that die young die of their trials."""
+
+    def state(self) -> str:
+        """Say in a sentence what is known of executors that do not come, or return nothing."""
 
     def crashes(self) -> list[str]:
         """Return why executors failed that were started again since."""
@@ -49,6 +69,7 @@ class SlotLauncher:
         self._threads: list[threading.Thread] = []
         self._short_lives: dict[int, int] = {}
         self.cause = ""  # why the last executor ended that has
+        self.gone = ""  # why there can be no other
         self._crashes: list[str] = []
 
     def start(self, task: Task, count: int) -> None:
@@ -62,9 +83,21 @@ class SlotLauncher:
             thread.start()
 
     def failed(self) -> str | None:
-        """Return the last cause once every slot has died young several times in a row."""
-        hopeless = self._short_lives and min(self._short_lives.values()) >= HOPELESS
-        return self.cause if hopeless else None
+        """Return the last cause once every slot has died young several times in a row, or is no longer kept."""
+        if self.gone:
+            return self.gone
+        kept = zip(self._threads, self._short_lives.values(), strict=False)
+        hopeless = all(short >= HOPELESS or not thread.is_alive() for thread, short in kept)
+        return (self.cause or "nothing keeps them running") if self._threads and hopeless else None
+
+    def heard(self) -> None:
+        """Take in that executors reach the driver; the next one is started soon even if the last ones died young."""
+        for slot, short in self._short_lives.items():
+            self._short_lives[slot] = min(short, HOPELESS - 1)
+
+    def state(self) -> str:
+        """Return nothing: who starts processes has nobody to wait for."""
+        return ""
 
     def crashes(self) -> list[str]:
         """Return why executors failed that were started again since."""
@@ -82,26 +115,32 @@ class SlotLauncher:
         return threading.Thread(target=target)
 
     def _keep(self, task: Task, slot: int) -> None:
-        pause = FIRST_PAUSE
+        cancelled = 0
         while not self._closing.is_set():
             began = time.monotonic()
             try:
                 self.cause = self._run(task, slot)
-            except Exception as error:  # noqa: BLE001 - a job may fail in any way; the slot is started again
-                self.cause = str(error)
+            except Gone as error:
+                self.cause = self.gone = str(error)
+                return
+            except BaseException as error:  # noqa: BLE001 - a job may fail in any way; the slot is started again
+                self.cause = str(error) or repr(error)
                 if not self._closing.is_set():
                     self._crashes.append(self.cause)
+                if isinstance(error, Cancelled):
+                    cancelled += 1
+                    if cancelled > RESUBMITS:
+                        self.cause = f"somebody else has cancelled it {cancelled} times ({error})"
+                        return
             refused = self.cause.startswith(REFUSED)
             if time.monotonic() - began < SHORT_LIFE or self.cause.startswith(NO_DRIVER) or refused:
                 self._short_lives[slot] += 2 if refused else 1  # only another machine could be a better one
                 if refused and self._short_lives[slot] >= HOPELESS:
                     self._crashes.append(self.cause)
                     return
-                self._closing.wait(pause)
-                pause = min(2 * pause, LONGEST_PAUSE)
+                self._closing.wait(min(FIRST_PAUSE * 2 ** min(self._short_lives[slot] - 1, 10), LONGEST_PAUSE))
             else:
                 self._short_lives[slot] = 0
-                pause = FIRST_PAUSE
 
     def _run(self, task: Task, slot: int) -> str:
         """Run one executor to its end and return why it ended. Raises what made it fail."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import io
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -12,6 +13,19 @@ import cloudpickle
 from maggy.errors import ConfigError
 from maggy.trainfn import TrainFn, label
 
+# What PySpark keeps on the driver. Some of it could be pickled, and would be of no use in a trial's process.
+_BOUND = {
+    "SparkContext",
+    "SparkSession",
+    "SQLContext",
+    "DataFrame",
+    "Series",
+    "RDD",
+    "Column",
+    "Broadcast",
+    "Accumulator",
+}
+
 
 def pickled(train_fn: TrainFn, train_args: Mapping[str, Any]) -> bytes:
     """Return the function and its constant arguments as bytes for the executors.
@@ -19,15 +33,41 @@ def pickled(train_fn: TrainFn, train_args: Mapping[str, Any]) -> bytes:
     Raises `ConfigError` naming what cannot travel: a lock, an open file, a Spark session, …
     """
     try:
-        data: bytes = cloudpickle.dumps((train_fn, dict(train_args)))
+        return _dumps((train_fn, dict(train_args)))
     except Exception as error:
-        where = next(_culprits(train_fn, train_args), None)
-        who = f"{where[0]}, of type {type(where[1]).__name__}" if where else "something that it refers to"
+        name, value = next(_culprits(train_fn, train_args), ("", None))
+        who = f"{name}, of type {type(value).__name__}" if name else "something that it refers to"
+        if isinstance(error, _BoundError) or _bound(value):
+            why = (
+                "which is of use on the driver only; read the data before the study (df.toPandas(), or "
+                "df.write.parquet(…)) and pass it, or its path, with train_args={…}"
+            )
+            raise ConfigError(f"{label(train_fn)} cannot be sent to executors because of {who}, {why}") from error
         raise ConfigError(
             f"{label(train_fn)} cannot be sent to executors because of {who} ({error}); "
             "make it inside the function, or pass what it is made from"
         ) from error
-    return data
+
+
+class _BoundError(TypeError):
+    """Something of Spark's that belongs to the driver was to be pickled."""
+
+
+class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
+    def reducer_override(self, obj: Any) -> Any:
+        if _bound(obj):
+            raise _BoundError(type(obj).__name__)
+        return super().reducer_override(obj)
+
+
+def _dumps(value: Any) -> bytes:
+    with io.BytesIO() as file:
+        _Pickler(file).dump(value)
+        return file.getvalue()
+
+
+def _bound(value: Any) -> bool:
+    return any(kind.__name__ in _BOUND and kind.__module__.startswith("pyspark.") for kind in type(value).__mro__)
 
 
 def _culprits(train_fn: TrainFn, train_args: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
@@ -41,7 +81,11 @@ def _blame(name: str, value: Any, seen: set[int]) -> Iterator[tuple[str, Any]]:
     if id(value) in seen or _travels(value):
         return
     seen.add(id(value))
-    deeper = [found for part, each in _parts(value) for found in _blame(f"{name}.{part}" if name else part, each, seen)]
+    deeper = (
+        []
+        if _bound(value)
+        else [found for part, each in _parts(value) for found in _blame(f"{name}.{part}" if name else part, each, seen)]
+    )
     if deeper:
         yield from deeper
     elif name:
@@ -71,7 +115,7 @@ def _parts(value: Any) -> Iterator[tuple[str, Any]]:
 
 def _travels(value: Any) -> bool:
     try:
-        cloudpickle.dumps(value)
+        _dumps(value)
     except Exception:  # noqa: BLE001 - as above
         return False
     return True

@@ -1,20 +1,34 @@
-"""The Spark launcher: each slot is a one-task job, all under one job group, no barrier."""
+"""The Spark launcher: each slot is a one-task job, all under one job group, no barrier.
+
+Spark runs a second copy of a task that seems slow (`spark.speculation`). A job of one task has no other to be slower
+than, so it gets a copy only under `spark.speculation.task.duration.threshold`. A copy is welcome: it joins as an
+executor of its own. But the first of the two to return is the task's result, and the other is killed in the middle of
+its trial. So a copy that could not join does not return: it tries again.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import re
+import subprocess
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from py4j.protocol import Py4JJavaError
+from py4j.protocol import Py4JError, Py4JJavaError
 from pyspark import InheritableThread, SparkContext
 from pyspark.errors import PySparkException
 from pyspark.resource import ResourceProfile
 
-from maggy.driver.launcher import SlotLauncher, Task
+from maggy.driver.launcher import NO_DRIVER, Cancelled, Gone, SlotLauncher, Task
 from maggy.errors import ConfigError, LauncherError, last_line
 from maggy.version import REFUSED
+
+COPY_PAUSE = 5.0  # seconds before a copy that could not join tries again
+COPY_TRIES = 120  # after which it gives up all the same
+
+_STOPPED = re.compile(r"SparkContext was shut ?down|stopped SparkContext|SparkContext has been shutdown")
+_CANCELLED = re.compile(r"\bJob \d+ (?:was )?cancelled\b")
 
 
 def brief(text: str) -> str:
@@ -51,25 +65,87 @@ class SparkLauncher(SlotLauncher):
                 raise ConfigError(f"Spark refuses this resource_profile: {brief(str(error))}") from error
         self._group = group
 
+    def start(self, task: Task, count: int) -> None:
+        """Keep `count` executors running. Raises `Gone` where Spark is."""
+        try:
+            super().start(patient(task), count)
+        except (Py4JError, OSError, AttributeError) as error:  # a thread takes the properties of this one along
+            raise self._told(error) from error
+
+    def state(self) -> str:
+        """Say how many executors Spark has: without any it is the cluster or Spark's own way to the driver."""
+        try:
+            known = self._context._jsc.sc().statusTracker().getExecutorInfos()  # noqa: SLF001 - Python's has none
+            count = len(known) - 1  # the driver is one of them
+        except (Py4JError, OSError, AttributeError):
+            return ""
+        return f"Spark itself has {count or 'no'} executor{'s' * (count != 1)} for this application so far."
+
     def _thread(self, target: Callable[[], None]) -> threading.Thread:
         thread: threading.Thread = InheritableThread(target)
         return thread
 
     def _run(self, task: Task, slot: int) -> str:
-        if self._context._jsc is None:  # noqa: SLF001 - there is no public way to ask
-            raise LauncherError("the Spark session was stopped")
-        self._context.setJobGroup(self._group, f"maggy executor {slot}", interruptOnCancel=False)
         try:
+            self._context.setJobGroup(self._group, f"maggy executor {slot}", interruptOnCancel=False)
             slots = self._context.parallelize([slot], 1)
             if self._profile is not None:
                 slots = slots.withResources(self._profile)
             ended: list[Any] = slots.mapPartitions(task).collect()
-        except (Py4JJavaError, PySparkException) as error:
-            why = brief(str(error))
-            if "PYTHON_VERSION_MISMATCH" in why:
-                return f"{REFUSED}: {why}"
-            raise LauncherError(why) from error
+        except Exception as error:
+            told = self._told(error)
+            if "PYTHON_VERSION_MISMATCH" in str(told):
+                return f"{REFUSED}: {told}"
+            raise told from error
         return " ".join(map(str, ended))
 
     def _cancel(self) -> None:
-        self._context.cancelJobGroup(self._group)
+        # With Spark gone its jobs are as well.
+        with contextlib.suppress(Py4JError, OSError, AttributeError):
+            self._context.cancelJobGroup(self._group)
+
+    def _told(self, error: Exception) -> LauncherError:
+        """Return what a failed call of Spark means for the slot."""
+        try:
+            said = str(error)  # asks the JVM
+        except (Py4JError, OSError):
+            said = "it does not answer"
+        if self._context._jsc is None or _STOPPED.search(said):  # noqa: SLF001 - there is no public way to ask
+            return Gone("the Spark session was stopped")
+        if isinstance(error, (Py4JJavaError, PySparkException)):
+            return (Cancelled if _CANCELLED.search(said) else LauncherError)(brief(said))
+        if isinstance(error, (Py4JError, OSError)):
+            return Gone(f"Spark's driver process (the JVM) {self._end_of_jvm() or f'cannot be reached: {said}'}")
+        return LauncherError(said or repr(error))
+
+    def _end_of_jvm(self) -> str | None:
+        """Say how the JVM ended, if it did; None too where it is not ours to know, as under spark-submit."""
+        process = getattr(self._context._gateway, "proc", None)  # noqa: SLF001 - as above
+        if process is None:
+            return None
+        try:
+            return f"has ended with exit code {process.wait(1.0)}"  # its socket is closed before it is a corpse
+        except subprocess.TimeoutExpired:
+            return None
+
+
+def patient(task: Task) -> Task:
+    """Return the task as Spark runs it; its text travels with it, so that executors need not import this module."""
+    not_joined, pause, tries = (NO_DRIVER, REFUSED), COPY_PAUSE, COPY_TRIES
+
+    def run(slots: Iterable[int]) -> Iterator[str]:
+        import time
+
+        from pyspark import TaskContext
+
+        context = TaskContext.get()
+        first = context is None or context.attemptNumber() == 0  # later ones are copies, or come after a crash
+        for slot in slots:
+            for left in range(tries, -1, -1):
+                ended = " ".join(task([slot]))
+                if first or not left or not ended.startswith(not_joined):
+                    break
+                time.sleep(pause)
+            yield ended
+
+    return run

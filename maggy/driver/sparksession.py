@@ -36,6 +36,7 @@ _LOCAL = {
 }
 ANY_CORE = "local[*]"  # what the JVM takes for the master where nobody has named one
 _UNBOUNDED = 2**31 - 1  # Spark's own "infinity" for dynamicAllocation.maxExecutors
+_warned: set[str] = set()  # applications whose user knows that they are exposed
 _starting = threading.Lock()  # studies may start side by side; a second SparkContext would be an error
 
 
@@ -87,6 +88,40 @@ def driver_address(spark: SparkSession) -> tuple[str, str]:
     conf = spark.sparkContext.getConf()
     host = str(conf.get("spark.driver.host"))
     return str(conf.get("spark.driver.bindAddress", host)), host
+
+
+def check_cores(spark: SparkSession) -> None:
+    """Raise `LauncherError` where a local session can never run a task: Spark itself would say nothing, and wait."""
+    context = spark.sparkContext
+    if flaw := no_cores(context.master, settings(spark), context.defaultParallelism):
+        raise LauncherError(flaw)
+
+
+def no_cores(master: str, conf: Mapping[str, str], parallelism: int) -> str | None:
+    """Say why no task can ever start on a local master, or None."""
+    cores, needed = _local_cores(master, conf, parallelism), int(conf.get("spark.task.cpus", "1"))
+    if needed > cores:
+        return f"no task can start: spark.task.cpus={needed}, and {master} has {cores}; set it to {cores} or less"
+    return None
+
+
+def exposed(spark: SparkSession) -> str | None:
+    """Say what Spark itself gives away, once for each application; None where it does not, or nothing leaves the JVM.
+
+    Spark's own settings protect its connections; maggy cannot, and only its own are safe by themselves.
+    """
+    context = spark.sparkContext
+    if is_local(spark) or context.getConf().get("spark.authenticate", "false") == "true":
+        return None
+    with _starting:
+        if context.applicationId in _warned:
+            return None
+        _warned.add(context.applicationId)
+    return (
+        f"Spark runs on {context.master} with spark.authenticate=false, so whoever reaches its ports on your network "
+        "can read what it sends to executors, this study's secret and training function too, and run code there; "
+        "set spark.authenticate and spark.network.crypto.enabled to true where you don't trust everybody"
+    )
 
 
 def count_slots(master: str, conf: Mapping[str, str], parallelism: int) -> int:
@@ -184,6 +219,8 @@ def _drop_gateway() -> None:
         with contextlib.suppress(Py4JError, OSError):
             gateway.shutdown()
         gateway.proc.kill()
+        gateway.proc.stdin.close()
+        gateway.proc.wait()
 
 
 def _launch(log: IO[bytes]) -> JavaGateway:

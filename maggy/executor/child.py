@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from maggy.errors import StopTrial
+from maggy.executor.nospark import forbid_spark
 from maggy.executor.reporter import Reporter, as_number, bounded, single_out
 from maggy.jsonvalue import dumps, loads
 from maggy.rpc.frames import Frames, framed
@@ -204,6 +205,8 @@ def _outcome(
 
 def _die_with(agent: int) -> None:
     os.read(agent, 1)  # returns when the agent's end of the pipe is closed, by its death if by nothing else
+    if os.getpgrp() == os.getpid():
+        os.killpg(0, signal.SIGKILL)  # what the trial has started has nobody else to end it now
     os._exit(1)
 
 
@@ -215,6 +218,7 @@ def main(orders: int, facts: int, agent: int, function: int) -> None:
     faulthandler.register(signal.SIGTERM, all_threads=True, chain=True)  # who is ended by force says where it was
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(line_buffering=True, errors="replace")  # type: ignore[union-attr]
+    forbid_spark()
     threading.Thread(target=_die_with, args=(agent,), daemon=True, name="maggy-agent-watch").start()
     with mmap.mmap(function, 0, access=mmap.ACCESS_READ) as pickled:
         TrialProcess(Orders(orders), facts, pickled).serve()

@@ -9,7 +9,7 @@ from pathlib import Path
 import pyspark
 import pytest
 
-from maggy.driver.sparksession import count_slots
+from maggy.driver.sparksession import count_slots, no_cores
 
 START = "from maggy.driver.sparksession import *; spark = spark_session(); sc = spark.sparkContext\n"
 TOOLS = ["sh", "bash", "ps", "dirname", "rm", "uname", "cat", "nohup", "sed", "head", "grep", "mkdir", "id"]
@@ -65,6 +65,16 @@ def test_slots_are_limited_by_gpus(held, needed, expected):
     gpus = {"spark.executor.resource.gpu.amount": held, "spark.task.resource.gpu.amount": needed}
     conf = {"spark.executor.instances": "2", "spark.executor.cores": "8"} | gpus
     assert count_slots("yarn", conf, 2) == expected
+
+
+@pytest.mark.parametrize(
+    ("master", "needed", "enough"), [("local[2]", 2, True), ("local[2]", 3, False), ("local", 2, False)]
+)
+def test_f16_what_can_never_run_is_said_at_once(master, needed, enough):
+    """F16: on a local master Spark would accept the job and then wait for ever."""
+    told = no_cores(master, {"spark.task.cpus": str(needed)}, 8)
+    assert (told is None) == enough
+    assert enough or told.startswith(f"no task can start: spark.task.cpus={needed}, and {master} has ")
 
 
 def test_connect_is_refused_in_a_sentence():

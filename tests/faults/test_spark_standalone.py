@@ -1,0 +1,128 @@
+"""A cluster whose workers come late, with addresses of their own: Spark's standalone mode, on this machine."""
+
+import re
+import sys
+import threading
+import time
+from pathlib import Path
+
+import cloudpickle
+import pytest
+from clusters import Standalone, session, until
+
+import maggy.run
+from maggy import Float, Searchspace, experiment
+from maggy.driver.sparksession import exposed
+
+cloudpickle.register_pickle_by_value(sys.modules[__name__])  # as if this were a notebook
+cloudpickle.register_pickle_by_value(sys.modules["clusters"])
+pytestmark = pytest.mark.spark
+SPACE = Searchspace(x=Float(0, 1))
+HERE = {
+    "spark__driver__host": "127.0.0.1",
+    "spark__driver__bindAddress": "127.0.0.1",
+    "spark__executor__memory": "512m",
+    "spark__ui__enabled": "false",
+}
+HASTY = {
+    "spark__speculation": "true",
+    "spark__speculation__interval": "100ms",
+    "spark__speculation__minTaskRuntime": "100ms",
+    "spark__speculation__multiplier": "1.01",
+    "spark__speculation__quantile": "0.1",
+}
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory):
+    """Give a cluster without workers; the tests of this module add two, one after the other."""
+    started = Standalone(tmp_path_factory.mktemp("cluster"))
+    yield started
+    started.close()
+
+
+@pytest.fixture
+def lagom(tmp_path):
+    """Give lagom with its files in a folder of the test's."""
+
+    def run(train_fn, **options):
+        places = {"store": tmp_path / "maggy.db", "log_dir": tmp_path / "logs", "train_args": {"folder": str(tmp_path)}}
+        return experiment.lagom(train_fn, SPACE, **places | {"name": "study", "seed": 1, "earlystop": None} | options)
+
+    return run
+
+
+def jobs(spark):
+    """Return the state of every job that the application has had, how many tasks it had, and how many failed."""
+    tracker, found = spark.sparkContext.statusTracker(), []
+    while (info := tracker.getJobInfo(len(found))) is not None:
+        stages = [tracker.getStageInfo(stage) for stage in info.stageIds]
+        found.append((info.status, sum(s.numTasks for s in stages), sum(s.numFailedTasks for s in stages)))
+    return found
+
+
+def waits_for_company(x, trial, reporter, folder):
+    """Let the first trial go on until another runs beside it, which takes a second executor."""
+    reporter.broadcast(x)
+    Path(folder, f"runs-{trial}").touch()
+    if trial == 1 and not until(Path(folder, "runs-2").exists, 100):
+        raise TimeoutError("no second executor came")
+    return x
+
+
+def test_a24_f14_f16_slots_wait_for_workers(cluster, lagom, tmp_path, monkeypatch, capsys):
+    """F16: without any worker the user is told where executors should come to. F14: those that come later are used.
+
+    A24: and that Spark itself lets everybody in is said once.
+    """
+    monkeypatch.setattr(maggy.run, "SLOW_START", 2.0)
+    added = []
+
+    def grow():
+        until(lambda: "no executor has reached the driver" in "".join(told))
+        cluster.worker("127.0.0.1")
+        until((tmp_path / "runs-1").exists)
+        cluster.worker("127.0.0.2")
+        added.append(time.time())
+
+    told = []
+    monkeypatch.setattr(maggy.run.Console, "warn", lambda self, message: told.append(message))
+    with session(tmp_path, cluster.url, **HERE) as spark:
+        thread = threading.Thread(target=grow)
+        thread.start()
+        result = lagom(waits_for_company, num_trials=6, num_executors=3, quiet=True)
+        thread.join()
+        assert exposed(spark) is None
+    assert [(trial.status, trial.attempt) for trial in result.trials] == [("completed", 1)] * 6
+    assert len({trial.executor for trial in result.trials}) == 2
+    print(f"F14: used {result.trials[1].started - added[0]:.2f} s after the worker was up")
+    exposure, lonely = told
+    assert exposure.startswith(f"Spark runs on {cluster.url} with spark.authenticate=false, so whoever reaches")
+    assert re.match(r"no executor has reached the driver at 127\.0\.0\.1:\d+ for 2 s: is the cluster full", lonely)
+    assert lonely.endswith("Spark itself has no executors for this application so far.")
+
+
+def takes_a_while(x, trial, reporter, folder):
+    for step in range(10):
+        reporter.broadcast(x, step=step)
+        time.sleep(0.3)
+    return x
+
+
+def test_f13_speculation_makes_no_copies(cluster, lagom, tmp_path):
+    """F13: however hasty, Spark has nothing to compare a job of one task with."""
+    with session(tmp_path, cluster.url, **HERE, **HASTY) as spark:
+        result = lagom(takes_a_while, num_trials=4, num_executors=2, quiet=True)
+        assert jobs(spark) == [("SUCCEEDED", 1, 0)] * 2
+    assert [(trial.status, trial.attempt) for trial in result.trials] == [("completed", 1)] * 4
+    assert len({trial.executor for trial in result.trials}) == 2
+
+
+def test_f13_a_copy_is_an_executor_more(cluster, lagom, tmp_path):
+    """F13: with a threshold Spark does copy a lone task; the copy joins and works, and neither is killed."""
+    threshold = {"spark__speculation__task__duration__threshold": "1s"}
+    with session(tmp_path, cluster.url, **HERE, **HASTY, **threshold) as spark:
+        result = lagom(takes_a_while, num_trials=8, num_executors=1, quiet=True)
+        assert jobs(spark) == [("SUCCEEDED", 1, 0)]
+    assert [(trial.status, trial.attempt) for trial in result.trials] == [("completed", 1)] * 8
+    assert len({trial.executor for trial in result.trials}) == 2
