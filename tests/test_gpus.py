@@ -100,6 +100,15 @@ def test_shares(count, wish, num_executors, expected, smi):
     assert gpus.shares(wish, num_executors) == expected
 
 
+def test_a_local_spark_is_started_with_room_for_all_gpus(smi):
+    """Where there are more of them than cores: otherwise it would have a thread for each core, as ever."""
+    smi(listing(4))
+    assert gpus.threads(Gpus(1), 2) == 4
+    assert gpus.threads(Gpus(None, 3), 2) == 12
+    assert gpus.threads(Gpus(2), 2) is None
+    assert gpus.threads(Gpus(), 2) is None
+
+
 @pytest.mark.parametrize(
     ("count", "options", "sentence"),
     [

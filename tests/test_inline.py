@@ -2,7 +2,9 @@
 
 import ctypes
 import os
+import pty
 import re
+import select
 import subprocess
 import sys
 import textwrap
@@ -52,6 +54,7 @@ def test_the_function_runs_here_and_shares_what_is_here(lagom):
     result = lagom(train, train_args={"more": more})
     assert seen == [(trial, os.getpid(), "maggy-trial") for trial in (1, 2, 3)]  # one executor where nobody says
     assert more == [1, 2, 3]
+    assert len({trial.executor for trial in result.trials}) == 1
     assert [trial.value for trial in result.trials] == [2 * trial.params["x"] for trial in result.trials]
     assert [trial.curve.points() for trial in result.trials] == [[(0, trial.params["x"])] for trial in result.trials]
 
@@ -256,6 +259,33 @@ def test_a_breakpoint_stops_there(tmp_path):
     assert done.returncode == 0, done.stderr
     assert "(Pdb) 42\n(Pdb) 'not passed, only here'\n(Pdb) '__main__'\n" in done.stdout
     assert "['completed', 'completed']" in done.stdout
+
+
+def test_a_debugger_has_the_terminal_to_itself(tmp_path):
+    """A live line, which says how many trials are running, would be drawn over what is typed."""
+    body = "def train(x):\n    time.sleep(1)\n    breakpoint()\n    return x"  # by then a live line would be lit
+    ours, theirs = pty.openpty()
+    (tmp_path / "script.py").write_text(SCRIPT.format(body=body))
+    environment = os.environ | {"TERM": "xterm", "COLUMNS": "200"}
+    environment = {name: value for name, value in environment.items() if name not in {"CI", "NO_COLOR"}}
+    command = [sys.executable, "script.py"]
+    shown = b""
+    with subprocess.Popen(
+        command, cwd=tmp_path, env=environment, stdin=theirs, stdout=theirs, stderr=theirs
+    ) as process:
+        os.close(theirs)
+        try:
+            for prompts in (1, 2):
+                until = time.monotonic() + 30
+                while shown.count(b"(Pdb) ") < prompts and time.monotonic() < until:
+                    if select.select([ours], [], [], 0.1)[0]:
+                        shown += os.read(ours, 4096)
+                assert shown.count(b"(Pdb) ") == prompts, shown
+                assert b" running" not in shown
+                os.write(ours, b"c\n")
+        finally:
+            process.kill()
+            os.close(ours)
 
 
 def test_ctrl_c_returns_what_there_is(tmp_path):

@@ -145,7 +145,9 @@ def test_f43_pysparks_own_refusal_is_shown_once(tmp_path):
         check=False,
     )
     told = done.stderr.splitlines()[-1]
-    assert re.match(r"maggy\.errors\.LauncherError: no executor can be kept running .*PYTHON_VERSION_MISMATCH", told)
+    assert re.match(
+        r"maggy\.errors\.LauncherError: no executor can be kept running .*: refused: .*PYTHON_VERSION_MISMATCH", told
+    )
     assert re.search(r"different version: 3\.\d+ than that in driver: 3\.\d+, PySpark cannot run", told)
     assert done.stdout.count("PYTHON_VERSION_MISMATCH") == 1  # in the closing table, on one line
     assert "pyspark.zip" not in done.stdout + done.stderr  # no stack trace
