@@ -14,7 +14,8 @@ from maggy import experiment
 from maggy.driver import outage
 from maggy.driver.outage import Outage
 from maggy.errors import StoreError, StoreUnavailable
-from maggy.events import Started
+from maggy.events import Started, StudyResumed
+from maggy.opening import Opened
 from maggy.store import MemoryStore, Owner, open_store, sqlite
 from maggy.testing.store_contract import NOW, report
 
@@ -108,6 +109,44 @@ def test_f36_an_interrupt_does_not_wait(driving, tmp_path):
     assert study.server.unrecorded
     assert study.server.error is None
     assert study.log == durable
+
+
+class Failing:
+    """A store that fails on demand; it notes what executors had been told to forget at each append."""
+
+    def __init__(self, study):
+        self.fails, self.at_failure, self.confirmed = False, None, []
+        self._study, self._store = study, study.store
+
+    def __getattr__(self, name):
+        return getattr(self._store, name)
+
+    def append(self, study, after, events):
+        received = {id(life): life.channel.received for life in self._study.lives()}
+        if self.fails:
+            self.at_failure = self.at_failure or received
+            raise StoreUnavailable("it is locked")
+        if self.at_failure:
+            self.confirmed.append({id(life): life.channel._confirmed for life in self._study.lives()})
+        return self._store.append(study, after, events)
+
+
+def test_f36_nothing_is_confirmed_before_its_own_turn(driving):
+    """F36: when the turn that was held is recorded, what came meanwhile is not: its own commit comes first."""
+    study = driving(trials=2)
+    store = study.journal._store = Failing(study)
+    study.launch()
+    study.until(lambda fold: fold.reports > 20)
+    store.fails = True
+    wait(lambda: store.at_failure)
+    threading.Event().wait(1.5)  # in which a sign of life is due, and with it a confirmation
+    store.fails = False
+    assert study.server.closed.wait(60)
+    study.complete()
+    held, gathered = store.confirmed[:2]
+    for turn in (held, gathered):
+        assert all(turn[name] <= store.at_failure[name] for name in turn)
+    assert any(store.confirmed[2][name] > store.at_failure[name] for name in store.confirmed[2])
 
 
 SCRIPT = """
@@ -207,6 +246,22 @@ def test_f36_a_lock_before_the_study_has_begun(tmp_path, monkeypatch):
     with locked(path), pytest.raises(StoreError, match="was locked by another process"):
         experiment.lagom(train, {"x": (0.0, 1.0)}, **options)
     assert len(experiment.lagom(train, {"x": (0.0, 1.0)}, **options).trials) == 1
+
+
+def test_f36_a_short_lock_before_the_driver_starts(tmp_path):
+    """F36: nobody waits for executors then, so the first events wait for the lock; letting go need not."""
+    path, me = tmp_path / "maggy.db", Owner.current()
+    with closing(open_store(path)) as store:
+        store.claim(store.create("s", NOW), me, NOW)
+        opened = Opened("s", store, me, [], None)
+        appending = threading.Thread(target=opened.append, args=(StudyResumed(NOW, {}),))
+        with locked(path):
+            opened.release()  # in vain, and without a word
+            appending.start()
+            threading.Event().wait(0.5)
+            assert appending.is_alive()
+        appending.join(30)
+        assert len(list(store.read("s"))) == len(opened.history) == 1
 
 
 # -- a disk that is full --------------------------------------------------------------------------------------------
