@@ -1,11 +1,13 @@
 """A store that fails for a while: locked by another process, or on a disk that is full."""
 
 import json
+import os
 import signal
 import subprocess
 import threading
 import time
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 from driving import Driving, fill, locked, p99, python, small_disk, wait
@@ -40,6 +42,17 @@ def driving(tmp_path):
 def told(study):
     """Return how many messages each executor has been told to forget."""
     return [life.channel._confirmed for life in study.lives()]
+
+
+def pids(study):
+    return [int(name.rsplit("-", 2)[1]) for name in study.server.scheduler.executors]
+
+
+def running(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
 
 
 # -- a database that another process holds --------------------------------------------------------------------------
@@ -86,17 +99,18 @@ def test_f36_patience_has_an_end(driving, tmp_path, monkeypatch):
     study.until(lambda fold: fold.reports > 20)
     with locked(tmp_path / "maggy.db"):
         wait(lambda: study.server._held is not None)
-        durable = study.log
+        durable, agents = study.log, pids(study)
         assert study.server.closed.wait(20)
         assert isinstance(study.server.error, StoreUnavailable)
         assert study.server.unrecorded
-        study.launcher.finish(5.0)
+        wait(lambda: not any(map(running, agents)), 20)  # they were told, not killed
         assert study.launcher.crashes() == []
     assert study.log == durable
 
 
-def test_f36_an_interrupt_does_not_wait(driving, tmp_path):
-    """F36: what could not be recorded is given up at once."""
+def test_f36_an_interrupt_does_not_wait(driving, tmp_path, monkeypatch):
+    """F36: what could not be recorded is given up at once, not when the next attempt would be due."""
+    monkeypatch.setattr(outage, "FIRST_RETRY", 30.0)
     study = driving().launch()
     study.until(lambda fold: fold.reports > 20)
     with locked(tmp_path / "maggy.db"):
@@ -147,6 +161,24 @@ def test_f36_nothing_is_confirmed_before_its_own_turn(driving):
     for turn in (held, gathered):
         assert all(turn[name] <= store.at_failure[name] for name in turn)
     assert any(store.confirmed[2][name] > store.at_failure[name] for name in store.confirmed[2])
+
+
+def test_f36_nobodys_silence_counts_meanwhile(driving):
+    """F36: an executor that was silent for longer than its lease, but within the outage, has not lost its trial."""
+    study = driving(trials=2)
+    store = study.journal._store = Failing(study)
+    study.launch()
+    study.until(lambda fold: fold.reports > 20)
+    agent = pids(study)[0]
+    store.fails = True
+    wait(lambda: store.at_failure)
+    os.kill(agent, signal.SIGSTOP)
+    threading.Event().wait(LEASE + 0.5)
+    store.fails = False
+    wait(lambda: study.server._held is None)
+    os.kill(agent, signal.SIGCONT)
+    assert study.server.closed.wait(60)
+    study.complete()
 
 
 SCRIPT = """
