@@ -256,8 +256,6 @@ class Server:
 
     def _ring(self) -> None:
         self._timer = None
-        if self._held is not None:
-            return  # after that turn comes another, which sets the timer
         if self.scheduler.deadline() <= self._clock.now():
             self._put(self.scheduler.tick)
         else:

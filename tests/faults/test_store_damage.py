@@ -138,6 +138,18 @@ def test_f37_a_damaged_index_stops_who_would_add_to_the_log(tmp_path, sound):
             store.claim("s", Owner.current(), NOW)
 
 
+def test_f37_a_name_that_is_none(tmp_path, sound):
+    """F37: where a study's name has become something else there is no such study, and a sentence says so."""
+    path = tmp_path / "maggy.db"
+    path.write_bytes(sound[0])
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("PRAGMA writable_schema = ON")
+        connection.execute("UPDATE sqlite_master SET sql = replace(sql, 'name TEXT NOT NULL', 'name TEXT')")
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("UPDATE studies SET name = NULL")
+    assert "the store has no study 's'" in str(tried(path))
+
+
 WRITE = """
 import sys
 from maggy.store import Owner, open_store

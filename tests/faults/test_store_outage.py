@@ -1,11 +1,13 @@
 """A store that fails for a while: locked by another process, or on a disk that is full."""
 
 import json
+import os
 import signal
 import subprocess
 import threading
 import time
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 from driving import Driving, fill, locked, p99, python, small_disk, wait
@@ -14,7 +16,8 @@ from maggy import experiment
 from maggy.driver import outage
 from maggy.driver.outage import Outage
 from maggy.errors import StoreError, StoreUnavailable
-from maggy.events import Started
+from maggy.events import Started, StudyResumed
+from maggy.opening import Opened
 from maggy.store import MemoryStore, Owner, open_store, sqlite
 from maggy.testing.store_contract import NOW, report
 
@@ -39,6 +42,17 @@ def driving(tmp_path):
 def told(study):
     """Return how many messages each executor has been told to forget."""
     return [life.channel._confirmed for life in study.lives()]
+
+
+def pids(study):
+    return [int(name.rsplit("-", 2)[1]) for name in study.server.scheduler.executors]
+
+
+def running(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
 
 
 # -- a database that another process holds --------------------------------------------------------------------------
@@ -85,17 +99,18 @@ def test_f36_patience_has_an_end(driving, tmp_path, monkeypatch):
     study.until(lambda fold: fold.reports > 20)
     with locked(tmp_path / "maggy.db"):
         wait(lambda: study.server._held is not None)
-        durable = study.log
+        durable, agents = study.log, pids(study)
         assert study.server.closed.wait(20)
         assert isinstance(study.server.error, StoreUnavailable)
         assert study.server.unrecorded
-        study.launcher.finish(5.0)
+        wait(lambda: not any(map(running, agents)), 20)  # they were told, not killed
         assert study.launcher.crashes() == []
     assert study.log == durable
 
 
-def test_f36_an_interrupt_does_not_wait(driving, tmp_path):
-    """F36: what could not be recorded is given up at once."""
+def test_f36_an_interrupt_does_not_wait(driving, tmp_path, monkeypatch):
+    """F36: what could not be recorded is given up at once, not when the next attempt would be due."""
+    monkeypatch.setattr(outage, "FIRST_RETRY", 30.0)
     study = driving().launch()
     study.until(lambda fold: fold.reports > 20)
     with locked(tmp_path / "maggy.db"):
@@ -108,6 +123,62 @@ def test_f36_an_interrupt_does_not_wait(driving, tmp_path):
     assert study.server.unrecorded
     assert study.server.error is None
     assert study.log == durable
+
+
+class Failing:
+    """A store that fails on demand; it notes what executors had been told to forget at each append."""
+
+    def __init__(self, study):
+        self.fails, self.at_failure, self.confirmed = False, None, []
+        self._study, self._store = study, study.store
+
+    def __getattr__(self, name):
+        return getattr(self._store, name)
+
+    def append(self, study, after, events):
+        received = {id(life): life.channel.received for life in self._study.lives()}
+        if self.fails:
+            self.at_failure = self.at_failure or received
+            raise StoreUnavailable("it is locked")
+        if self.at_failure:
+            self.confirmed.append({id(life): life.channel._confirmed for life in self._study.lives()})
+        return self._store.append(study, after, events)
+
+
+def test_f36_nothing_is_confirmed_before_its_own_turn(driving):
+    """F36: when the turn that was held is recorded, what came meanwhile is not: its own commit comes first."""
+    study = driving(trials=2)
+    store = study.journal._store = Failing(study)
+    study.launch()
+    study.until(lambda fold: fold.reports > 20)
+    store.fails = True
+    wait(lambda: store.at_failure)
+    threading.Event().wait(1.5)  # in which a sign of life is due, and with it a confirmation
+    store.fails = False
+    assert study.server.closed.wait(60)
+    study.complete()
+    held, gathered = store.confirmed[:2]
+    for turn in (held, gathered):
+        assert all(turn[name] <= store.at_failure[name] for name in turn)
+    assert any(store.confirmed[2][name] > store.at_failure[name] for name in store.confirmed[2])
+
+
+def test_f36_nobodys_silence_counts_meanwhile(driving):
+    """F36: an executor that was silent for longer than its lease, but within the outage, has not lost its trial."""
+    study = driving(trials=2)
+    store = study.journal._store = Failing(study)
+    study.launch()
+    study.until(lambda fold: fold.reports > 20)
+    agent = pids(study)[0]
+    store.fails = True
+    wait(lambda: store.at_failure)
+    os.kill(agent, signal.SIGSTOP)
+    threading.Event().wait(LEASE + 0.5)
+    store.fails = False
+    wait(lambda: study.server._held is None)
+    os.kill(agent, signal.SIGCONT)
+    assert study.server.closed.wait(60)
+    study.complete()
 
 
 SCRIPT = """
@@ -207,6 +278,22 @@ def test_f36_a_lock_before_the_study_has_begun(tmp_path, monkeypatch):
     with locked(path), pytest.raises(StoreError, match="was locked by another process"):
         experiment.lagom(train, {"x": (0.0, 1.0)}, **options)
     assert len(experiment.lagom(train, {"x": (0.0, 1.0)}, **options).trials) == 1
+
+
+def test_f36_a_short_lock_before_the_driver_starts(tmp_path):
+    """F36: nobody waits for executors then, so the first events wait for the lock; letting go need not."""
+    path, me = tmp_path / "maggy.db", Owner.current()
+    with closing(open_store(path)) as store:
+        store.claim(store.create("s", NOW), me, NOW)
+        opened = Opened("s", store, me, [], None)
+        appending = threading.Thread(target=opened.append, args=(StudyResumed(NOW, {}),))
+        with locked(path):
+            opened.release()  # in vain, and without a word
+            appending.start()
+            threading.Event().wait(0.5)
+            assert appending.is_alive()
+        appending.join(30)
+        assert len(list(store.read("s"))) == len(opened.history) == 1
 
 
 # -- a disk that is full --------------------------------------------------------------------------------------------
