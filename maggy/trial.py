@@ -168,6 +168,7 @@ class Trial:
     stop_step: int | None = None  # the last step before the request to stop; what comes after it is overshoot
     error: str | None = None
     lost: int = 0
+    checkpoint: str | None = None  # the name of the last one that it has saved
     curve: Curve = field(default_factory=Curve)
 
     @property
