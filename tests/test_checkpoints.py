@@ -441,7 +441,9 @@ def test_over_the_limit_nothing_is_sent(relay, tmp_path):
     (tmp_path / "large" / "file").write_bytes(bytes(LIMIT + 1))
     (tmp_path / "barely").write_bytes(bytes(LIMIT - 100))  # but not as a tar file
     attempt = relay.attempt(1)
-    for name in ("large", "large", "barely"):
+    attempt.save(tmp_path / "large")
+    assert not (tmp_path / "scratch 1").exists()  # no copy has been made
+    for name in ("large", "barely"):
         attempt.save(tmp_path / name)
     assert relay.recorded == []
     assert len(relay.notices) == 1

@@ -389,32 +389,37 @@ def test_the_best_keep_their_checkpoints(tmp_path, mode):
         result.checkpoint(2)
 
 
-def restores(x, reporter, folder):
+def restores(x, trial, reporter, folder):
     Path(folder, "state").write_text("as it was")
+    left = Path(folder, "left")
+    if trial > 1:
+        recorded(folder, "Lost", 1)  # from then on it is first in line
+        return float(left.exists() and Path(left.read_text()).exists())
     if reporter.attempt == 1:
         reporter.save(Path(folder, "state"))
         recorded(folder, "Saved", 1)
         os.kill(os.getppid(), signal.SIGKILL)
         signal.pause()
-    Path(folder, "restored").write_text(reporter.restore())
-    if reporter.attempt == 2:
+    elif reporter.attempt == 2:
+        left.write_text(reporter.restore())
         os.kill(os.getpid() if Path(folder, "by itself").exists() else os.getppid(), signal.SIGKILL)
         signal.pause()
-    return x
+    return 0.0
 
 
 @pytest.mark.parametrize("by_itself", [False, True])
 def test_f31_no_copy_outlives_its_trial(tmp_path, by_itself):
-    """F31: also where the trial's process is killed, or its agent."""
+    """F31: also where the trial's process is killed, or its agent; the next trial does not find it any more."""
     if by_itself:
         (tmp_path / "by itself").touch()
-    result = run(restores, tmp_path)
-    assert result.trials[0].status == ("failed" if by_itself else "completed")
-    left = Path((tmp_path / "restored").read_text())
+    first, _, last = run(restores, tmp_path, num_trials=3, num_executors=1).trials
+    assert first.status == ("failed" if by_itself else "completed")
+    assert last.value == 0.0 or not by_itself
+    scratch = Path((tmp_path / "left").read_text()).parents[2]
     until = time.monotonic() + 10
-    while left.parents[2].exists() and time.monotonic() < until:
+    while scratch.exists() and time.monotonic() < until:
         time.sleep(0.05)
-    assert not left.parents[2].exists()
+    assert not scratch.exists()
 
 
 # -- calls that cannot work ---------------------------------------------------------------------------------------
