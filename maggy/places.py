@@ -20,7 +20,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
 
 from maggy.errors import CheckpointError
-from maggy.rpc.messages import CHECKPOINT
+from maggy.trial import CHECKPOINT
 
 PART = ".part"  # ends the names of files that are not complete
 OURS = re.compile(CHECKPOINT.pattern + r"(\.[0-9a-f]{8})?(\.part)?")

@@ -25,7 +25,7 @@ from maggy.events import (
     Suggested,
 )
 from maggy.searchspace import Searchspace
-from maggy.trial import Objective, Status, Trial
+from maggy.trial import CHECKPOINT, Objective, Status, Trial
 
 ANCESTORS = 10  # checkpoints to fall back on, one after the other, are enough
 
@@ -134,7 +134,8 @@ class Study:
                 trial.stop_reason = event.reason
                 trial.stop_step = trial.curve.steps[-1] if trial.curve else -1
             case Saved():  # no news for optimizers
-                self.trials[event.trial].checkpoint = event.checkpoint
+                if CHECKPOINT.fullmatch(event.checkpoint):  # a log may be a stranger's
+                    self.trials[event.trial].checkpoint = event.checkpoint
             case Lost():
                 self._lost(event)
             case StudyOpened():

@@ -19,6 +19,7 @@ from maggy.executor.checkpoints import Checkpoints, Terms
 from maggy.rpc.frames import HEADER
 from maggy.rpc.messages import MAX_DATA, Chunk, Fetch, Piece, Run, decode, encode, rebuilt
 from maggy.rpc.messages import Saved as SavedMessage
+from maggy.study import Study as Fold
 from maggy.trial import Objective
 
 LIMIT = 3_000_000
@@ -343,6 +344,16 @@ def test_a19_no_name_leads_elsewhere(name, kind):
     }
     with pytest.raises(ProtocolError, match="names what is no checkpoint"):
         rebuilt(kind, {"trial": 1, "attempt": 1, **fields[kind]})
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a16_no_name_in_a_log_leads_elsewhere(name):
+    """A16, A19: a log may be a stranger's: nothing is read, handed out or removed by such a name."""
+    events = [Suggested(0, 1, {}, None, None, 1), Started(0, 1, 1, "a"), Saved(0, 1, 1, name, 1)]
+    assert Fold.of(events).trials[1].checkpoint is None
+    log = Log(keep=1).add(*events).save(1, 1).end(1)
+    log.add(StudyClosed(0, "done"))
+    assert log.gone == []
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,6 @@ from driver    Welcome                you are in; how this study is run
 
 from __future__ import annotations
 
-import re
 import types
 import typing
 from dataclasses import dataclass, field, fields
@@ -38,6 +37,7 @@ from typing import Any
 from maggy.errors import ProtocolError
 from maggy.jsonvalue import dumps, loads
 from maggy.rpc.frames import framed
+from maggy.trial import CHECKPOINT
 
 PROTOCOL = 1
 MAX_FRAME = 256 * 1024
@@ -46,7 +46,6 @@ MAX_STRINGS = 4096  # keys and strings in a frame
 SMALL = 16 * 1024  # bytes that cost next to nothing, whatever is in them
 MAX_WORD = 300  # characters of a name, a host, a version
 OUTCOMES = ("completed", "stopped", "failed")
-CHECKPOINT = re.compile(r"[1-9][0-9]{0,17}/[1-9][0-9]{0,17}-[1-9][0-9]{0,17}\.tar")
 MAX_DATA = 128 * 1024  # bytes of a checkpoint in one message; base64 makes a third more of them
 MAX_NOTICE = 1000  # characters
 
