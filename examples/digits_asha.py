@@ -7,6 +7,7 @@ promoted trial goes on from its parent's checkpoint. Most of the time goes where
 from __future__ import annotations
 
 import pickle
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -48,14 +49,17 @@ def train_fn(hparams: dict[str, Any], budget: float, reporter: Any) -> float:
     """Train for `budget` epochs in all, going on where the parent trial ended, and report after each."""
     parts = data()
     model, first = network(**hparams), 0
-    if reporter.parent_checkpoint_dir:
-        model, first = pickle.loads(Path(reporter.parent_checkpoint_dir, "model.pkl").read_bytes())  # noqa: S301 - our own
+    if found := reporter.restore():
+        model, first = pickle.loads(Path(found).read_bytes())  # noqa: S301 - our own
     accuracy = 0.0
     for epoch in range(first, int(budget)):
         model.partial_fit(*parts["train"], classes=np.arange(10))
         accuracy = float(model.score(*parts["valid"]))
         reporter.report(step=epoch, accuracy=accuracy, loss=float(model.loss_))
-    Path(reporter.checkpoint_dir, "model.pkl").write_bytes(pickle.dumps((model, int(budget))))
+    with tempfile.TemporaryDirectory() as folder:
+        state = Path(folder, "model.pkl")
+        state.write_bytes(pickle.dumps((model, int(budget))))
+        reporter.save(state)
     return accuracy
 
 

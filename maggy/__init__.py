@@ -29,6 +29,7 @@ _HOMES = {
     "NoProgress": "maggy.earlystop",
     "Threshold": "maggy.earlystop",
     "MaggyError": "maggy.errors",
+    "CheckpointError": "maggy.errors",
     "ConfigError": "maggy.errors",
     "LauncherError": "maggy.errors",
     "StoreError": "maggy.errors",

@@ -6,6 +6,7 @@ from maggy.domains import Ordinal as Ordinal
 from maggy.earlystop import Median as Median
 from maggy.earlystop import NoProgress as NoProgress
 from maggy.earlystop import Threshold as Threshold
+from maggy.errors import CheckpointError as CheckpointError
 from maggy.errors import ConfigError as ConfigError
 from maggy.errors import LauncherError as LauncherError
 from maggy.errors import MaggyError as MaggyError

@@ -14,7 +14,7 @@ from maggy.domains import Categorical, Domain, Ordinal
 from maggy.earlystop import STOP_RULES, Median, StopRule
 from maggy.errors import ConfigError, nearest
 from maggy.jsonvalue import dumps
-from maggy.optimizers import OPTIMIZERS, Asha, GridSearch, Optimizer, SingleRun
+from maggy.optimizers import OPTIMIZERS, Asha, GridSearch, Optimizer, RandomSearch, SingleRun
 from maggy.searchspace import Searchspace
 from maggy.trial import Direction, Objective
 
@@ -23,6 +23,7 @@ BEAT = 1.0  # seconds between an executor's signs of life (Maggy's hb_interval)
 LEASE = 10.0  # seconds of silence after which an executor's trial is given to another
 GRACE = 5.0  # seconds that a trial has to heed a stop before its process is killed
 MAX_PARAMS = 128 * 1024  # bytes of a configuration as JSON: it has to fit a message
+RELAY_LIMIT = 100_000_000  # bytes of a checkpoint that the driver takes from executors that cannot keep it themselves
 MAX_LOST = 3  # executors that a trial may cost before it is taken for the cause
 
 # A warm process for all trials of an executor, or a fresh one for each, or none at all, for debugging.
@@ -82,6 +83,7 @@ class StudyConfig:
     memory_limit: int | None = None
     isolation: str = "executor"
     rules_asked_for: bool = False
+    keep_checkpoints: int | None = None
 
     def settings(self) -> dict[str, Any]:
         """Return what a resume needs to know, as JSON values."""
@@ -99,6 +101,12 @@ class StudyConfig:
     def needs_reports(self) -> bool:
         """Whether trials that never report make the call pointless: a rule was asked for, or ASHA stops trials."""
         return self.rules_asked_for or isinstance(self.optimizer, Asha)
+
+    @property
+    def continues(self) -> bool:
+        """Whether the optimizer may have trials continued by others."""
+        never = isinstance(self.optimizer, RandomSearch | GridSearch | SingleRun)
+        return not never and not (isinstance(self.optimizer, Asha) and self.optimizer.stops)
 
     @property
     def active_rules(self) -> tuple[StopRule, ...]:
@@ -128,6 +136,7 @@ def configure(
     report_timeout: float | None = None,
     memory_limit: int | str | None = None,
     isolation: str = "executor",
+    keep_checkpoints: int | None = None,
 ) -> StudyConfig:
     """Validate what a call asks for. Raises `ConfigError`, a full sentence, for what cannot be."""
     space = _space(searchspace)
@@ -154,6 +163,7 @@ def configure(
         report_timeout=_seconds("report_timeout", report_timeout),
         memory_limit=_bytes("memory_limit", memory_limit),
         isolation=_isolation(isolation, limits),
+        keep_checkpoints=count_or_none("keep_checkpoints", keep_checkpoints),
         rules_asked_for=bool(rules) and (earlystop != "default" or es_min is not None or es_interval is not None),
     )
 

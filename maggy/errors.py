@@ -10,6 +10,7 @@
     │   ├── StoreUnavailable it may pass: the disk is full, or another process holds the file: try again
     │   ├── StudyMoved       somebody else writes this study: stop
     │   └── StudyOwned       another driver that lives holds this study: wait or stop it
+    ├── CheckpointError      mend the checkpoints' place: its rights, its disk, the packages that it needs
     └── ProtocolError        the peer does not speak our protocol: drop the connection
 
     StopTrial                not an error: ends a trial early, like KeyboardInterrupt ends a program
@@ -56,6 +57,10 @@ class StudyMoved(StoreError):  # noqa: N818 - a fact about the study
 
 class StudyOwned(StoreError):  # noqa: N818 - a fact about the study
     """Another living driver holds the study."""
+
+
+class CheckpointError(MaggyError):
+    """A checkpoint cannot be kept, or not be had back."""
 
 
 class ProtocolError(MaggyError):

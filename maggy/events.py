@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, get_args
 
 LOG_VERSION = 1
 
@@ -64,6 +64,17 @@ class Reported:
 
 
 @dataclass(frozen=True, slots=True)
+class Saved:
+    """The attempt has kept a checkpoint of so many bytes: what follows this trial goes on from there."""
+
+    at: float
+    trial: int
+    attempt: int
+    checkpoint: str
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class StopRequested:
     """The driver asked the trial to stop, for a reason that a person can read."""
 
@@ -106,11 +117,8 @@ class StudyClosed:
     reason: str
 
 
-Event = StudyOpened | StudyResumed | Suggested | Started | Reported | StopRequested | Lost | Ended | StudyClosed
-KINDS: dict[str, type[Event]] = {
-    kind.__name__: kind
-    for kind in (StudyOpened, StudyResumed, Suggested, Started, Reported, StopRequested, Lost, Ended, StudyClosed)
-}
+Event = StudyOpened | StudyResumed | Suggested | Started | Reported | Saved | StopRequested | Lost | Ended | StudyClosed
+KINDS: dict[str, type[Event]] = {kind.__name__: kind for kind in get_args(Event)}
 _FIELDS = {kind: tuple(field.name for field in fields(kind)) for kind in KINDS.values()}
 
 

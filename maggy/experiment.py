@@ -18,7 +18,7 @@ from maggy import trainfn
 from maggy.config import StudyConfig
 from maggy.earlystop import StopRule
 from maggy.errors import ConfigError, StudyFailed, nearest
-from maggy.opening import Given, Opened, begin, check_folder, go_on, history, nothing_left, take_up
+from maggy.opening import Given, Opened, begin, check_folder, check_place, go_on, history, nothing_left, take_up
 from maggy.optimizers import Asha, Optimizer
 from maggy.result import Result
 from maggy.searchspace import Searchspace
@@ -54,6 +54,8 @@ def lagom(
     resume: bool = False,
     store: str | Path | Store | None = None,
     log_dir: str | Path | None = LOG_DIR,
+    checkpoint_dir: str | Path | None = None,
+    keep_checkpoints: int | None = None,
     launcher: Launcher = "spark",
     num_executors: int | None = None,
     gpus_per_trial: int | None = None,
@@ -107,6 +109,11 @@ def lagom(
         store: where the study is kept: a path, a URL, `"memory:"` or a Store; `maggy.db` in the working directory by
             default.
         log_dir: where logs, TensorBoard files and checkpoints go; None for nowhere.
+        checkpoint_dir: where checkpoints go instead: a path, or a URL of a file system that fsspec knows, such as
+            `"s3://bucket/checkpoints"`; then fsspec and that file system's package have to be installed here and on the
+            executors. Executors that do not see the path send checkpoints of up to 100 MB through the driver.
+        keep_checkpoints: how many of the best completed trials keep their checkpoint when the study is done; by default
+            each trial keeps its last one.
         launcher: `"spark"`: tasks of the active Spark session, or of a local one that is started. `"local"`: processes
             of this machine, no Java needed.
         num_executors: executors to start; as many as there is room for by default.
@@ -153,6 +160,7 @@ def lagom(
         report_timeout=report_timeout,
         memory_limit=memory_limit,
         isolation=isolation,
+        keep_checkpoints=keep_checkpoints,
         seed=secrets.randbits(32) if seed is None else seed,
     )
     given = Given(
@@ -172,6 +180,7 @@ def lagom(
         num_executors,
         log_dir,
         train_args or {},
+        checkpoint_dir=checkpoint_dir,
         gpus=gpus,
         profile=resource_profile,
         inline=config.isolation == "inline",
@@ -219,6 +228,7 @@ class _How:
     num_executors: int | None
     log_dir: str | Path | None
     train_args: Mapping[str, Any]
+    checkpoint_dir: str | Path | None
     gpus: configuration.Gpus
     profile: Any
     inline: bool
@@ -237,6 +247,10 @@ class _How:
             raise ConfigError("isolation='inline' runs train_fn in this process: pass launcher='local' as well")
         if self.inline and self.gpus:
             raise ConfigError(f"{self.gpus}, but with isolation='inline' trials see the GPUs that this process sees")
+
+    @property
+    def place(self) -> str | None:
+        return None if self.checkpoint_dir is None else str(self.checkpoint_dir)
 
     @property
     def folder(self) -> Path | None:
@@ -266,6 +280,7 @@ def _run(
         if resume and isinstance(where, MemoryStore) and where is not store:
             raise ConfigError("store='memory:' keeps nothing to resume; name a file, such as store='maggy.db'")
         check_folder(how.folder)
+        how = replace(how, checkpoint_dir=check_place(how.checkpoint_dir))
         owner = Owner.current()
         try:
             return _run_in(where, owner, train_fn, function, base, config, given, how, resume=resume)
@@ -294,7 +309,7 @@ def _run_in(
     opened = None
     try:
         if found:
-            opened, config = take_up(where, found, config, given, how.folder, console.say, owner)
+            opened, config = take_up(where, found, config, given, how.folder, console.say, owner, how.place)
             _check(train_fn, config, how.train_args)
             if nothing_left(opened, config):
                 console.say(f"Study {found!r} is done; a larger num_trials would go on with it.")
@@ -316,7 +331,7 @@ def _run_in(
             go_on(opened, config)
             console.say(f"Going on with study {opened.name!r}.")
         else:
-            opened = begin(where, base, config, how.folder, owner)
+            opened = begin(where, base, config, how.folder, owner, how.place)
             if opened.name != base and not resume:
                 console.say(f"A study {base!r} exists; this one is called {opened.name!r}.")
         run = Run(opened, config, platform, console, verbose=how.verbose)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import tempfile
 import time
 from collections.abc import Callable
@@ -15,6 +16,7 @@ from maggy.config import StudyConfig, reconfigured
 from maggy.errors import ConfigError, StoreError, StoreUnavailable
 from maggy.events import LOG_VERSION, Event, StudyOpened, StudyResumed
 from maggy.optimizers import OPTIMIZERS
+from maggy.places import is_url, place
 from maggy.plugins import to_json
 from maggy.store.base import LEASE, Owner, Store, StudyEntry, check_name
 from maggy.study import Study
@@ -39,13 +41,14 @@ class Given:
 
 @dataclass
 class Opened:
-    """A study that this process owns: its log so far, and where its files are."""
+    """A study that this process owns: its log so far, where its files are, and its checkpoints if that is elsewhere."""
 
     name: str
     store: Store
     owner: Owner
     history: list[Event | None]
     files: Path | None
+    checkpoints: str | None = None
 
     def append(self, *events: Event) -> None:
         """Add to the log before the driver starts, with a person's patience for a store that is busy."""
@@ -83,13 +86,42 @@ def check_folder(log_dir: Path | None) -> None:
         raise ConfigError(f"log_dir={str(log_dir)!r} cannot be written ({error}); name another, or None") from None
 
 
-def begin(store: Store, base: str, config: StudyConfig, log_dir: Path | None, owner: Owner | None = None) -> Opened:
+def check_place(checkpoint_dir: str | Path | None) -> str | None:
+    """Return where checkpoints go, as a URL or an absolute path. Raises `ConfigError` where nothing can be kept there.
+
+    The executors' own way to it is their business: a trial that cannot keep its checkpoint says so.
+    """
+    if checkpoint_dir is None:
+        return None
+    given = str(checkpoint_dir)
+    if "memory://" in given:
+        raise ConfigError(
+            f"checkpoint_dir={given!r} is the memory of one process; no other would find anything there. Name a path "
+            "that executors share, or a URL of a file system or object store"
+        )
+    root = given.rstrip("/") if is_url(given) else str(Path(given).absolute())
+    try:
+        place(root).probe()
+    except Exception as error:  # noqa: BLE001 - fsspec's file systems raise whatever they like
+        raise ConfigError(f"checkpoint_dir={given!r} cannot be written from here: {error or repr(error)}") from None
+    return root
+
+
+def begin(
+    store: Store,
+    base: str,
+    config: StudyConfig,
+    log_dir: Path | None,
+    owner: Owner | None = None,
+    checkpoint_dir: str | None = None,
+) -> Opened:
     """Create a study under the first free name and record how it is run."""
     now = time.time()
     name = store.create(base, now)
     opened = Opened(name, store, owner or Owner.current(), [], _free_folder(log_dir, name))
+    opened.checkpoints = _own_root(checkpoint_dir, name)
     store.claim(name, opened.owner, now)
-    opened.append(StudyOpened(now, _settings(name, config, opened.files)))
+    opened.append(StudyOpened(now, _settings(config, opened)))
     return opened
 
 
@@ -101,6 +133,7 @@ def take_up(
     log_dir: Path | None,
     say: Callable[[str], None] = lambda _: None,
     owner: Owner | None = None,
+    checkpoint_dir: str | None = None,
 ) -> tuple[Opened, StudyConfig]:
     """Claim a study and work out how it goes on: as its log says, but for what the call may change.
 
@@ -113,10 +146,12 @@ def take_up(
         opened.history = history(store, name)
         study = Study.of(opened.history)
         if not opened.history:  # its first driver was killed before it could say what the study is
-            opened.append(StudyOpened(time.time(), _settings(name, config, opened.files)))
+            opened.checkpoints = _own_root(checkpoint_dir, name)
+            opened.append(StudyOpened(time.time(), _settings(config, opened)))
             return opened, config
         if not given.log_dir:
             opened.files = Path(study.settings["files"]) if study.settings.get("files") else None
+        opened.checkpoints = _known_root(study, name, checkpoint_dir)
         return opened, _reconciled(name, study, config, given)
     except BaseException:
         opened.release()
@@ -150,7 +185,7 @@ def go_on(opened: Opened, config: StudyConfig) -> None:
     """Record that the study is taken up, and what has changed."""
     opened.store.requests(opened.name)  # what was wished of an earlier driver is over with it
     before = Study.of(opened.history).settings
-    now = _settings(opened.name, config, opened.files)
+    now = _settings(config, opened)
     changed = {key: value for key, value in now.items() if value != before.get(key)}
     opened.append(StudyResumed(max(time.time(), opened.latest), changed))
 
@@ -211,8 +246,24 @@ def _reconciled(name: str, study: Study, config: StudyConfig, given: Given) -> S
     )
 
 
-def _settings(name: str, config: StudyConfig, files: Path | None) -> dict[str, Any]:
-    return {"name": name, **config.settings(), "files": str(files) if files else None}
+def _settings(config: StudyConfig, opened: Opened) -> dict[str, Any]:
+    files = str(opened.files) if opened.files else None
+    return {"name": opened.name, **config.settings(), "files": files, "checkpoints": opened.checkpoints}
+
+
+def _known_root(study: Study, name: str, checkpoint_dir: str | None) -> str | None:
+    """Return where a study has its checkpoints. Raises `ConfigError` where the call names another place."""
+    has: str | None = study.settings.get("checkpoints")
+    if has is None:
+        return _own_root(checkpoint_dir, name)
+    if checkpoint_dir is not None and not has.startswith(f"{checkpoint_dir}/"):
+        raise ConfigError(f"study {name!r} has its checkpoints at {has}; leave checkpoint_dir= out to find them")
+    return has
+
+
+def _own_root(checkpoint_dir: str | None, name: str) -> str | None:
+    """Return a root that no other study has, also not one of the same name in another store."""
+    return None if checkpoint_dir is None else f"{checkpoint_dir}/{name}-{secrets.token_hex(4)}"
 
 
 def _brief(described: dict[str, Any]) -> str:

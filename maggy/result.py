@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import math
+import tempfile
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
+from maggy.errors import CheckpointError
+from maggy.places import place, unpack
 from maggy.study import Study
 from maggy.trial import Params, Status, Trial
 
@@ -42,6 +46,35 @@ class Result(Mapping[str, Any]):
     def best_value(self) -> float | None:
         """The best trial's value of the objective."""
         return self.best_trial.value if self.best_trial else None
+
+    def checkpoint(self, trial: int | None = None, to: str | Path | None = None) -> str:
+        """Return the path of a copy of a trial's last checkpoint, the best trial's by default.
+
+        It goes into the directory `to`, or a new one for temporary files, under the name with which it was saved.
+        Raises `CheckpointError` where there is none, `FileExistsError` where `to` has something of that name.
+        """
+        chosen = self.best_trial if trial is None else self.study.trials.get(trial)
+        if chosen is None:
+            raise CheckpointError("no trial has completed" if trial is None else f"there is no trial {trial}")
+        if chosen.checkpoint is None:
+            raise CheckpointError(f"trial {chosen.id} has saved none: let train_fn call reporter.save(path)")
+        root = self.study.settings.get("checkpoints") or (self.log_dir and str(Path(self.log_dir) / "checkpoints"))
+        if not root:
+            raise CheckpointError("checkpoints ended with the study, which had log_dir=None and no checkpoint_dir")
+        folder = Path(tempfile.mkdtemp(prefix="maggy-") if to is None else to)
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder) as scratch:
+            try:
+                local = place(root).get(chosen.checkpoint, Path(scratch))
+                found = unpack(local, Path(scratch, "content"))
+            except OSError as error:
+                raise CheckpointError(
+                    f"trial {chosen.id}'s checkpoint is no longer kept (keep_checkpoints), or out of reach: {error}"
+                ) from error
+            final = folder / found.name
+            if final.exists():
+                raise FileExistsError(f"{final} exists; name another directory with to=")
+            return str(found.rename(final))
 
     @property
     def interrupted(self) -> bool:

@@ -14,12 +14,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from maggy.config import Gpus, StudyConfig
+from maggy.config import RELAY_LIMIT, Gpus, StudyConfig
 from maggy.driver.asker import Asker, InlineAsker, ThreadAsker
 from maggy.driver.clock import Clock
+from maggy.driver.depot import Depot
 from maggy.driver.journal import Journal, Watcher
 from maggy.driver.launcher import Launcher
 from maggy.driver.logs import TrialLogs
+from maggy.driver.retention import Retention
 from maggy.driver.scheduler import FAILED, Scheduler, Terms
 from maggy.driver.server import Server
 from maggy.errors import LauncherError, StoreError
@@ -147,6 +149,11 @@ class Run:
         self.tensorboard = TensorBoard(opened.files) if opened.files else None
         self.study = Study.of(opened.history)
         self._logs = TrialLogs(opened.files, verbose=verbose)
+        root = opened.checkpoints or str((opened.files or self._scratch or Path()) / "checkpoints")
+        retention = Retention(config.objective, config.keep_checkpoints, continues=config.continues)
+        self._depot = Depot(root, retention, RELAY_LIMIT)
+        self._depot.open(opened.history)
+        self._checkpoints = root
         self._server = self._built()
 
     def _built(self) -> Server:
@@ -164,17 +171,20 @@ class Run:
             report_timeout=config.report_timeout,
             memory_limit=config.memory_limit,
             fresh_process=config.isolation == "trial",
-            checkpoints=str((opened.files or self._scratch or Path()) / "checkpoints"),
+            checkpoints=self._checkpoints,
+            marker=self._depot.marker,
+            relay_limit=RELAY_LIMIT,
         )
         asker: Asker
         if getattr(config.optimizer, "quick", False):
             asker = InlineAsker(config.optimizer, config.seed)
         else:
             asker = ThreadAsker(config.optimizer, config.seed, opened.history)
-        watchers: list[Watcher] = [self._logs, self.tensorboard] if self.tensorboard else [self._logs]
-        journal = self._journal = Journal(opened.store, opened.name, opened.owner, len(opened.history), watchers)
-        for watcher in watchers:
-            watcher.recorded([event for event in opened.history if event is not None])
+        views: list[Watcher] = [self._logs, self.tensorboard] if self.tensorboard else [self._logs]
+        shown = [*views, self._depot]
+        journal = self._journal = Journal(opened.store, opened.name, opened.owner, len(opened.history), shown)
+        for view in views:
+            view.recorded([event for event in opened.history if event is not None])
         return Server(
             Scheduler(self.study, terms),
             secret=secrets.token_bytes(32),
@@ -183,6 +193,7 @@ class Run:
             logs=self._logs,
             clock=self._clock,
             limit=10 * self._platform.count + 100,  # slots begin anew, and the driver hears of the old one's end later
+            depot=self._depot,
         )
 
     def go(self, function: Any, version: str) -> Exception | None:
@@ -226,6 +237,7 @@ class Run:
             self._console.update(self.study, executors)
             self._mind_reports()
             self._mind_store()
+            self._mind_notices()
             # A position that has risen: some have come, even if they did not live to be seen.
             if executors or self._server.trouble is not None or self.study.position > seen:
                 alone_since, told, seen = None, False, self.study.position
@@ -274,6 +286,11 @@ class Run:
             except StoreError as error:
                 self._unreadable = error
 
+    def _mind_notices(self) -> None:
+        """Tell the user what trials have found out, and cannot help."""
+        for notice in self._depot.notices():
+            self._console.warn(notice)
+
     def _mind_reports(self, *, ended: bool = False) -> None:
         """Tell the user, once, that no report comes: loudly and soon if something asked for depends on reports."""
         loud = self._config.needs_reports
@@ -291,13 +308,15 @@ class Run:
             self._server.stop()
             self._reread()
             self._logs.close(timeout=2.0)
+            self._depot.close(timeout=5.0)
             if self.tensorboard:
                 self.tensorboard.close(timeout=5.0)
             with suppress(StoreError):  # a store that fails has said so already
                 self._opened.release()
             if self._scratch:
                 shutil.rmtree(self._scratch, ignore_errors=True)
-        for view in (self._journal, self._logs, self.tensorboard):
+        self._mind_notices()
+        for view in (self._journal, self._logs, self.tensorboard, self._depot):
             if view is not None and view.trouble is not None:
                 self._console.warn(view.trouble)
         if (crashes := self._platform.launcher.crashes()) and crashes[-1] not in told:

@@ -16,6 +16,7 @@ from maggy.events import (
     Event,
     Lost,
     Reported,
+    Saved,
     Started,
     StopRequested,
     StudyClosed,
@@ -24,7 +25,9 @@ from maggy.events import (
     Suggested,
 )
 from maggy.searchspace import Searchspace
-from maggy.trial import Objective, Status, Trial
+from maggy.trial import CHECKPOINT, Objective, Status, Trial
+
+ANCESTORS = 10  # checkpoints to fall back on, one after the other, are enough
 
 
 class Index(Protocol):
@@ -89,6 +92,16 @@ class Study:
         """Return the trial's value as a loss: lower is better, NaN where there is none."""
         return math.nan if trial.value is None else self.objective.loss(trial.value)
 
+    def restorable(self, trial: Trial) -> list[str]:
+        """Return the checkpoints that a trial may go on from, best first: its own last, then its ancestors'."""
+        found: list[str] = []
+        each: Trial | None = trial
+        while each is not None and len(found) < ANCESTORS:
+            if each.checkpoint is not None:
+                found.append(each.checkpoint)
+            each = self.trials.get(each.parent) if each.parent is not None else None
+        return found
+
     def index(self, kind: type[AnyIndex]) -> AnyIndex:
         """Return the study's index of this kind, built from all trials at first use and kept up to date after."""
         found = self._indexes.get(kind)
@@ -120,6 +133,9 @@ class Study:
                 trial = self.trials[event.trial]
                 trial.stop_reason = event.reason
                 trial.stop_step = trial.curve.steps[-1] if trial.curve else -1
+            case Saved():  # no news for optimizers
+                if CHECKPOINT.fullmatch(event.checkpoint):  # a log may be a stranger's
+                    self.trials[event.trial].checkpoint = event.checkpoint
             case Lost():
                 self._lost(event)
             case StudyOpened():

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import math
+import re
 from array import array
 from bisect import bisect_left
 from collections.abc import Mapping
@@ -16,6 +17,7 @@ from typing import Any, Literal
 Params = Mapping[str, Any]
 Direction = Literal["max", "min"]
 DEFAULT_METRIC = "metric"
+CHECKPOINT = re.compile(r"[1-9][0-9]{0,17}/[1-9][0-9]{0,17}-[1-9][0-9]{0,17}\.tar")  # a name that leads nowhere else
 
 
 class Status(StrEnum):
@@ -168,6 +170,7 @@ class Trial:
     stop_step: int | None = None  # the last step before the request to stop; what comes after it is overshoot
     error: str | None = None
     lost: int = 0
+    checkpoint: str | None = None  # the name of the last one that it has saved
     curve: Curve = field(default_factory=Curve)
 
     @property

@@ -22,6 +22,7 @@ from maggy.executor.process import Process, ending, stored
 from maggy.jsonvalue import dumps
 from maggy.trial import Objective
 
+NOWHERE = {"root": "/nowhere", "marker": "", "limit": 0, "scratch": "/nowhere", "restore": []}
 PATIENCE = 30  # seconds that no test should need
 
 
@@ -164,7 +165,7 @@ class Child:
 
     def run(self, trial=1, attempt=1, metric=None, **params):
         body = {"trial": trial, "attempt": attempt, "params": params, "budget": 3, "parent": None}
-        self.process.order("run", body | {"metric": metric, "checkpoints": "/nowhere"})
+        self.process.order("run", body | {"metric": metric, "checkpoints": NOWHERE})
 
     def stop(self, trial=1, attempt=1):
         self.process.order("stop", {"trial": trial, "attempt": attempt, "reason": "below the median"})

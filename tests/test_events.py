@@ -69,6 +69,7 @@ def test_the_kinds_and_fields_of_version_one():
         "Suggested": ["at", "trial", "params", "budget", "parent", "seen"],
         "Started": ["at", "trial", "attempt", "executor"],
         "Reported": ["at", "trial", "attempt", "step", "metrics"],
+        "Saved": ["at", "trial", "attempt", "checkpoint", "bytes"],
         "StopRequested": ["at", "trial", "attempt", "reason"],
         "Lost": ["at", "trial", "attempt", "cause", "counts"],
         "Ended": ["at", "trial", "attempt", "status", "value", "metrics", "reason", "error"],

@@ -495,7 +495,7 @@ def test_an_agent_that_is_killed_costs_an_attempt(lagom):
     again = result.trials[1]
     assert (again.status, again.value, again.lost) == (Status.COMPLETED, 2, 1)
     assert again.curve.points() == [(0, 2.0)]
-    pid = int(Path(result.log_dir, "checkpoints", "2", "pid").read_text())
+    pid = int(Path(result.log_dir, "checkpoints", "2", "files", "pid").read_text())
     assert wait_until_gone([pid]) == set()
 
 

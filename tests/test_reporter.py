@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from maggy.errors import StopTrial
+from maggy.executor.checkpoints import Checkpoints, Terms
 from maggy.executor.reporter import LAST_STEP, Reporter, as_number, bounded, single_out
 from maggy.trial import Objective
 
@@ -21,6 +22,13 @@ def reporter(sent, tmp_path):
     return reporter_of(sent, tmp_path)
 
 
+def checkpoints_of(sent, path, *restore):
+    (path / "checkpoints").mkdir(exist_ok=True)
+    (path / "checkpoints" / "marker").touch()
+    terms = Terms(7, 1, str(path / "checkpoints"), "marker", 1000, str(path / "scratch"), restore)
+    return Checkpoints(terms, lambda kind, body: sent.append((kind, body)), lambda over: None)
+
+
 def reporter_of(sent, path, *, metric=None, parent=None, stop=lambda: None):
     return Reporter(
         7,
@@ -28,7 +36,7 @@ def reporter_of(sent, path, *, metric=None, parent=None, stop=lambda: None):
         budget=3,
         parent=parent,
         objective=Objective(metric),
-        checkpoints=str(path / "checkpoints"),
+        checkpoints=checkpoints_of(sent, path),
         send=lambda step, metrics: sent.append((step, metrics)),
         stop=stop,
     )
@@ -271,8 +279,8 @@ def test_a_stop_that_was_caught_is_raised_again(sent, tmp_path):
 
 def test_the_checkpoint_directory_is_made_when_used(reporter, tmp_path):
     """Each trial has a directory of its own, which does not exist before it is asked for."""
-    assert not (tmp_path / "checkpoints").exists()
-    assert reporter.checkpoint_dir == reporter.checkpoint_dir == str(tmp_path / "checkpoints" / "7")
+    assert not (tmp_path / "checkpoints" / "7").exists()
+    assert reporter.checkpoint_dir == reporter.checkpoint_dir == str(tmp_path / "checkpoints" / "7" / "files")
     assert Path(reporter.checkpoint_dir).is_dir()
 
 
@@ -281,8 +289,8 @@ def test_the_parents_directory_is_there_or_none(sent, tmp_path):
     assert reporter_of(sent, tmp_path).parent_checkpoint_dir is None
     child = reporter_of(sent, tmp_path, parent=3)
     assert child.parent_checkpoint_dir is None
-    (tmp_path / "checkpoints" / "3").mkdir(parents=True)
-    assert child.parent_checkpoint_dir == str(tmp_path / "checkpoints" / "3")
+    (tmp_path / "checkpoints" / "3" / "files").mkdir(parents=True)
+    assert child.parent_checkpoint_dir == str(tmp_path / "checkpoints" / "3" / "files")
 
 
 def test_a_logged_line_is_printed(reporter, capsys):

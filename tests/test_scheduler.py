@@ -10,10 +10,11 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from maggy import events
 from maggy.driver.actions import Ask, Close, Drop, Record, Send
 from maggy.driver.scheduler import Scheduler, Terms
 from maggy.events import Ended, Lost, Reported, Started, StopRequested, StudyClosed, StudyOpened, Suggested
-from maggy.rpc.messages import Beat, Bye, Finished, Join, Reports, Run, Stop, Welcome
+from maggy.rpc.messages import Beat, Bye, Finished, Join, Log, Reports, Run, Saved, Stop, Welcome
 from maggy.study import Study
 from maggy.testing.logcheck import check_log
 from maggy.trial import DONE, WAIT, Status, Suggestion
@@ -167,6 +168,61 @@ def test_an_outcome_counts_once():
     talk = running("a")
     talk.received("a", finished())
     assert talk.received("a", finished(value=9.0)) == []
+
+
+# -- checkpoints -------------------------------------------------------------------------------------------------------
+
+
+def saved(trial=1, attempt=1, number=1) -> Saved:
+    return Saved(trial, attempt, f"{trial}/{attempt}-{number}.tar", 10)
+
+
+def test_a_checkpoint_is_recorded_and_handed_to_the_next_attempt():
+    """The last that was recorded, and no other."""
+    talk = running("a")
+    assert talk.received("a", saved()) == [Record(events.Saved(0.0, 1, 1, "1/1-1.tar", 10))]
+    talk.received("a", saved(number=2))
+    talk.lost("a", "died")
+    assert talk.joined(hello("b"))[-1] == Send("b", Run(1, 2, {"x": 1}, None, None, ["1/1-2.tar"]))
+
+
+def test_f05_a_zombies_checkpoint_does_not_count():
+    """F5: on shared storage too, what another attempt or executor saves is never referenced."""
+    talk = running("a", "b")
+    talk.received("b", finished(2))
+    talk.lost("a", "died")
+    for who in ("a", "b"):
+        assert talk.received(who, saved(1, 1)) == []
+    assert talk.received("b", saved(2, 1)) == []
+    assert talk.study.trials[1].checkpoint is None
+    assert talk.received("b", saved(1, 2)) != []
+
+
+def test_a_child_goes_on_from_its_own_checkpoint_then_from_its_ancestors():
+    """In this order, and over generations that have saved nothing."""
+    talk = running("a")
+    talk.received("a", saved(1))
+    talk.received("a", finished(1))
+    talk.suggested(2, Suggestion({"x": 1}, 3, 1), talk.study.position)
+    talk.received("a", finished(2))
+    run = talk.suggested(3, Suggestion({"x": 1}, 9, 2), talk.study.position)[-1].message
+    assert run.restore == ["1/1-1.tar"]
+    assert talk.scheduler.may_have("a", 3, 1, "1/1-1.tar")
+    talk.received("a", saved(3))
+    talk.lost("a", "died")
+    assert not talk.scheduler.may_have("a", 3, 1, "1/1-1.tar")
+    run = talk.joined(hello("b"))[-1].message
+    assert run.restore == ["3/1-1.tar", "1/1-1.tar"]
+    for name, may in [("3/1-1.tar", True), ("1/1-1.tar", True), ("2/1-1.tar", False)]:
+        assert talk.scheduler.may_have("b", 3, 2, name) == may
+        assert not talk.scheduler.may_have("b", 3, 1, name)
+
+
+def test_whatever_an_executor_sends_shows_that_it_lives():
+    """F5: a trial that prints and does not report is not taken for lost."""
+    talk = running("a")
+    talk.received("a", Log(1, 1, "still here"), at=8.0)
+    assert talk.scheduler.deadline() == 18.0
 
 
 # -- WAIT and DONE -----------------------------------------------------------------------------------------------------

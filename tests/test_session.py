@@ -6,12 +6,14 @@ from dataclasses import replace
 
 import pytest
 
+from maggy.errors import ProtocolError
 from maggy.executor.session import (
     ERROR_LIMIT,
     FLUSH_SECONDS,
     KILL_SECONDS,
     LOG_LIMIT,
     ORPHAN_SECONDS,
+    Hand,
     Kill,
     Leave,
     Session,
@@ -20,7 +22,23 @@ from maggy.executor.session import (
     Tell,
     Terminate,
 )
-from maggy.rpc.messages import MAX_FRAME, Beat, Bye, Finished, Log, Reports, Run, Stop, Welcome, encode
+from maggy.rpc.messages import (
+    MAX_FRAME,
+    Beat,
+    Bye,
+    Chunk,
+    Fetch,
+    Finished,
+    Log,
+    Notice,
+    Piece,
+    Reports,
+    Run,
+    Saved,
+    Stop,
+    Welcome,
+    encode,
+)
 
 WELCOME = Welcome(beat=1.0, lease=10.0, grace=5.0, metric=None, checkpoints="")
 RUN = Run(1, 1, {"x": 1}, None, None)
@@ -301,3 +319,66 @@ def test_a_beat_fills_silence_only():
 def test_nobody_beats_before_being_welcomed():
     """An executor that has not been let in has no terms to keep."""
     assert Session(0.0).tick(30.0) == []
+
+
+# -- checkpoints -------------------------------------------------------------------------------------------------------
+
+NAME = "1/1-1.tar"
+
+
+@pytest.mark.parametrize(
+    ("kind", "body", "message"),
+    [
+        ("Saved", {"checkpoint": NAME, "bytes": 3}, Saved(1, 1, NAME, 3)),
+        ("Chunk", {"checkpoint": NAME, "offset": 0, "data": "AAAA"}, Chunk(1, 1, NAME, 0, "AAAA")),
+        ("Fetch", {"checkpoint": "7/2-3.tar", "offset": 4}, Fetch(1, 1, "7/2-3.tar", 4)),
+        ("Notice", {"text": "the disk is full"}, Notice(1, 1, "the disk is full")),
+    ],
+)
+def test_what_a_trial_says_of_its_checkpoints_is_passed_on(kind, body, message):
+    """In its name and at its attempt, and behind all that it has reported."""
+    session = running()
+    session.reported(0, {"metric": 0.0}, 1.0)
+    session.reported(1, {"metric": 1.0}, 1.0)
+    assert session.kept(kind, body, 1.0) == [reports((1, 1.0)), Tell(message)]
+
+
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [
+        ("Finished", {"status": "completed", "value": 1.0, "metrics": {}, "error": None}),
+        ("Saved", {"checkpoint": "2/1-1.tar", "bytes": 3}),
+        ("Saved", ["checkpoint"]),
+        ("Chunk", {"checkpoint": NAME, "offset": 0, "data": "A" * MAX_FRAME}),
+        ("Nonsense", {}),
+        (["Saved"], {}),
+    ],
+)
+def test_a_trial_says_nothing_else(kind, body):
+    """User code may write into the pipe what it likes: it is no message of the executor's."""
+    with pytest.raises(ProtocolError):
+        running().kept(kind, body, 1.0)
+
+
+def test_an_ended_trial_has_no_checkpoints():
+    """What a process says between two trials is nobody's, and no reason to end it."""
+    assert welcomed().kept("Nonsense", {}, 1.0) == []
+
+
+def test_saving_is_a_sign_of_life():
+    """A trial that sends a large checkpoint has not fallen silent."""
+    session = Session(0.0)
+    session.received(replace(WELCOME, report_timeout=5.0), 0.0)
+    session.received(RUN, 0.0)
+    session.kept("Saved", {"checkpoint": NAME, "bytes": 3}, 4.0)
+    assert Terminate() not in session.tick(8.0)
+    assert Terminate() in session.tick(9.0)
+
+
+def test_a_piece_is_handed_to_the_trial_that_asked():
+    """And to no other attempt."""
+    session = running()
+    piece = Piece(1, 1, NAME, 0, "AAAA", True)
+    assert session.received(piece, 1.0) == [Hand(piece)]
+    assert session.received(replace(piece, attempt=2), 1.0) == []
+    assert welcomed().received(piece, 1.0) == []

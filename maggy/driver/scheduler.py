@@ -19,13 +19,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import Any
 
+from maggy.driver import invariants
 from maggy.driver.actions import Action, Ask, Close, Drop, Record, Send
 from maggy.driver.outcome import outcome
 from maggy.earlystop.base import StopRule
 from maggy.errors import last_line
-from maggy.events import Ended, Event, Lost, Reported, Started, StopRequested, StudyClosed, Suggested
+from maggy.events import Ended, Event, Lost, Reported, Saved, Started, StopRequested, StudyClosed, Suggested
+from maggy.rpc import messages
 from maggy.rpc.messages import Beat, Bye, Finished, Join, Message, Reports, Run, Stop, Welcome
 from maggy.study import Study
 from maggy.trial import DONE, WAIT, Answer, Status, Suggestion, Trial
@@ -53,6 +54,8 @@ class Terms:
     report_timeout: float | None = None
     memory_limit: int | None = None
     fresh_process: bool = False
+    marker: str = ""
+    relay_limit: int = 0
 
     def welcome(self, metric: str | None) -> Welcome:
         """Return what an executor is told of it."""
@@ -68,6 +71,7 @@ class Worker:
     heard: float
     trial: Trial | None = None
     attempt: int = 0
+    restore: Sequence[str] = ()  # the checkpoints that it may have
     gone: str | None = None  # why its connection is broken, while it may still come back
     gone_for_good: float = math.inf  # when that ends
 
@@ -123,7 +127,9 @@ class Scheduler:
                 self._reported(worker, message, now)
             case Finished() if self.holds(executor, message.trial, message.attempt):
                 self._finished(worker, message, now)
-            case Beat():
+            case messages.Saved() if self.holds(executor, message.trial, message.attempt):
+                self._record(Saved(now, message.trial, message.attempt, message.checkpoint, message.bytes))
+            case Beat() | messages.Log() | messages.Chunk() | messages.Fetch() | messages.Notice():
                 return []  # that it was heard is all
         return self._turn(now)
 
@@ -218,6 +224,10 @@ class Scheduler:
         """Whether this executor holds this trial at this attempt: otherwise what it says of it does not count."""
         worker = self.executors.get(executor)
         return worker is not None and worker.trial is not None and (worker.trial.id, worker.attempt) == (trial, attempt)
+
+    def may_have(self, executor: str, trial: int, attempt: int, checkpoint: str) -> bool:
+        """Whether this executor was told that it may go on from this checkpoint, and still holds the trial."""
+        return self.holds(executor, trial, attempt) and checkpoint in self.executors[executor].restore
 
     # -- trials ----------------------------------------------------------------------------------------------------
 
@@ -326,8 +336,9 @@ class Scheduler:
             worker = self._idle.pop(name)
             trial = self.study.trials[self.study.queued[0]]
             worker.trial, worker.attempt = trial, trial.attempt
+            restore = worker.restore = self.study.restorable(trial)
             self._record(Started(now, trial.id, trial.attempt, name))
-            self._do(Send(name, Run(trial.id, trial.attempt, dict(trial.params), trial.budget, trial.parent)))
+            self._do(Send(name, Run(trial.id, trial.attempt, dict(trial.params), trial.budget, trial.parent, restore)))
 
     def _ask(self) -> None:
         wanted = len(self._idle) + self._terms.lookahead - len(self.study.queued)
@@ -362,32 +373,13 @@ class Scheduler:
         actions, self._actions = self._actions, []
         return actions
 
-    # -- what must always hold -------------------------------------------------------------------------------------
-
     def check(self) -> None:
         """Raise `AssertionError` where an invariant does not hold; tests call it after every input."""
-        busy = {name: worker for name, worker in self.executors.items() if worker.trial is not None}
-        away = {name for name, worker in self.executors.items() if worker.gone is not None}
-        _hold(busy.keys() | self._idle.keys() | away == self.executors.keys(), "idle, busy and away are all executors")
-        _hold(not away & self._idle.keys(), "nobody who is away is idle")
-        _hold(not busy.keys() & self._idle.keys(), "nobody is both idle and busy")
-        held = [worker.trial.id for worker in busy.values() if worker.trial is not None]
-        _hold(
-            sorted(held) == sorted(self.study.running), "each running trial has one executor, and the other way round"
-        )
-        for number in self.study.queued:
-            _hold(self.study.trials[number].status is Status.QUEUED, "the queue holds queued trials")
-        _hold(len(self.study.queued) == self.study.counts[Status.QUEUED], "every queued trial is in the queue")
+        invariants.check_executors(self.executors, self._idle, self.study)
         if self.closed is None and self._ending is None and self._idle:
             waits = self._waits is not None and self.study.last_end <= self._waits
-            _hold(not self.study.queued, "nobody is idle while a trial waits")
-            _hold(
-                self._asked is not None or waits or self._done, "an idle executor has an ask out, or a reason to wait"
-            )
-        _hold(not self._actions, "nothing is left undone")
-        _hold(self.closed is not None or not self._over(), "a study that is over is closed")
-
-
-def _hold(condition: Any, what: str) -> None:
-    if not condition:
-        raise AssertionError(f"broken invariant: {what}")
+            asks = self._asked is not None or waits or self._done
+            invariants.hold(not self.study.queued, "nobody is idle while a trial waits")
+            invariants.hold(asks, "an idle executor has an ask out, or a reason to wait")
+        invariants.hold(not self._actions, "nothing is left undone")
+        invariants.hold(self.closed is not None or not self._over(), "a study that is over is closed")

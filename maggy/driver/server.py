@@ -18,6 +18,7 @@ import threading
 from maggy.driver.actions import Action, Ask, Close, Drop, Record, Send
 from maggy.driver.asker import Asker
 from maggy.driver.clock import Clock
+from maggy.driver.depot import Depot
 from maggy.driver.journal import Journal
 from maggy.driver.logs import TrialLogs
 from maggy.driver.outage import Outage
@@ -26,7 +27,7 @@ from maggy.driver.scheduler import Scheduler
 from maggy.driver.strangers import Strangers
 from maggy.errors import MaggyError, StoreUnavailable
 from maggy.rpc.door import BACKLOG, Door
-from maggy.rpc.messages import Bye, Log, Message
+from maggy.rpc.messages import Bye, Chunk, Fetch, Kept, Log, Message, Notice, Saved
 from maggy.rpc.stream import Peer
 from maggy.trial import Answer, Suggestion
 
@@ -50,6 +51,7 @@ class Server:
         logs: TrialLogs,
         clock: Clock,
         limit: int = LIMIT,
+        depot: Depot | None = None,
     ) -> None:
         self.scheduler = scheduler
         self.error: Exception | None = None
@@ -60,6 +62,7 @@ class Server:
         self._journal = journal
         self._logs = logs
         self._clock = clock
+        self._depot = depot
         self._roll = Roll(scheduler, self._put, self._received, platform.python_version(), limit=limit)
         self._strangers = Strangers()
         self.strangers = self._strangers.counts
@@ -208,11 +211,28 @@ class Server:
             self._confirm_all = False
 
     def _received(self, name: str, message: Message, now: float) -> list[Action]:
-        if isinstance(message, Log):
-            if self.scheduler.holds(name, message.trial, message.attempt):
+        due: list[Action] = []
+        if isinstance(message, Log | Kept) and self.scheduler.holds(name, message.trial, message.attempt):
+            if isinstance(message, Log):
                 self._logs.write(message)
-            return []
-        return self.scheduler.received(name, message, now)
+            elif self._depot is not None and not self._deposit(self._depot, name, message, due):
+                return []
+        return due + self.scheduler.received(name, message, now)
+
+    def _deposit(self, depot: Depot, name: str, message: Kept, due: list[Action]) -> bool:
+        """Do what a trial wants of its checkpoints; return whether the scheduler should hear of it."""
+        match message:
+            case Saved():
+                return depot.saved(message)
+            case Chunk():
+                depot.chunk(message)
+            case Fetch():
+                allowed = self.scheduler.may_have(name, message.trial, message.attempt, message.checkpoint)
+                due.append(Send(name, depot.piece(message, allowed=allowed)))
+            case Notice():
+                self._logs.write(Log(message.trial, message.attempt, f"[{message.text}]\n"))
+                depot.notice(message.text)
+        return True
 
     def _answered(self, number: int, answer: Suggestion | Answer | Exception, seen: int) -> None:
         """Take in an optimizer's answer, from whichever thread it comes."""

@@ -13,16 +13,18 @@ import mmap
 import os
 import pickle
 import select
+import shutil
 import signal
 import sys
 import threading
 import traceback
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from maggy.errors import StopTrial
+from maggy.executor.checkpoints import Checkpoints, Terms
 from maggy.executor.nospark import forbid_spark
 from maggy.executor.reporter import Reporter, as_number, bounded, single_out
 from maggy.jsonvalue import dumps, loads
@@ -32,6 +34,7 @@ from maggy.trial import Objective
 
 CHUNK = 64 * 1024
 LARGEST = 1024 * 1024  # bytes of an order or a fact; messages on the socket are smaller
+LOOK = 20  # milliseconds between two looks at whether another thread has read what this one waits for
 
 
 class Orders:
@@ -43,22 +46,46 @@ class Orders:
         self._come: deque[Any] = deque()
         self._poll = select.poll()
         self._poll.register(fd, select.POLLIN)
+        self._lock = threading.Lock()  # threads of the function's may look as well
 
     def next(self) -> Any:
         """Wait for the next order; None when the agent has closed the pipe."""
-        while not self._come:
-            if not self._read():
+        while True:
+            with self._lock:
+                if self._come:
+                    return self._come.popleft()
+            if not self._wait(None):
                 return None
-        return self._come.popleft()
 
     def stops(self) -> list[Any]:
         """Return the requests to stop that have come, without waiting."""
-        while self._poll.poll(0):
-            if not self._read():
-                break
-        found = [body for kind, body in self._come if kind == "stop"]
-        self._come = deque(order for order in self._come if order[0] != "stop")
+        with self._lock:
+            while self._poll.poll(0):
+                if not self._read():
+                    break
+            found = [body for kind, body in self._come if kind == "stop"]
+            self._come = deque(order for order in self._come if order[0] != "stop")
         return found
+
+    def piece(self, over: Callable[[], bool]) -> Any:
+        """Wait for the next piece of a checkpoint; None when something is over, or the agent has closed the pipe."""
+        while not over():
+            with self._lock:
+                for order in self._come:
+                    if order[0] == "piece":
+                        self._come.remove(order)
+                        return order[1]
+            if not self._wait(LOOK):
+                break
+        return None
+
+    def _wait(self, milliseconds: int | None) -> bool:
+        """Wait until something has come, and read it; False when the agent has closed the pipe."""
+        poll = select.poll()
+        poll.register(self._fd, select.POLLIN)
+        poll.poll(milliseconds)
+        with self._lock:
+            return self._read() if self._poll.poll(0) else True
 
     def _read(self) -> bool:
         data = os.read(self._fd, CHUNK)
@@ -97,6 +124,9 @@ class TrialProcess:
         self._loaded: tuple[TrainFn, Mapping[str, Any]] | None = None
         self._pid = os.getpid()
         self._surroundings = Surroundings()
+        self._telling = threading.Lock()
+        self._checkpoints: Checkpoints | None = None
+        self.scratch: str | None = None  # what is to be removed when the agent dies
 
     def serve(self) -> None:
         """Run what is ordered until the agent closes the pipe. Stops for a trial that has ended come too late."""
@@ -109,6 +139,8 @@ class TrialProcess:
                         stream.flush()
                 self._tell("finished", outcome)
                 self._put_back()  # while the driver decides on the next trial
+                if self._checkpoints is not None:
+                    self._checkpoints.clean_up()
 
     def _put_back(self) -> None:
         """Remove the traces of a trial in this process."""
@@ -116,13 +148,16 @@ class TrialProcess:
 
     def _run(self, run: dict[str, Any]) -> dict[str, Any]:
         objective = Objective(run["metric"])
+        self.scratch = run["checkpoints"]["scratch"]
+        terms = Terms(run["trial"], run["attempt"], **run["checkpoints"])
+        checkpoints = self._checkpoints = Checkpoints(terms, self._tell, self._orders.piece)
         reporter = Reporter(
             run["trial"],
             run["attempt"],
             budget=run["budget"],
             parent=run["parent"],
             objective=objective,
-            checkpoints=run["checkpoints"],
+            checkpoints=checkpoints,
             send=lambda step, metrics: self._tell("report", [step, metrics]),
             stop=lambda: self._asked_to_stop(run),
         )
@@ -168,8 +203,9 @@ class TrialProcess:
 
     def _tell(self, kind: str, body: Any) -> None:
         data = framed(dumps([kind, body]).encode())
-        while data:  # a full pipe blocks: an agent that cannot follow slows the trial down, and nothing is lost
-            data = data[os.write(self._facts, data) :]
+        with self._telling:
+            while data:  # a full pipe blocks: an agent that cannot follow slows the trial down, and nothing is lost
+                data = data[os.write(self._facts, data) :]
 
 
 def judged(returned: Any, objective: Objective, last: dict[str, float]) -> tuple[float | None, dict[str, float]]:
@@ -203,8 +239,10 @@ def _outcome(
     return {"status": status, "value": value, "metrics": metrics or {}, "error": error}
 
 
-def _die_with(agent: int) -> None:
+def _die_with(agent: int, process: TrialProcess) -> None:
     os.read(agent, 1)  # returns when the agent's end of the pipe is closed, by its death if by nothing else
+    if process.scratch is not None:
+        shutil.rmtree(process.scratch, ignore_errors=True)
     if os.getpgrp() == os.getpid():
         os.killpg(0, signal.SIGKILL)  # what the trial has started has nobody else to end it now
     os._exit(1)
@@ -219,6 +257,7 @@ def main(orders: int, facts: int, agent: int, function: int) -> None:
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(line_buffering=True, errors="replace")  # type: ignore[union-attr]
     forbid_spark()
-    threading.Thread(target=_die_with, args=(agent,), daemon=True, name="maggy-agent-watch").start()
     with mmap.mmap(function, 0, access=mmap.ACCESS_READ) as pickled:
-        TrialProcess(Orders(orders), facts, pickled).serve()
+        process = TrialProcess(Orders(orders), facts, pickled)
+        threading.Thread(target=_die_with, args=(agent, process), daemon=True, name="maggy-agent-watch").start()
+        process.serve()

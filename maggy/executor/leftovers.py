@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import shutil
 import signal
 import sys
 from collections.abc import Iterator
@@ -54,6 +55,13 @@ def kill_all(keep: int | None) -> int:
             with contextlib.suppress(ChildProcessError):  # its parent is the trial's process, which will notice itself
                 killed += os.waitpid(pid, 0)[0] == pid
     return killed
+
+
+def empty(folder: str) -> None:
+    """Remove what is in a folder: copies of checkpoints that a trial could not remove itself."""
+    with contextlib.suppress(OSError):
+        for entry in os.scandir(folder):
+            shutil.rmtree(entry.path, ignore_errors=True)
 
 
 def memory(pid: int) -> int:

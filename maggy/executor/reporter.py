@@ -7,10 +7,10 @@ import os
 import sys
 import threading
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from maggy.errors import StopTrial
+from maggy.executor.checkpoints import Checkpoints
 from maggy.trial import Objective
 
 LAST_STEP = 2**63 - 2  # one less than the largest: units are steps plus one where steps count from 0
@@ -28,7 +28,7 @@ class Reporter:
         budget: float | None,
         parent: int | None,
         objective: Objective,
-        checkpoints: str,
+        checkpoints: Checkpoints,
         send: Callable[[int, dict[str, float]], None],
         stop: Callable[[], str | None],
     ) -> None:
@@ -37,7 +37,7 @@ class Reporter:
         self.budget = budget
         self._parent = parent
         self._objective = objective
-        self._checkpoints = Path(checkpoints)
+        self._checkpoints = checkpoints
         self._send = send
         self._stop = stop
         self._stopped: str | None = None
@@ -73,26 +73,47 @@ class Reporter:
         """End the line: a thread of the function's that outlives it cannot report in the name of the next trial."""
         with self._lock:
             self._stopped = self._stopped or "the trial has ended"
+        self._checkpoints.end()
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Keep a copy of a file or directory as the trial's checkpoint; a later one takes its place.
+
+        When the trial runs again, since its executor was lost, or another trial continues it, `restore` returns it,
+        wherever that runs. Links are followed. Returns when the copy is complete. Raises `FileNotFoundError`, or
+        `CheckpointError` with the reason why it cannot be kept.
+        """
+        self._own("save")
+        self._checkpoints.save(path)
+
+    def restore(self) -> str | None:
+        """Return the path of a copy of the checkpoint to go on from, or None: there is none, so start from scratch.
+
+        It is the last one that an earlier attempt of this trial has saved, else that of the trial that it continues; it
+        has the name under which it was saved. The copy is removed when the trial ends. A checkpoint that is missing
+        or damaged is passed over, and the trial's log says so.
+        """
+        self._own("restore")
+        return self._checkpoints.restore()
 
     @property
     def checkpoint_dir(self) -> str:
-        """This trial's own directory for checkpoints; it is made when first asked for."""
-        own = self._checkpoints / str(self.trial)
-        own.mkdir(parents=True, exist_ok=True)
-        return str(own)
+        """A directory of this trial's own, which the user looks after; it is made when first asked for.
+
+        Where executors share the study's directory for checkpoints it stays; elsewhere it ends with the trial.
+        """
+        return str(self._checkpoints.directory())
 
     @property
     def parent_checkpoint_dir(self) -> str | None:
         """The directory of the trial that this one continues; None where there is none, or none that can be seen."""
         if self._parent is None:
             return None
-        found = self._checkpoints / str(self._parent)
-        return str(found) if found.is_dir() else None
+        found = self._checkpoints.directory_of(self._parent)
+        return None if found is None else str(found)
 
     def _report(self, metrics: dict[str, float], step: int | None) -> None:
         bounded(metrics)
-        if os.getpid() != self._pid:
-            raise RuntimeError("this process was forked by the trial's; only the trial's own process may report")
+        self._own("report")
         with self._lock:  # the function may report from several threads
             if self._stopped is None:
                 self._step = self._next(step)
@@ -101,6 +122,10 @@ class Reporter:
                 self._stopped = self._stop()
             if self._stopped is not None:  # now, or before: somebody has caught the first one, or outlives the trial
                 raise StopTrial(self._stopped)
+
+    def _own(self, what: str) -> None:
+        if os.getpid() != self._pid:
+            raise RuntimeError(f"this process was forked by the trial's; only the trial's own process may {what}")
 
     def _next(self, step: int | None) -> int:
         if step is None:

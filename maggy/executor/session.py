@@ -10,7 +10,21 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from maggy.rpc.messages import Beat, Bye, Finished, Log, Message, Reports, Run, Stop, Welcome
+from maggy.errors import ProtocolError
+from maggy.rpc.messages import (
+    KEPT,
+    Beat,
+    Bye,
+    Finished,
+    Log,
+    Message,
+    Piece,
+    Reports,
+    Run,
+    Stop,
+    Welcome,
+    rebuilt,
+)
 
 FLUSH_SECONDS = 0.001  # the first report goes at once, those that follow wait this long for company
 PIECE = 32 * 1024  # characters in a message: they fit a frame even if JSON has to escape each of them
@@ -44,6 +58,13 @@ class Signal:
 
 
 @dataclass(frozen=True, slots=True)
+class Hand:
+    """Give the trial's process the piece of a checkpoint that it has asked for."""
+
+    piece: Piece
+
+
+@dataclass(frozen=True, slots=True)
 class Terminate:
     """Ask the trial's process group to end, by SIGTERM: its last words are a trace of where it hung."""
 
@@ -60,7 +81,7 @@ class Leave:
     reason: str
 
 
-Order = Tell | Start | Signal | Terminate | Kill | Leave
+Order = Tell | Start | Signal | Hand | Terminate | Kill | Leave
 
 
 class Session:
@@ -103,6 +124,8 @@ class Session:
                 self._stopping = message
                 self._terminate_at = min(self._terminate_at, now + (self._terms.grace if self._terms else 0))
                 self._orders.append(Signal(message))
+            case Piece() if self._is(message.trial, message.attempt):
+                self._orders.append(Hand(message))
             case Bye():
                 if self.run is not None:
                     self._orders.append(Kill())
@@ -123,6 +146,21 @@ class Session:
         self._gathered += size
         if now >= self._flushed + FLUSH_SECONDS:
             self._flush(now)
+        return self._taken()
+
+    def kept(self, kind: str, body: Any, now: float) -> list[Order]:
+        """Take in what the trial's process wants the driver to know of its checkpoints; it is a sign of life, too.
+
+        Raises `ProtocolError` for what no process of ours would say.
+        """
+        if self.run is None:
+            return []
+        message = rebuilt(kind, {**_fields(body), "trial": self.run.trial, "attempt": self.run.attempt})
+        if not isinstance(message, KEPT):
+            raise ProtocolError(f"{kind} is no word of a trial's process")
+        self._limit_at = self._limit(now)
+        self._flush(now)  # what it has reported came before
+        self._tell(message, now)
         return self._taken()
 
     def measured(self, memory: int) -> list[Order]:
@@ -251,3 +289,9 @@ class Session:
     def _taken(self) -> list[Order]:
         orders, self._orders = self._orders, []
         return orders
+
+
+def _fields(body: Any) -> dict[str, Any]:
+    if type(body) is not dict:
+        raise ProtocolError("a fact without fields")
+    return body

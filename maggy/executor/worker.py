@@ -12,12 +12,14 @@ import os
 import platform
 import secrets
 import selectors
+import shutil
 import socket
 import ssl
 import sys
+import tempfile
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +27,7 @@ from maggy.errors import ProtocolError
 from maggy.executor import devices, leftovers
 from maggy.executor.link import FENCED, Link
 from maggy.executor.process import Process, Runner, stored
-from maggy.executor.session import Kill, Leave, Order, Session, Signal, Start, Tell, Terminate
+from maggy.executor.session import Hand, Kill, Leave, Order, Session, Signal, Start, Tell, Terminate
 from maggy.rpc.connection import HANDSHAKE_SECONDS, NONCE
 from maggy.rpc.messages import Join
 from maggy.version import VERSION, misfit
@@ -69,6 +71,7 @@ class Agent:
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._weigh_at = math.inf
         self._sent_home: str | None = None
+        self._scratch = tempfile.mkdtemp(prefix="maggy-")
 
     @property
     def _left(self) -> str | None:
@@ -91,6 +94,7 @@ class Agent:
             self._selector.close()
             if self._stored is not None:
                 os.close(self._stored)
+            shutil.rmtree(self._scratch, ignore_errors=True)
         return left
 
     def _hello(self) -> Join:
@@ -203,11 +207,16 @@ class Agent:
             return
         try:
             facts = process.told()
+            self._take_in(process, facts or ())
         except ProtocolError as error:
             self._bury(f"it wrote what it must not into its pipe to maggy ({error})")
             return
+        if facts is None:
+            self._bury(None)
+
+    def _take_in(self, process: Runner, facts: Iterable[Any]) -> None:
         now = time.monotonic()
-        for kind, body in facts or ():
+        for kind, body in facts:
             if kind == "report":
                 step, metrics = body
                 self._do(self._session.reported(step, metrics, now))
@@ -216,8 +225,8 @@ class Agent:
                 self._do(self._session.finished(**body, now=now))
                 self._write()  # the driver can decide on the next trial while this one's traces are removed
                 self._clean_up(process)
-        if facts is None:
-            self._bury(None)
+            else:
+                self._do(self._session.kept(kind, body, now))
 
     def _from_end(self) -> None:
         """Take in that the process has ended; what it said before is still in its pipe."""
@@ -236,6 +245,7 @@ class Agent:
         self._forget()
         ending = process.wait() if cause is None else process.kill()
         self._kill_leftovers(keep=None)
+        leftovers.empty(self._scratch)
         self._do(self._session.died(cause or ending, time.monotonic()))
 
     def _from_prints(self) -> None:
@@ -278,6 +288,7 @@ class Agent:
         if process is not None:
             process.kill()
             self._kill_leftovers(keep=None)
+            leftovers.empty(self._scratch)
 
     def _clean_up(self, process: Runner) -> None:
         """Leave nothing of a trial that has ended: not what it has started nor, if so wished, its process."""
@@ -315,6 +326,9 @@ class Agent:
                         self._process.order(
                             "stop", {"trial": stop.trial, "attempt": stop.attempt, "reason": stop.reason}
                         )
+                case Hand():
+                    if self._process is not None:
+                        self._process.order("piece", asdict(order.piece))
                 case Terminate():
                     if self._process is not None:
                         self._process.terminate()
@@ -340,7 +354,13 @@ class Agent:
                 "budget": run.budget,
                 "parent": run.parent,
                 "metric": terms.metric if terms else None,
-                "checkpoints": terms.checkpoints if terms else "",
+                "checkpoints": {
+                    "root": terms.checkpoints if terms else "",
+                    "marker": terms.marker if terms else "",
+                    "limit": terms.relay_limit if terms else 0,
+                    "scratch": self._scratch,
+                    "restore": run.restore,
+                },
             },
         )
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import deque
 
 from maggy.errors import ProtocolError
-from maggy.rpc.messages import Ack, Beat, Fenced, Join, Message, Rejoin, Resumed, encode
+from maggy.rpc.messages import Ack, Beat, Chunk, Fenced, Join, Message, Rejoin, Resumed, encode
 
 CONTROL = (Join, Rejoin, Resumed, Fenced, Ack, Beat)
 CONFIRM_EVERY = 64
@@ -25,6 +25,7 @@ class Channel:
         self._confirmed = 0  # of the peer's messages, as we have told it
         self._first = 0  # messages before the first that is kept
         self._kept: deque[bytes] = deque()
+        self._heavy = False
 
     def send(self, message: Message) -> bytes:
         """Keep the message until it is confirmed, and return its frame."""
@@ -41,6 +42,7 @@ class Channel:
                 self.confirm(message.received)
             return False
         self.received += 1
+        self._heavy = self._heavy or isinstance(message, Chunk)  # 64 of them would be more than the peer may keep
         return True
 
     def confirm(self, received: int) -> None:
@@ -61,7 +63,8 @@ class Channel:
     def confirmation(self, *, at_once: bool = False) -> Ack | None:
         """Return the confirmation that is due to the peer, if one is: every so many messages, or at once if any is."""
         due = self.received - self._confirmed
-        if not due or (due < CONFIRM_EVERY and not at_once):
+        if not due or (due < CONFIRM_EVERY and not at_once and not self._heavy):
             return None
         self._confirmed = self.received
+        self._heavy = False
         return Ack(self.received)

@@ -9,6 +9,10 @@ from executor  Join                   here I am; the first message
                Reports                metrics of a running trial, in order, as many as had gathered
                Finished               the trial's outcome
                Log                    what the trial printed
+               Saved                  the trial has kept a checkpoint
+               Chunk                  a piece of a checkpoint that only the driver can keep
+               Fetch                  let me have a piece of a checkpoint that only the driver sees
+               Notice                 something that the user should know, once
                Ack                    so many of your messages have come
                Beat                   I am alive
 from driver    Welcome                you are in; how this study is run
@@ -16,6 +20,7 @@ from driver    Welcome                you are in; how this study is run
                Fenced                 you were taken for dead: what you hold is another's now
                Run                    run this trial
                Stop                   let this trial stop, and say so
+               Piece                  the piece of a checkpoint that you asked for
                Bye                    the study needs you no longer: go home
                Ack                    so many of your messages have come
                Beat                   I am alive
@@ -32,6 +37,7 @@ from typing import Any
 from maggy.errors import ProtocolError
 from maggy.jsonvalue import dumps, loads
 from maggy.rpc.frames import framed
+from maggy.trial import CHECKPOINT
 
 PROTOCOL = 1
 MAX_FRAME = 256 * 1024
@@ -40,6 +46,8 @@ MAX_STRINGS = 4096  # keys and strings in a frame
 SMALL = 16 * 1024  # bytes that cost next to nothing, whatever is in them
 MAX_WORD = 300  # characters of a name, a host, a version
 OUTCOMES = ("completed", "stopped", "failed")
+MAX_DATA = 128 * 1024  # bytes of a checkpoint in one message; base64 makes a third more of them
+MAX_NOTICE = 1000  # characters
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +128,59 @@ class Log:
 
 
 @dataclass(frozen=True, slots=True)
+class Saved:
+    """The attempt has kept a checkpoint, or sent all of it; its name says whose it is."""
+
+    trial: int
+    attempt: int
+    checkpoint: str
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Bytes of a checkpoint from an offset on, as base64: the next ones, in order."""
+
+    trial: int
+    attempt: int
+    checkpoint: str
+    offset: int
+    data: str
+
+
+@dataclass(frozen=True, slots=True)
+class Fetch:
+    """The attempt needs bytes from an offset on of a checkpoint that its `Run` has named."""
+
+    trial: int
+    attempt: int
+    checkpoint: str
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """These are they, as base64. `end` says that there are no more, `error` why there are none."""
+
+    trial: int
+    attempt: int
+    checkpoint: str
+    offset: int
+    data: str
+    end: bool
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """A sentence for the trial's log and, the first time that anybody says it, for the user."""
+
+    trial: int
+    attempt: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Beat:
     """A sign of life, either way."""
 
@@ -129,7 +190,9 @@ class Welcome:
     """How this study is run.
 
     Seconds between beats, of silence that mean death, to heed a stop; limits of a trial in seconds, in seconds without
-    a report and in bytes, where there are any; whether each trial gets a process of its own.
+    a report and in bytes, where there are any; whether each trial gets a process of its own. `checkpoints` is a path or
+    a URL; `marker` is a file in that path, and whoever does not see it there sees another file system
+    and sends checkpoints through the driver, if they have no more than `relay_limit` bytes.
     """
 
     beat: float
@@ -141,17 +204,20 @@ class Welcome:
     report_timeout: float | None = None
     memory_limit: int | None = None
     fresh_process: bool = False
+    marker: str = ""
+    relay_limit: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """Run this attempt of a trial."""
+    """Run this attempt of a trial; `restore` names the checkpoints that it may go on from, best first."""
 
     trial: int
     attempt: int
     params: dict[str, Any]
     budget: float | None
     parent: int | None
+    restore: list[Any] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,9 +236,13 @@ class Bye:
     reason: str
 
 
-Message = Join | Rejoin | Reports | Finished | Log | Ack | Beat | Welcome | Resumed | Fenced | Run | Stop | Bye
-FROM_EXECUTOR = (Join, Rejoin, Reports, Finished, Log, Ack, Beat)
-FROM_DRIVER = (Welcome, Resumed, Fenced, Run, Stop, Bye, Ack, Beat)
+Kept = Saved | Chunk | Fetch | Notice  # what a trial's process has its agent say, about its checkpoints
+FromExecutor = Join | Rejoin | Reports | Finished | Log | Kept | Ack | Beat
+FromDriver = Welcome | Resumed | Fenced | Run | Stop | Piece | Bye | Ack | Beat
+Message = FromExecutor | FromDriver
+KEPT = typing.get_args(Kept)
+FROM_EXECUTOR: tuple[type[Message], ...] = typing.get_args(FromExecutor)
+FROM_DRIVER: tuple[type[Message], ...] = typing.get_args(FromDriver)
 _KINDS: dict[str, type[Message]] = {kind.__name__: kind for kind in {*FROM_EXECUTOR, *FROM_DRIVER}}
 
 
@@ -189,12 +259,20 @@ def decode(payload: bytes) -> Message:
     """Rebuild a message from a frame's payload. Raises `ProtocolError` for anything that is not one."""
     try:
         kind, body = loads(payload)
+    except (ValueError, TypeError, RecursionError) as error:
+        raise ProtocolError(f"not a message: {type(error).__name__}") from None
+    return rebuilt(kind, body)
+
+
+def rebuilt(kind: Any, body: Any) -> Message:
+    """Rebuild a message from its kind's name and its fields. Raises `ProtocolError` where they do not make one."""
+    try:
         cls = _KINDS[kind]
         if type(body) is not dict:
             raise ProtocolError(f"{kind}'s body is of type {type(body).__name__}")
         given = {name: body[name] for name in _FIELDS[cls]}
         extra = len(body) - len(given)
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+    except (KeyError, TypeError) as error:
         raise ProtocolError(f"not a message: {type(error).__name__}") from None
     for name, value in given.items():
         allowed = _FIELDS[cls][name]
@@ -215,6 +293,8 @@ def decode(payload: bytes) -> Message:
         raise ProtocolError(f"{message.status[:20]!r} is no outcome")
     if isinstance(message, Finished) and not _are_metrics(message.metrics):
         raise ProtocolError("Finished.metrics are not {metric: number}")
+    if isinstance(message, Saved | Chunk | Fetch | Piece | Run | Notice):
+        _check_checkpoint(message)
     return message
 
 
@@ -237,6 +317,22 @@ def check_structure(payload: bytes) -> None:
 def _is_word(text: str) -> bool:
     """Whether a text that will stand in logs is one short line, or nothing."""
     return len(text) <= MAX_WORD and (text.isprintable() or not text)
+
+
+def _check_checkpoint(message: Saved | Chunk | Fetch | Piece | Run | Notice) -> None:
+    """Raise `ProtocolError` for names that could lead anywhere else, and for more than was agreed upon."""
+    kind = type(message).__name__
+    names = message.restore if isinstance(message, Run) else [getattr(message, "checkpoint", "1/1-1.tar")]
+    if not all(type(name) is str and CHECKPOINT.fullmatch(name) for name in names):
+        raise ProtocolError(f"{kind} names what is no checkpoint")
+    if isinstance(message, Saved | Chunk) and not names[0].startswith(f"{message.trial}/{message.attempt}-"):
+        raise ProtocolError(f"{kind} names another's checkpoint")
+    if min(getattr(message, "offset", 0), getattr(message, "bytes", 0)) < 0:
+        raise ProtocolError(f"{kind} has a negative size or offset")
+    if len(getattr(message, "data", "")) > (MAX_DATA + 2) // 3 * 4:
+        raise ProtocolError(f"{kind}.data is longer than {MAX_DATA:,} bytes make it")
+    if len(getattr(message, "text", "")) > MAX_NOTICE:
+        raise ProtocolError(f"{kind}.text has more than {MAX_NOTICE:,} characters")
 
 
 def _is_point(point: Any) -> bool:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from maggy.events import (
     Ended,
     Event,
     Lost,
     Reported,
+    Saved,
     Started,
     StopRequested,
     StudyClosed,
@@ -19,6 +20,7 @@ from maggy.events import (
     restored,
 )
 from maggy.jsonvalue import dumps, loads
+from maggy.rpc.messages import Run
 from maggy.study import Study
 from maggy.trial import Status
 
@@ -38,8 +40,8 @@ def check_log(log: Sequence[Event]) -> Study:
     """Fold a log, and raise `AssertionError` at the first event that cannot follow those before it.
 
     A trial is suggested once, under the next number; it is started only from the queue, on an executor that holds
-    nothing else; it reports, is asked to stop, is lost and ends only while it runs, at the attempt that runs; it ends
-    once. No more than `num_trials` configurations are sampled. A closed study has nothing that runs.
+    nothing else; it reports, saves, is asked to stop, is lost and ends only while it runs, at the attempt that runs; it
+    ends once. No more than `num_trials` configurations are sampled. A closed study has nothing that runs.
     """
     study = Study()
     for position, event in enumerate(log, 1):
@@ -49,6 +51,30 @@ def check_log(log: Sequence[Event]) -> Study:
         if study.position != position:
             raise AssertionError(f"event {position} is counted as {study.position}")
     return study
+
+
+class Lineages:
+    """What a log says that attempts may go on from, worked out apart from the fold."""
+
+    def __init__(self, log: Iterable[Event]) -> None:
+        self._parents: dict[int, int | None] = {}
+        self._last: dict[int, str] = {}
+        for event in log:
+            self.add(event)
+
+    def add(self, event: Event) -> None:
+        """Take in the next event."""
+        if isinstance(event, Suggested):
+            self._parents[event.trial] = event.parent
+        elif isinstance(event, Saved):
+            self._last[event.trial] = event.checkpoint
+
+    def check(self, run: Run) -> None:
+        """Raise `AssertionError` where a trial is to go on from anything but the last checkpoints of its lineage."""
+        lineage = [run.trial]
+        while (parent := self._parents[lineage[-1]]) is not None:
+            lineage.append(parent)
+        hold(run.restore == [self._last[each] for each in lineage if each in self._last], f"{run} is as the log has it")
 
 
 def _flaw(study: Study, event: Event) -> str | None:
@@ -62,7 +88,9 @@ def _flaw(study: Study, event: Event) -> str | None:
             return _suggested(study, event)
         case Started():
             return _started(study, event)
-        case Reported() | StopRequested() | Lost() | Ended():
+        case Saved() if not event.checkpoint.startswith(f"{event.trial}/{event.attempt}-"):
+            return "the checkpoint is another's"
+        case Reported() | Saved() | StopRequested() | Lost() | Ended():
             return _running(study, event)
         case StudyClosed():
             return "trials still run" if study.running else None
@@ -91,7 +119,7 @@ def _started(study: Study, event: Started) -> str | None:
     return f"the executor holds trial {holds[0]}" if holds else None
 
 
-def _running(study: Study, event: Reported | StopRequested | Lost | Ended) -> str | None:
+def _running(study: Study, event: Reported | Saved | StopRequested | Lost | Ended) -> str | None:
     trial = study.running.get(event.trial)
     if trial is None:
         return "the trial does not run"

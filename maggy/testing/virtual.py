@@ -21,6 +21,7 @@ from maggy.testing.network import Alarm, Timeline, Wire
 from maggy.trial import Direction, Objective
 
 Point = tuple[float, int | None, Mapping[str, float]]
+SAVES = 0.2  # share of points, besides the last, after which a checkpoint is kept
 SECRET = b"the secret of a simulated study"
 
 
@@ -57,6 +58,7 @@ class Faults:
         death: share of attempts whose process dies.
         error: share of attempts that raise.
         nan: share of attempts that return NaN.
+        torn: share of attempts that find their checkpoint damaged, and fall back on the one before.
         deaf: share of attempts that ignore a request to stop.
         late: share of executors that join only within `late_seconds`.
         late_seconds: how late.
@@ -75,6 +77,7 @@ class Faults:
     death: float = 0.0
     error: float = 0.0
     nan: float = 0.0
+    torn: float = 0.0
     deaf: float = 0.0
     late: float = 0.0
     late_seconds: float = 60.0
@@ -93,14 +96,14 @@ class Faults:
 
 
 class VirtualExecutor:
-    """An agent whose trials take place on the timeline. `checkpoints` (units by trial) is what all of them see."""
+    """An agent whose trials take place on the timeline. `checkpoints` (units by name) is what all of them see."""
 
     def __init__(
         self,
         timeline: Timeline,
         name: str,
         problem: Problem,
-        checkpoints: dict[int, float],
+        checkpoints: dict[str, float],
         faults: Faults,
         rng: Random,
     ) -> None:
@@ -199,9 +202,8 @@ class VirtualExecutor:
     def _start(self, run: Run) -> None:
         self._life += 1
         self._stop = False
-        done = self._checkpoints.get(run.parent, 0.0) if run.parent is not None else 0.0
-        if self._rng.random() < 0.5:  # noqa: PLR2004 - half of the retries find their own checkpoint, half start over
-            done = self._checkpoints.get(run.trial, done)
+        names = run.restore if self._rng.random() >= self._faults.torn else run.restore[1:]
+        done = next((self._checkpoints[name] for name in names if name in self._checkpoints), 0.0)
         points = list(self._problem.curve(run.params, run.budget, done))
         fate = self._faults.fate(self._rng)
         strikes = self._rng.randrange(len(points) + 1)
@@ -228,10 +230,16 @@ class VirtualExecutor:
             return
         _, step, metrics = attempt.points[index]
         if step is not None:
-            self._checkpoints[attempt.run.trial] = step + (attempt.points[0][1] == 0)
             self._do(self._session.reported(step, dict(metrics), self._timeline.now))
+            if index + 1 == len(attempt.points) or self._rng.random() < SAVES:
+                self._save(attempt, index, step + (attempt.points[0][1] == 0))
             self._write()
         self._go_on(attempt, reported=index + 1)
+
+    def _save(self, attempt: _Attempt, number: int, units: float) -> None:
+        name = f"{attempt.run.trial}/{attempt.run.attempt}-{number + 1}.tar"
+        self._checkpoints[name] = units
+        self._do(self._session.kept("Saved", {"checkpoint": name, "bytes": 1}, self._timeline.now))
 
     def _strike(self, attempt: _Attempt) -> None:
         now = self._timeline.now

@@ -15,9 +15,9 @@ from maggy.errors import MaggyError
 from maggy.events import Event, StudyResumed
 from maggy.optimizers.base import Optimizer
 from maggy.rpc.connection import NONCE, Connection
-from maggy.rpc.messages import Finished, Message, Reports
+from maggy.rpc.messages import Finished, Message, Reports, Run, Saved
 from maggy.study import Study
-from maggy.testing.logcheck import hold, stored
+from maggy.testing.logcheck import Lineages, hold, stored
 from maggy.testing.network import Alarm, Pipe, Timeline, Wire
 from maggy.testing.virtual import SECRET, Faults, Problem, VirtualExecutor
 from maggy.trial import Answer, Suggestion
@@ -57,7 +57,7 @@ class World:
         self.restart_at: list[int] = []  # lengths of the log at which a driver dies
         self._problem = problem
         self._latency = latency
-        self._checkpoints: dict[int, float] = {}
+        self._checkpoints: dict[str, float] = {}
 
     def run(self, executors: int, max_steps: int, *, resumed: bool) -> None:
         """Run until the study is closed and everybody has gone home."""
@@ -149,6 +149,7 @@ class Driver:
         self._slow = bool(world.ask_seconds)
         self._thought = Study.of(map(stored, world.log)) if self._slow else self.scheduler.study  # the optimizer's
         self._inputs: list[Input] = []
+        self._lineages = Lineages(world.log)
         self._alarm = Alarm(world.timeline, self._deadline, lambda: self.put(self.scheduler.tick))
 
     def put(self, given: Input) -> None:
@@ -179,7 +180,7 @@ class Driver:
             self.roll.confirm(at_once=True)
             self._timeline.after(DRIVER_BEAT, self.beat, idle=True)
 
-    def _echo(self, name: str, message: Reports | Finished) -> None:
+    def _echo(self, name: str, message: Reports | Finished | Saved) -> None:
         """Let the message come again, if it is stale by now: TCP would not repeat it within a connection."""
         if self._stale(name, message):
             self.put(partial(self._received, name, message))
@@ -188,14 +189,14 @@ class Driver:
         stale = self._stale(name, message)
         actions = self.scheduler.received(name, message, now)
         hold(not stale or not any(isinstance(action, Record) for action in actions), "stale words are not recorded")
-        if isinstance(message, Reports | Finished) and self._world.rng.random() < self._world.faults.echo:
+        if isinstance(message, Reports | Finished | Saved) and self._world.rng.random() < self._world.faults.echo:
             delay = self._world.rng.uniform(0, ECHO_SECONDS)
             self._timeline.after(delay, partial(self._echo, name, message))
         return actions
 
     def _stale(self, name: str, message: Message) -> bool:
         """Whether the message is about something that does not run there any more, as the study has it."""
-        if not isinstance(message, Reports | Finished):
+        if not isinstance(message, Reports | Finished | Saved):
             return False
         trial = self.scheduler.study.running.get(message.trial)
         return trial is None or (trial.executor, trial.attempt) != (name, message.attempt)
@@ -239,6 +240,7 @@ class Driver:
         fate: Any = self._world.restart_at[0] if self._world.restart_at else math.inf
         for event in events:
             log.append(event)
+            self._lineages.add(event)
             if self._slow:
                 self._thought.apply(stored(event))
             if len(log) >= fate:
@@ -248,6 +250,8 @@ class Driver:
     def _perform(self, action: Action) -> None:
         match action:
             case Send():
+                if isinstance(action.message, Run):
+                    self._lineages.check(action.message)
                 self.roll.send(action.executor, action.message)
             case Drop():
                 self.roll.drop(action.executor, action.why)

@@ -38,6 +38,7 @@ def drawn(kind: str, seed: int, **fixed: Any) -> dict[str, Any]:
         cut=pick([0.0, 0.2]),
         partition=pick([0.0, 0.1]),
         death=0.05,
+        torn=0.2,
         error=0.05,
         nan=0.05,
         deaf=0.2,

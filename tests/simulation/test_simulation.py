@@ -53,7 +53,7 @@ def test_faults_change_neither_random_nor_grid_configurations(study_of):
 def test_every_fault_takes_place(study_of):
     """Storms contain what they are meant to: each way to be lost, to fail and to end is in the logs."""
     shares = dict.fromkeys(("freeze", "death", "error", "nan", "cut", "partition"), 0.1)
-    storm = Faults(crash=0.2, **shares, deaf=0.2, echo=0.3, restarts=1)
+    storm = Faults(crash=0.25, **shares, deaf=0.2, echo=0.3, torn=0.5, restarts=1)
     log = [event for seed in range(30) for event in study_of("asha-stopping", seed, timeout=None, faults=storm).log]
     causes = {event.cause for event in log if isinstance(event, Lost)}
     ends = {f"{event.status}: {(event.error or '')[:20]}" for event in log if isinstance(event, Ended)}

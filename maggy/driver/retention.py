@@ -1,0 +1,97 @@
+"""Which checkpoints are still needed: a fold of the log that says when one no longer is. It removes nothing itself.
+
+A trial's last checkpoint is needed as long as the study goes on, since others may continue the trial; an earlier one
+only while an attempt runs that was told to go on from it.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import insort
+from dataclasses import dataclass, field
+
+from maggy.events import Ended, Event, Lost, Saved, Started, StudyClosed, Suggested
+from maggy.study import Study
+from maggy.trial import Objective, Status
+
+
+@dataclass(slots=True)
+class Due:
+    """What may be done now: checkpoints to remove, trials of which only these names may stay."""
+
+    remove: list[str] = field(default_factory=list)
+    sweep: list[tuple[int, frozenset[str]]] = field(default_factory=list)
+
+
+class Retention:
+    """Follows a log.
+
+    Arguments:
+        objective: what makes a trial a good one.
+        keep: how many of the best completed trials keep their checkpoint when the study is done; None for all trials.
+        continues: whether trials may be continued by others; where not, the best can be told from the rest at once.
+
+    """
+
+    def __init__(self, objective: Objective, keep: int | None = None, *, continues: bool = True) -> None:
+        self._objective = objective
+        self._keep = keep
+        self._trims = keep is not None and not continues
+        self._lineage = Study()  # of no more than suggestions and checkpoints
+        self._held: dict[int, list[str]] = {}  # by running trial: what it may be reading
+        self._superseded: set[str] = set()
+        self._uneven: set[int] = set()  # trials that were lost, and may have left what the log does not know
+        self._ranked: list[tuple[float, float, int]] = []  # completed trials, the best first
+
+    def recorded(self, event: Event) -> Due:
+        """Take in the next event of the log, and say what may go because of it."""
+        due = Due()
+        match event:
+            case Suggested():
+                self._lineage.apply(event)
+            case Started():
+                self._held[event.trial] = self._lineage.restorable(self._lineage.trials[event.trial])
+            case Saved():
+                before = self._lineage.trials[event.trial].checkpoint
+                self._lineage.apply(event)
+                if before is not None:
+                    self._superseded.add(before)
+                self._free(due)
+            case Lost():
+                self._held.pop(event.trial, None)
+                self._uneven.add(event.trial)
+                self._free(due)
+            case Ended():
+                self._ended(event, due)
+            case StudyClosed() if event.reason == "done" and self._keep is not None:
+                best = {trial for _, _, trial in self._ranked[: self._keep]}
+                for trial in self._lineage.trials:
+                    if trial not in best:
+                        self._forget(trial, due)
+        return due
+
+    def _ended(self, event: Ended, due: Due) -> None:
+        self._held.pop(event.trial, None)
+        self._free(due)
+        trial = self._lineage.trials[event.trial]
+        if trial.checkpoint is not None or event.trial in self._uneven or event.status == Status.FAILED:
+            needed = {name for names in self._held.values() for name in names} | {trial.checkpoint or ""}
+            due.sweep.append((event.trial, frozenset(needed)))
+            self._uneven.discard(event.trial)
+        if event.status == Status.COMPLETED and event.value is not None and math.isfinite(event.value):
+            insort(self._ranked, (-(trial.budget or 0), self._objective.loss(event.value), event.trial))
+            if self._trims and self._keep is not None and len(self._ranked) > self._keep:
+                self._forget(self._ranked.pop()[2], due)
+
+    def _free(self, due: Due) -> None:
+        """Let go what has been superseded and nobody reads."""
+        if self._superseded:
+            read = {name for names in self._held.values() for name in names}
+            due.remove += sorted(self._superseded - read)
+            self._superseded &= read
+
+    def _forget(self, number: int, due: Due) -> None:
+        trial = self._lineage.trials[number]
+        if trial.checkpoint is not None:
+            due.remove.append(trial.checkpoint)
+            trial.checkpoint = None
