@@ -19,7 +19,7 @@ from maggy.errors import LauncherError
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])  # as if this were a notebook
 cloudpickle.register_pickle_by_value(sys.modules["clusters"])
-pytestmark = pytest.mark.spark
+pytestmark = [pytest.mark.spark, pytest.mark.timeout(300)]  # a JVM may take its time where others work
 SPACE = Searchspace(x=Float(0, 1))
 
 
