@@ -8,9 +8,9 @@
     leftovers              processes of a driver that were left 5 s after its death
     orphans_gone_s_*       seconds from the death of a driver to that of the last process below it
 
-Random and grid search have to try what they try without an interruption; ASHA has to answer as it did when it is asked
-again about what it had seen. With `--launcher spark` every other kill hits the JVM, and `driver_ended_s_max` is how long
-its driver took to notice. With `--add FILE` the line is added to those of earlier runs, and their sum is printed.
+Random and grid search have to try what they try without an interruption; every optimizer, asked again about what it had
+seen, has to answer as it did. With `--launcher spark` every other kill hits the JVM; `driver_ended_s_max` is how long
+its driver took to end. With `--add FILE` the line is added to those of earlier runs, and their sum is printed.
 """
 
 from __future__ import annotations
@@ -20,18 +20,20 @@ import itertools
 import json
 import random
 import shutil
+import signal
 import statistics
 import tempfile
 import threading
 import time
 from collections import Counter
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from nemesis import Driver, Orphans, acknowledged, audit, audit_end, read_log, send, signal
+from nemesis import Driver, Orphans, acknowledged, audit, audit_end, read_log, send, undisturbed
 
-from maggy.events import Ended, Event, Started, Suggested
+from maggy.events import Ended, Event, Started
 
 OPTIMIZERS = ("randomsearch", "asha", "gridsearch")
 ENDLESS = 300.0  # seconds after which a driver that nobody kills hangs
@@ -78,7 +80,7 @@ class Killing:
             "seed": number,
             "launcher": self.launcher,
         }
-        reference = self._uninterrupted(options) if options["optimizer"] != "asha" else []
+        reference = undisturbed(options)
         before: list[Event] = []
         for life in itertools.count(1):
             driver = Driver(options, f"{number}.{life}")
@@ -115,35 +117,12 @@ class Killing:
         self.count(jvms=1)
         self.ended.append(time.monotonic() - began)
 
-    def _finish(self, log: list[Event], noted: int, reference: list[Any], where: str) -> None:
+    def _finish(self, log: list[Event], noted: int, reference: list[Mapping[str, Any]], where: str) -> None:
         wrong = audit_end(log, reference)
         left = [what for what in wrong if "left running" in what]
         self.judge({"left_running": left, "broken": [what for what in wrong if what not in left]}, where)
         trials = sum(isinstance(event, Ended) for event in log)
         self.count(studies=1, trials=trials, acknowledged=noted, events=len(log))
-
-    def _uninterrupted(self, options: dict[str, Any]) -> list[Any]:
-        """Return the configurations of the same study when nobody kills its driver."""
-        from maggy.driver.asker import answer_to
-        from maggy.events import StudyOpened
-        from maggy.optimizers import GridSearch, RandomSearch
-        from maggy.searchspace import Searchspace
-        from maggy.study import Study
-        from maggy.trial import Suggestion
-        from nemesis import GRID, SPACE
-
-        grid = options["optimizer"] == "gridsearch"
-        space = Searchspace(**(GRID if grid else SPACE))
-        total = space.size if grid else self.trials
-        study = Study.of([StudyOpened(0.0, {"searchspace": space.to_dict(), "num_trials": total})])
-        found = []
-        while study.remaining:
-            answer = answer_to(GridSearch() if grid else RandomSearch(), study, options["seed"], study.next_id)
-            if not isinstance(answer, Suggestion):
-                break
-            found.append(answer.params)
-            study.apply(Suggested(0.0, study.next_id, answer.params, answer.budget, None, study.position))
-        return found
 
 
 def lane(killing: Killing, place: Path, numbers: itertools.count[int], seed: int) -> None:

@@ -16,20 +16,21 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from maggy import Float, Searchspace, experiment
 from maggy.driver.asker import answer_to
-from maggy.events import Ended, Event, Reported, StudyClosed, Suggested
+from maggy.events import Ended, Event, Reported, StudyClosed, StudyOpened, Suggested
 from maggy.opening import history
-from maggy.optimizers import OPTIMIZERS
+from maggy.optimizers import OPTIMIZERS, GridSearch, RandomSearch
 from maggy.plugins import from_json
 from maggy.store import open_store
 from maggy.study import Study
 from maggy.testing.logcheck import check_log
+from maggy.trial import Suggestion
 
 MARK = "MAGGY_NEMESIS"
 STUDY = "study"
@@ -39,10 +40,7 @@ SPACE = {"x": Float(0, 1), "y": Float(0, 1)}
 
 
 def train_fn(x: float, y: float, reporter: Any, budget: float | None, trial: int, folder: str) -> float:
-    """Report for a while that depends on `x`, now and then start a process that stays; note the begin and the end.
-
-    The value is `x`; `y` only makes configurations differ.
-    """
+    """Report for a while that depends on `x`, now and then start a process that stays; note the begin and the end."""
     import os
     import subprocess
     import time
@@ -57,10 +55,10 @@ def train_fn(x: float, y: float, reporter: Any, budget: float | None, trial: int
         subprocess.Popen(["sleep", "600"], start_new_session=True)  # noqa: S607
     reports = 1 + int(budget or 6 * x)
     for step in range(reports):
-        reporter.broadcast(x + step / 1000, step=step)
+        reporter.broadcast(x + y + step / 1000, step=step)
         time.sleep(0.001 if trial % 5 else 0.03 * x)
-    notes.write(f"end {trial} {reporter.attempt} {x!r} {reports}\n")
-    return x
+    notes.write(f"end {trial} {reporter.attempt} {x + y!r} {reports}\n")
+    return x + y
 
 
 def drive(options: dict[str, Any]) -> None:
@@ -86,6 +84,25 @@ def drive(options: dict[str, Any]) -> None:
     )
 
 
+def undisturbed(options: dict[str, Any]) -> list[Mapping[str, Any]]:
+    """Return the configurations that the study tries when nobody disturbs it, where no result matters to them."""
+    if options["optimizer"] == "asha":
+        return []
+    grid = options["optimizer"] == "gridsearch"
+    space = Searchspace(**(GRID if grid else SPACE))
+    total = space.size if grid else options["num_trials"]
+    study = Study.of([StudyOpened(0.0, {"searchspace": space.to_dict(), "num_trials": total})])
+    optimizer = GridSearch() if grid else RandomSearch()
+    found: list[Mapping[str, Any]] = []
+    while study.remaining:
+        answer = answer_to(optimizer, study, options["seed"], study.next_id)
+        if not isinstance(answer, Suggestion):
+            break
+        found.append(answer.params)
+        study.apply(Suggested(0.0, study.next_id, answer.params, None, None, study.position))
+    return found
+
+
 # -- processes -----------------------------------------------------------------------------------------------------
 
 
@@ -109,11 +126,8 @@ def alive(pid: int) -> bool:
 
 def children(pid: int) -> list[int]:
     """Return the processes that `pid` has started, by any of its threads."""
-    found = []
-    for entry in os.scandir("/proc"):
-        if entry.name.isdigit() and _stat(int(entry.name))[1:2] == [str(pid)]:
-            found.append(int(entry.name))
-    return found
+    everybody = [int(entry.name) for entry in os.scandir("/proc") if entry.name.isdigit()]
+    return [each for each in everybody if _stat(each)[1:2] == [str(pid)]]
 
 
 def command(pid: int) -> str:
@@ -299,16 +313,14 @@ def audit(log: list[Event], noted: Iterable[Noted], before: list[Event]) -> dict
     wrong["double"] += [f"{which}: steps {of}" for which, of in steps.items() if of != list(range(len(of)))]
     for each in noted:
         end = next(iter(ends.get(each.trial, [])), None)
-        if end is None or end.attempt < each.attempt:
-            wrong["lost"].append(f"{each} was acknowledged; the log has {end}")
-        elif end.attempt == each.attempt and (end.status, end.value) != ("completed", each.value):
-            wrong["lost"].append(f"{each} was acknowledged; the log has {end}")
-        elif len(steps.get((each.trial, each.attempt), [])) != each.reports:
-            wrong["lost"].append(f"{each} was acknowledged; the log has {steps.get((each.trial, each.attempt))}")
+        reports = len(steps.get((each.trial, each.attempt), []))
+        known = end and Noted(end.trial, end.attempt, end.value or 0.0, reports)
+        if end is None or known != each or end.status != "completed":
+            wrong["lost"].append(f"{each} was acknowledged; the log has {end} and {reports} reports")
     return wrong
 
 
-def audit_end(log: list[Event], reference: list[Any]) -> list[str]:
+def audit_end(log: list[Event], reference: list[Mapping[str, Any]]) -> list[str]:
     """Return what is wrong with the log of a study that is done.
 
     `reference` are the configurations of an uninterrupted run, where they have to be the same. In every study each
