@@ -16,7 +16,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -39,7 +39,7 @@ GRID = {"x": [0.0, 0.02, 0.05, 0.1, 0.2, 0.5, 0.7, 1.0], "y": list(range(12))}
 SPACE = {"x": Float(0, 1), "y": Float(0, 1)}
 
 
-def train_fn(x: float, y: float, reporter: Any, budget: float | None, trial: int, folder: str) -> float:
+def train_fn(x: float, y: float, reporter: Any, budget: float | None, trial: int, folder: str, pace: float) -> float:
     """Report for a while that depends on `x`, now and then start a process that stays; note the begin and the end."""
     import os
     import subprocess
@@ -56,7 +56,7 @@ def train_fn(x: float, y: float, reporter: Any, budget: float | None, trial: int
     reports = 1 + int(budget or 6 * x)
     for step in range(reports):
         reporter.broadcast(x + y + step / 1000, step=step)
-        time.sleep(0.001 if trial % 5 else 0.03 * x)
+        time.sleep(pace * (0.001 if trial % 5 else 0.03 * x))
     notes.write(f"end {trial} {reporter.attempt} {x + y!r} {reports}\n")
     return x + y
 
@@ -73,13 +73,13 @@ def drive(options: dict[str, Any]) -> None:
         seed=options["seed"],
         earlystop=None,
         resume=True,
-        store=Path(options["folder"], options.get("store", "maggy.db")),
+        store=options.get("store") or Path(options["folder"], "maggy.db"),
         log_dir=Path(options["folder"], "logs"),
         launcher=options["launcher"],
         num_executors=options.get("executors", 2),
         max_lost=options.get("max_lost"),
         lease=options.get("lease"),
-        train_args={"folder": options["folder"]},
+        train_args={"folder": options["folder"], "pace": options.get("pace", 1.0)},
         quiet=True,
     )
 
@@ -130,6 +130,11 @@ def children(pid: int) -> list[int]:
     return [each for each in everybody if _stat(each)[1:2] == [str(pid)]]
 
 
+def below(pid: int) -> list[int]:
+    """Return all processes below `pid`."""
+    return [each for child in children(pid) for each in (child, *below(child))]
+
+
 def command(pid: int) -> str:
     """Return a process's command line, empty where it has ended."""
     try:
@@ -157,15 +162,15 @@ def send(pid: int, number: signal.Signals) -> bool:
 class Driver:
     """A driver in a process of its own, and the processes below it."""
 
-    def __init__(self, options: dict[str, Any], mark: str) -> None:
+    def __init__(self, options: dict[str, Any], mark: str, prefix: Sequence[str] = ()) -> None:
         self.mark = mark
         self.began = time.monotonic()
         Path(options["folder"], "notes").mkdir(parents=True, exist_ok=True)
         self._errors = Path(options["folder"], f"errors-{mark}").open("wb")  # noqa: SIM115 - the process's
-        environment = {**os.environ, MARK: mark, "MASTER": "local[2]"}
+        environment = {**os.environ, MARK: mark, "MASTER": options.get("master", "local[2]")}
         boot = f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r}); import nemesis, json; "
         self.process = subprocess.Popen(
-            [sys.executable, "-c", boot + "nemesis.drive(json.loads(sys.argv[1]))", json.dumps(options)],
+            [*prefix, sys.executable, "-c", boot + "nemesis.drive(json.loads(sys.argv[1]))", json.dumps(options)],
             stdin=subprocess.DEVNULL,
             stdout=self._errors,
             stderr=self._errors,
@@ -194,18 +199,22 @@ class Driver:
         self._errors.close()
         return Path(self._errors.name).read_text(encoding="utf-8", errors="replace")
 
-    def agents(self) -> list[int]:
-        """Return the agents of a local driver."""
-        return [pid for pid in children(self.process.pid) if "pickle.load(sys.stdin" in command(pid)]
-
     def trials(self) -> list[int]:
         """Return the processes that run trials."""
-        below = [pid for agent in self.agents() for pid in children(agent)]
-        return [pid for pid in below if "maggy.executor.child" in command(pid)]
+        return [pid for pid, mark in marked() if mark == self.mark and "maggy.executor.child" in command(pid)]
+
+    def agents(self) -> list[int]:
+        """Return the agents whose trial's process runs."""
+        return sorted({int(_stat(pid)[1]) for pid in self.trials()} - {1, os.getpid()})
 
     def jvm(self) -> int | None:
         """Return the JVM of a driver on Spark."""
         return next((pid for pid in children(self.process.pid) if "java" in command(pid).partition(" ")[0]), None)
+
+    def executor_jvms(self) -> list[int]:
+        """Return the JVMs of Spark's executors, where those are not the driver's own."""
+        wanted = "CoarseGrainedExecutorBackend"
+        return [pid for pid, mark in marked() if mark == self.mark and wanted in command(pid)]
 
 
 @dataclass
@@ -215,6 +224,7 @@ class Orphans:
     gone: list[float] = field(default_factory=list)  # seconds from each death until nothing was left of it
     left: list[str] = field(default_factory=list)  # what was left after GRACE; it is killed
     _deaths: dict[str, float] = field(default_factory=dict)
+    _below: dict[int, tuple[str, list[str], float]] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def died(self, mark: str) -> None:
@@ -222,11 +232,27 @@ class Orphans:
         with self._lock:
             self._deaths[mark] = time.monotonic()
 
+    def bereft(self, pids: Iterable[int]) -> None:
+        """Take in that these have lost the agent that they belong to just now."""
+        with self._lock:
+            self._below.update({pid: (command(pid)[:200], _stat(pid)[18:21], time.monotonic()) for pid in pids})
+
+    def _look_below(self, now: float) -> None:
+        with self._lock:
+            for pid, (what, identity, since) in list(self._below.items()):
+                there = alive(pid) and _stat(pid)[18:21] == identity
+                if not there or now > since + GRACE:
+                    del self._below[pid]
+                if there and now > since + GRACE:
+                    self.left.append(f"below an agent: {pid} {what}")
+                    send(pid, signal.SIGKILL)
+
     def look(self) -> None:
         """Look once."""
+        now = time.monotonic()
+        self._look_below(now)
         with self._lock:
             deaths = dict(self._deaths)
-        now = time.monotonic()
         living: dict[str, list[int]] = {}
         for pid, mark in marked():
             living.setdefault(mark, []).append(pid)
@@ -244,7 +270,7 @@ class Orphans:
 
     def watch(self, over: threading.Event) -> None:
         """Look until it is over, and until the last is gone."""
-        while not over.wait(0.2) or self._deaths:
+        while not over.wait(0.2) or self._deaths or self._below:
             self.look()
             if over.is_set():
                 time.sleep(0.2)
