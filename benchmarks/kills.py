@@ -25,7 +25,7 @@ import statistics
 import tempfile
 import threading
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -50,6 +50,7 @@ class Killing:
         self.wrong: list[str] = []
         self.ended: list[float] = []  # seconds from the death of a JVM to that of its driver
         self.orphans = Orphans()
+        self._startups = deque([1.0 if arguments.launcher == "local" else 10.0], maxlen=10)
         self._goal: int = arguments.kills
         self._until = time.monotonic() + 60 * arguments.minutes
         self._lock = threading.Lock()
@@ -58,6 +59,11 @@ class Killing:
     def enough(self) -> bool:
         """Whether no more studies are to be begun."""
         return self.counts["kills"] >= self._goal or time.monotonic() > self._until
+
+    @property
+    def startup(self) -> float:
+        """Seconds from the start of a driver to its first trial, as it was of late."""
+        return statistics.median(self._startups)
 
     def count(self, **counts: int) -> None:
         """Add to the counts."""
@@ -85,7 +91,7 @@ class Killing:
         for life in itertools.count(1):
             driver = Driver(options, f"{number}.{life}")
             where = f"study {number}, life {life}"
-            patience = ENDLESS if self.enough else chance.uniform(0, self.window)
+            patience = ENDLESS if self.enough else chance.uniform(0, self.startup + self.window)
             code = driver.wait(patience)
             if code is None:
                 self._kill(driver, jvm=self.launcher == "spark" and life % 2 == 0)
@@ -100,8 +106,10 @@ class Killing:
             if code == 0:
                 self._finish(log, len(noted), reference, where)
                 return
-            idle = not any(isinstance(event, Started) for event in log[len(before) :])
-            self.count(kills=1, in_startup=int(idle))
+            begins = [event.at for event in log[len(before) :] if isinstance(event, Started)]
+            self.count(kills=1, in_startup=int(not begins))
+            if begins:
+                self._startups.append(begins[0] - driver.began)
             before = log
 
     def _kill(self, driver: Driver, *, jvm: bool) -> None:
@@ -156,7 +164,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=60, help="when to stop at the latest")
     parser.add_argument("--launcher", choices=["local", "spark"], default="local")
     parser.add_argument("--trials", type=int, default=300, help="of each study of random search and ASHA")
-    parser.add_argument("--window", type=float, default=3.0, help="the longest life of a driver, in seconds")
+    parser.add_argument("--window", type=float, default=3.0, help="the longest life of a driver after its first trial, in seconds")
     parser.add_argument("--lanes", type=int, default=2, help="studies at a time")
     parser.add_argument("--seed", type=int, default=None, help="of the instants; another one each time by default")
     parser.add_argument("--add", type=Path, help="a file of lines to add this one to")

@@ -164,7 +164,7 @@ class Driver:
 
     def __init__(self, options: dict[str, Any], mark: str, prefix: Sequence[str] = ()) -> None:
         self.mark = mark
-        self.began = time.monotonic()
+        self.began = time.time()
         Path(options["folder"], "notes").mkdir(parents=True, exist_ok=True)
         self._errors = Path(options["folder"], f"errors-{mark}").open("wb")  # noqa: SIM115 - the process's
         environment = {**os.environ, MARK: mark, "MASTER": options.get("master", "local[2]")}

@@ -13,11 +13,13 @@ from dataclasses import replace
 
 from maggy.executor.session import ORPHAN_SECONDS
 from maggy.rpc.channel import Channel
-from maggy.rpc.connection import Connection
+from maggy.rpc.connection import HANDSHAKE_SECONDS, Connection
 from maggy.rpc.messages import Beat, Fenced, Join, Message, Rejoin, Resumed
 
 RETRY_SECONDS = 0.2
 REFUSED_SECONDS = 3.0  # of refused connections after which the driver is gone
+EAGER_SECONDS = 30.0  # after a break in which to try again and again, since the driver may still be waiting
+EAGER_PATIENCE = 0.5  # seconds for each of these tries: packets are lost, and TCP waits ever longer to send others
 FENCED = "fenced"
 
 
@@ -39,6 +41,11 @@ class Link:
         """Bytes that the driver has not confirmed."""
         return self._channel.held
 
+    def patience(self, now: float) -> float:
+        """Return how many seconds to wait for a connection."""
+        eager = self._broke_at is not None and now < self._broke_at + EAGER_SECONDS
+        return EAGER_PATIENCE if eager else HANDSHAKE_SECONDS
+
     def connected(self, nonce: bytes) -> None:
         """Take in that there is a connection; `nonce` is 32 fresh random bytes."""
         self.retry_at = math.inf
@@ -57,20 +64,22 @@ class Link:
 
         The driver is gone at once if it never was there, soon if it refuses, late if nothing answers.
         """
-        patience = REFUSED_SECONDS if refused else ORPHAN_SECONDS
-        if self._broke_at is None or now >= self._broke_at + patience:
+        if self._broke_at is None or now >= self._broke_at + _patience(refused):
             self.left = why
         self.retry_at = now + RETRY_SECONDS
 
-    def broke(self, why: str, now: float) -> None:
-        """Take in that the connection is broken: another is tried for at once, and if that breaks as well, soon."""
+    def broke(self, why: str, now: float, *, stranger: bool = False) -> None:
+        """Take in that the connection is broken: another is tried for at once, and if that breaks as well, soon.
+
+        `stranger`: whoever answers there is not our driver. It is gone then, and the port is somebody else's.
+        """
         self._connection = None
         self._in_step = False
         if self._broke_at is None:
             self._broke_at = self.retry_at = now
         else:
             self.retry_at = now + RETRY_SECONDS
-        if not self._channel.received or now >= self._broke_at + ORPHAN_SECONDS:
+        if not self._channel.received or now >= self._broke_at + _patience(stranger):
             self.left = why  # not even welcomed, or never again: somebody else's port, or the end of the study
 
     def received(self, data: bytes) -> list[Message]:
@@ -108,3 +117,8 @@ class Link:
     def _forward(self, frames: bytes) -> None:
         if self._connection:
             self._connection.forward(frames)
+
+
+def _patience(gone: bool) -> float:
+    """Return for how long to look for a driver: not long where something says that it is gone."""
+    return REFUSED_SECONDS if gone else ORPHAN_SECONDS

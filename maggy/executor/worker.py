@@ -33,6 +33,8 @@ from maggy.version import VERSION, misfit
 CHUNK = 256 * 1024
 WEIGH_SECONDS = 0.5  # between two looks at a trial's memory
 WOULD_BLOCK = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
+GONE = (ConnectionRefusedError, ssl.SSLCertVerificationError)  # the driver is: nobody, or somebody else, is there
+UNANSWERED_SECONDS = 2.0  # without a word of the driver's kernel that what was sent has come: better try anew
 MAX_BACKLOG = 4 * 1024 * 1024  # bytes that the driver has not confirmed before the trial's process has to wait as well
 
 
@@ -123,21 +125,22 @@ class Agent:
     def _connect(self) -> None:
         """Try once to reach the driver; the link knows what to say, and whether another try makes sense."""
         try:
-            self._socket = connected(self._ticket)
+            self._socket = connected(self._ticket, self._link.patience(time.monotonic()))
         except OSError as error:
             why = f"no driver at {self._ticket.host}:{self._ticket.port} ({error})"
-            self._link.failed(why, time.monotonic(), refused=isinstance(error, ConnectionRefusedError))
+            self._link.failed(why, time.monotonic(), refused=isinstance(error, GONE))
             return
         self._link.connected(secrets.token_bytes(NONCE))
         self._selector.register(self._socket, selectors.EVENT_READ, self._from_driver)
 
-    def _broke(self, why: str) -> None:
+    def _broke(self, error: OSError | ProtocolError) -> None:
         self._hang_up()
+        why = str(error)
         if self._session.terms is None:  # another maggy's handshake may be so different that no reason can be given
             why = (
                 misfit("maggy", VERSION, self._ticket.version, f"it does not understand this one's words: {why}") or why
             )
-        self._link.broke(why, time.monotonic())
+        self._link.broke(why, time.monotonic(), stranger=isinstance(error, ProtocolError))
 
     def _hang_up(self) -> None:
         if self._socket is not None:
@@ -157,7 +160,7 @@ class Agent:
             except WOULD_BLOCK:
                 return
             except (OSError, ProtocolError) as error:
-                self._broke(str(error))
+                self._broke(error)
                 return
             for message in messages:
                 self._do(self._session.received(message, time.monotonic()))
@@ -173,7 +176,7 @@ class Agent:
             except WOULD_BLOCK:
                 sent = 0
             except OSError as error:
-                self._broke(str(error))
+                self._broke(error)
                 return
             self._backlog = data[sent:]
             if bool(self._backlog) != self._writing:
@@ -345,11 +348,18 @@ class Agent:
         )
 
 
-def connected(ticket: Ticket) -> socket.socket:
-    """Return a socket to the driver, encrypted if the ticket has a certificate. Raises `OSError`."""
-    plain = socket.create_connection((ticket.host, ticket.port), HANDSHAKE_SECONDS)
+def connected(ticket: Ticket, patience: float = HANDSHAKE_SECONDS) -> socket.socket:
+    """Return a socket to the driver, encrypted if the ticket has a certificate. Raises `OSError`.
+
+    A network that loses everything for a while is found out by the kernel, and a new connection gets through as soon
+    as packets do; the old one would be silent for as long again as the network was.
+    """
+    plain = socket.create_connection((ticket.host, ticket.port), patience)
     try:
+        plain.settimeout(HANDSHAKE_SECONDS)
         plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux
+            plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(1000 * UNANSWERED_SECONDS))
         found = plain if ticket.certificate is None else client_context(ticket.certificate).wrap_socket(plain)
     except BaseException:
         plain.close()
