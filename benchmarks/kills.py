@@ -164,7 +164,9 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=60, help="when to stop at the latest")
     parser.add_argument("--launcher", choices=["local", "spark"], default="local")
     parser.add_argument("--trials", type=int, default=300, help="of each study of random search and ASHA")
-    parser.add_argument("--window", type=float, default=3.0, help="the longest life of a driver after its first trial, in seconds")
+    parser.add_argument(
+        "--window", type=float, default=3.0, help="seconds after its first trial that a driver lives at most"
+    )
     parser.add_argument("--lanes", type=int, default=2, help="studies at a time")
     parser.add_argument("--seed", type=int, default=None, help="of the instants; another one each time by default")
     parser.add_argument("--add", type=Path, help="a file of lines to add this one to")

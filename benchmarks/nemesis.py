@@ -35,6 +35,7 @@ from maggy.trial import Suggestion
 MARK = "MAGGY_NEMESIS"
 STUDY = "study"
 GRACE = 5.0  # seconds after a driver's death in which everything of it has to go
+JVM_GRACE = 30.0  # for Spark's JVM, which looks for its parent's death only once it is up
 GRID = {"x": [0.0, 0.02, 0.05, 0.1, 0.2, 0.5, 0.7, 1.0], "y": list(range(12))}
 SPACE = {"x": Float(0, 1), "y": Float(0, 1)}
 
@@ -258,7 +259,8 @@ class Orphans:
             living.setdefault(mark, []).append(pid)
         for mark, since in deaths.items():
             pids = living.get(mark, [])
-            if pids and now < since + GRACE:
+            patience = JVM_GRACE if all("SparkSubmit" in command(pid) for pid in pids) else GRACE
+            if pids and now < since + patience:
                 continue
             with self._lock:
                 del self._deaths[mark]
