@@ -50,7 +50,7 @@ class Killing:
         self.wrong: list[str] = []
         self.ended: list[float] = []  # seconds from the death of a JVM to that of its driver
         self.orphans = Orphans()
-        self._startups = deque([1.0 if arguments.launcher == "local" else 10.0], maxlen=10)
+        self._startups: deque[float] = deque(maxlen=10)
         self._goal: int = arguments.kills
         self._until = time.monotonic() + 60 * arguments.minutes
         self._lock = threading.Lock()
@@ -112,6 +112,16 @@ class Killing:
                 self._startups.append(begins[0] - driver.began)
             before = log
 
+    def probe(self, folder: Path) -> None:
+        """Measure once how long a driver takes to its first trial."""
+        options = {"folder": str(folder), "optimizer": "randomsearch", "num_trials": 1, "seed": 0}
+        driver = Driver({**options, "launcher": self.launcher}, "probe")
+        if driver.wait(ENDLESS) != 0:
+            raise RuntimeError(driver.said())
+        driver.said()
+        log = read_log(folder / "maggy.db")
+        self._startups.append(next(event.at for event in log if isinstance(event, Started)) - driver.began)
+
     def _kill(self, driver: Driver, *, jvm: bool) -> None:
         java = driver.jvm() if jvm else None
         if java is None:
@@ -152,7 +162,7 @@ def added_up(lines: list[dict[str, Any]]) -> dict[str, Any]:
         values = [line[key] for line in lines if line.get(key) is not None]
         if key.endswith("_max"):
             total[key] = max(values, default=None)
-        elif values and all(isinstance(value, int | float) for value in values) and "_p" not in key:
+        elif values and all(isinstance(value, int | float) for value in values) and "_s_" not in f"{key}_":
             total[key] = round(sum(values), 1)
     return {"runs": len(lines), **total}
 
@@ -180,6 +190,7 @@ def main() -> None:
     place = Path(tempfile.mkdtemp(prefix="maggy-kills-"))
     numbers = itertools.count(1)
     try:
+        killing.probe(place / "probe")
         with ThreadPoolExecutor(arguments.lanes) as pool:
             for each in [pool.submit(lane, killing, place, numbers, seed) for _ in range(arguments.lanes)]:
                 each.result()
@@ -196,6 +207,7 @@ def main() -> None:
         "leftovers": len(killing.orphans.left),
         "orphans_gone_s_p50": round(statistics.median(gone), 2) if gone else None,
         "orphans_gone_s_max": round(max(gone), 2) if gone else None,
+        "startup_s": round(killing.startup, 2),
         "driver_ended_s_max": round(max(killing.ended), 2) if killing.ended else None,
         "seconds": round(time.monotonic() - began, 1),
     }

@@ -21,6 +21,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import cloudpickle
+
 from maggy import Float, Searchspace, experiment
 from maggy.driver.asker import answer_to
 from maggy.events import Ended, Event, Reported, StudyClosed, StudyOpened, Suggested
@@ -64,6 +66,7 @@ def train_fn(x: float, y: float, reporter: Any, budget: float | None, trial: int
 
 def drive(options: dict[str, Any]) -> None:
     """Be a driver: run the study of that folder, or go on with it."""
+    cloudpickle.register_pickle_by_value(sys.modules[__name__])  # executors on a cluster do not have this file
     grid = options["optimizer"] == "gridsearch"
     experiment.lagom(
         train_fn,
@@ -129,6 +132,11 @@ def children(pid: int) -> list[int]:
     """Return the processes that `pid` has started, by any of its threads."""
     everybody = [int(entry.name) for entry in os.scandir("/proc") if entry.name.isdigit()]
     return [each for each in everybody if _stat(each)[1:2] == [str(pid)]]
+
+
+def parent(pid: int) -> int:
+    """Return a process's parent, 0 where it has ended."""
+    return int((_stat(pid) or ["", "0"])[1])
 
 
 def below(pid: int) -> list[int]:
@@ -206,7 +214,7 @@ class Driver:
 
     def agents(self) -> list[int]:
         """Return the agents whose trial's process runs."""
-        return sorted({int(_stat(pid)[1]) for pid in self.trials()} - {1, os.getpid()})
+        return sorted({parent(pid) for pid in self.trials()} - {0, 1, os.getpid()})
 
     def jvm(self) -> int | None:
         """Return the JVM of a driver on Spark."""

@@ -18,6 +18,7 @@ from maggy.rpc.messages import Beat, Fenced, Join, Message, Rejoin, Resumed
 
 RETRY_SECONDS = 0.2
 REFUSED_SECONDS = 3.0  # of refused connections after which the driver is gone
+AWAY_SECONDS = 30.0  # of connections that end before our driver has answered: it is somebody else's port, or a relay's
 EAGER_SECONDS = 30.0  # after a break in which to try again and again, since the driver may still be waiting
 EAGER_PATIENCE = 0.5  # seconds for each of these tries: packets are lost, and TCP waits ever longer to send others
 FENCED = "fenced"
@@ -64,7 +65,8 @@ class Link:
 
         The driver is gone at once if it never was there, soon if it refuses, late if nothing answers.
         """
-        if self._broke_at is None or now >= self._broke_at + _patience(refused):
+        patience = REFUSED_SECONDS if refused else ORPHAN_SECONDS
+        if self._broke_at is None or now >= self._broke_at + patience:
             self.left = why
         self.retry_at = now + RETRY_SECONDS
 
@@ -73,13 +75,15 @@ class Link:
 
         `stranger`: whoever answers there is not our driver. It is gone then, and the port is somebody else's.
         """
+        answered = self._connection is not None and self._connection.authenticated
+        patience = REFUSED_SECONDS if stranger else ORPHAN_SECONDS if answered else AWAY_SECONDS
         self._connection = None
         self._in_step = False
         if self._broke_at is None:
             self._broke_at = self.retry_at = now
         else:
             self.retry_at = now + RETRY_SECONDS
-        if not self._channel.received or now >= self._broke_at + _patience(stranger):
+        if not self._channel.received or now >= self._broke_at + patience:
             self.left = why  # not even welcomed, or never again: somebody else's port, or the end of the study
 
     def received(self, data: bytes) -> list[Message]:
@@ -117,8 +121,3 @@ class Link:
     def _forward(self, frames: bytes) -> None:
         if self._connection:
             self._connection.forward(frames)
-
-
-def _patience(gone: bool) -> float:
-    """Return for how long to look for a driver: not long where something says that it is gone."""
-    return REFUSED_SECONDS if gone else ORPHAN_SECONDS
