@@ -18,7 +18,7 @@ from maggy.rpc.messages import Beat, Fenced, Join, Message, Rejoin, Resumed
 
 RETRY_SECONDS = 0.2
 REFUSED_SECONDS = 3.0  # of refused connections after which the driver is gone
-AWAY_SECONDS = 30.0  # of connections that end before our driver has answered: it is somebody else's port, or a relay's
+AWAY_SECONDS = 30.0  # of connections that are closed before our driver has answered
 EAGER_SECONDS = 30.0  # after a break in which to try again and again, since the driver may still be waiting
 EAGER_PATIENCE = 0.5  # seconds for each of these tries: packets are lost, and TCP waits ever longer to send others
 FENCED = "fenced"
@@ -70,13 +70,14 @@ class Link:
             self.left = why
         self.retry_at = now + RETRY_SECONDS
 
-    def broke(self, why: str, now: float, *, stranger: bool = False) -> None:
+    def broke(self, why: str, now: float, *, closed: bool = False, stranger: bool = False) -> None:
         """Take in that the connection is broken: another is tried for at once, and if that breaks as well, soon.
 
-        `stranger`: whoever answers there is not our driver. It is gone then, and the port is somebody else's.
+        `closed`: by whoever is there. If our driver has never answered on it, this was somebody else, or a relay that
+        cannot reach the driver. `stranger`: it certainly was somebody else, so the driver is gone.
         """
         answered = self._connection is not None and self._connection.authenticated
-        patience = REFUSED_SECONDS if stranger else ORPHAN_SECONDS if answered else AWAY_SECONDS
+        patience = REFUSED_SECONDS if stranger else AWAY_SECONDS if closed and not answered else ORPHAN_SECONDS
         self._connection = None
         self._in_step = False
         if self._broke_at is None:

@@ -34,6 +34,7 @@ CHUNK = 256 * 1024
 WEIGH_SECONDS = 0.5  # between two looks at a trial's memory
 WOULD_BLOCK = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 GONE = (ConnectionRefusedError, ssl.SSLCertVerificationError)  # the driver is: nobody, or somebody else, is there
+SILENT_SECONDS = 90.0  # in which the driver beats three times; a connection that brings nothing leads nowhere
 UNANSWERED_SECONDS = 2.0  # without a word of the driver's kernel that what was sent has come: better try anew
 MAX_BACKLOG = 4 * 1024 * 1024  # bytes that the driver has not confirmed before the trial's process has to wait as well
 
@@ -69,7 +70,7 @@ class Agent:
         self._paused = False
         self._process: Runner | None = None
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
-        self._weigh_at = math.inf
+        self._weigh_at = self._silent_at = math.inf
         self._sent_home: str | None = None
 
     @property
@@ -101,13 +102,15 @@ class Agent:
         return Join(name, host, pid, self._slot, platform.python_version(), VERSION)
 
     def _wait(self) -> None:
-        deadline = min(self._session.deadline(), self._weigh_at, self._link.retry_at)
+        deadline = min(self._session.deadline(), self._weigh_at, self._silent_at, self._link.retry_at)
         patience = max(0.0, deadline - time.monotonic())
         for key, _ in self._selector.select(min(patience, 60.0)):
             if self._left is None:
                 key.data()
         self._weigh()
         self._do(self._session.tick(time.monotonic()))
+        if time.monotonic() >= self._silent_at:
+            self._broke(TimeoutError(f"the driver was silent for {SILENT_SECONDS:.0f} s"))
         if time.monotonic() >= self._link.retry_at:
             self._connect()
 
@@ -131,6 +134,7 @@ class Agent:
             self._link.failed(why, time.monotonic(), refused=isinstance(error, GONE))
             return
         self._link.connected(secrets.token_bytes(NONCE))
+        self._silent_at = time.monotonic() + SILENT_SECONDS
         self._selector.register(self._socket, selectors.EVENT_READ, self._from_driver)
 
     def _broke(self, error: OSError | ProtocolError) -> None:
@@ -140,7 +144,8 @@ class Agent:
             why = (
                 misfit("maggy", VERSION, self._ticket.version, f"it does not understand this one's words: {why}") or why
             )
-        self._link.broke(why, time.monotonic(), stranger=isinstance(error, ProtocolError))
+        closed, stranger = isinstance(error, ConnectionError), isinstance(error, ProtocolError)
+        self._link.broke(why, time.monotonic(), closed=closed, stranger=stranger)
 
     def _hang_up(self) -> None:
         if self._socket is not None:
@@ -149,11 +154,13 @@ class Agent:
             self._socket = None
         self._backlog = b""
         self._writing = False
+        self._silent_at = math.inf
 
     def _from_driver(self) -> None:
         while self._socket is not None and self._left is None:
             try:
                 data = self._socket.recv(CHUNK)
+                self._silent_at = time.monotonic() + SILENT_SECONDS
                 if not data:
                     raise ConnectionResetError("the driver closed the connection")
                 messages = self._link.received(data)

@@ -22,12 +22,12 @@ REASON = why_not()
 pytestmark = [
     pytest.mark.spark,
     pytest.mark.chaos,
-    pytest.mark.timeout(400),
+    pytest.mark.timeout(600),
     pytest.mark.skipif(REASON is not None, reason=str(REASON)),
 ]
 LEASE = 3.0
 SILENCE = LEASE + 1.8
-GONE = 14  # seconds after which Spark gives an executor, or a worker, up
+GONE = 24  # seconds after which Spark gives an executor, or a worker, up
 SETTINGS = {
     "spark.driver.host": "10.79.0.1",
     "spark.network.timeout": f"{GONE}s",
@@ -159,7 +159,7 @@ def test_f06_f07_f08_a_worker_is_cut_off(cluster, driver, tmp_path):
         cluster.network.link(host, up=True)
         return before
 
-    until(lambda: not driver.running or all(cluster.agents(host) for host in cluster.network.hosts), 120)
+    until(lambda: not driver.running or all(cluster.agents(host) for host in cluster.network.hosts), 240)
     first, second, third = cluster.network.hosts
 
     cut(first, LEASE - 0.5)
