@@ -76,7 +76,13 @@ class Roll:
         self._heard: set[str] = set()  # executors that something has come from since the last confirmation
 
     def heard(self, line: Line, messages: Sequence[Message]) -> None:
-        """Take in messages of one connection; the first has to be an introduction, and no other may."""
+        """Take in messages of one connection; the first has to be an introduction, and no other may.
+
+        No message at all means that a part of one has come: over a slow line it is the only sign of life for a while.
+        """
+        life = self._lives.get(line.executor) if line.executor else None
+        if not messages and life is not None and life.line is line:
+            self._put(lambda now, name=line.executor: self._said(name, Beat(), now))  # type: ignore[misc]
         for message in messages:
             life = self._lives.get(line.executor) if line.executor else None
             if life is None or life.line is not line:
