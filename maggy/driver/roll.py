@@ -48,6 +48,7 @@ class Life:
     channel: Channel
     line: Line | None
     token: str
+    slot: int
 
 
 class Roll:
@@ -148,10 +149,14 @@ class Roll:
                 line.send(Bye(flaw))
                 line.close()
                 return False
+            case Join() if message.again and any(life.slot == message.slot for life in self._lives.values()):
+                line.send(Bye("another executor has its slot by now"))  # Spark has started one, and forgotten this one
+                line.close()
+                return False
             case Join() if message.executor not in self._lives and line.executor is None:
                 if len(self._lives) >= self._limit:
                     return _refused(line, f"there are {self._limit:,} executors already")
-                self._lives[message.executor] = Life(Channel(), line, message.token)
+                self._lives[message.executor] = Life(Channel(), line, message.token, message.slot)
                 self.most = max(self.most, len(self._lives))
                 self._put(lambda now: self._scheduler.joined(message, now))
             case Rejoin() if (life := self._lives.get(message.executor)) and line.executor is None:

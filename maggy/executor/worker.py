@@ -55,9 +55,10 @@ class Ticket:
 class Agent:
     """One executor, from joining to going home."""
 
-    def __init__(self, ticket: Ticket, function: Any, slot: int) -> None:
+    def __init__(self, ticket: Ticket, function: Any, slot: int, *, again: bool = False) -> None:
         self._ticket = ticket
         self._slot = slot
+        self._again = again
         self._environment = devices.environment(ticket.gpus, slot)
         self._function = function
         self._stored: int | None = None  # where its bytes are for the trial's process
@@ -99,7 +100,7 @@ class Agent:
     def _hello(self) -> Join:
         host, pid = socket.gethostname(), os.getpid()
         name = f"{host}-{pid}-{secrets.token_hex(4)}"
-        return Join(name, host, pid, self._slot, platform.python_version(), VERSION)
+        return Join(name, host, pid, self._slot, platform.python_version(), VERSION, again=self._again)
 
     def _wait(self) -> None:
         deadline = min(self._session.deadline(), self._weigh_at, self._silent_at, self._link.retry_at)
@@ -386,7 +387,9 @@ def client_context(certificate: str) -> ssl.SSLContext:
 
 def run_slot(ticket: Ticket, function: Any, slots: Iterable[int]) -> Iterator[str]:
     """Be the executor for each slot of a Spark partition; there is one. `function` may be a Spark broadcast of it."""
+    pickled = getattr(function, "value", function)
     for slot in slots:
-        while (ended := Agent(ticket, getattr(function, "value", function), slot).serve()) == FENCED:
-            pass  # it was taken for dead, and begins anew as another
+        ended = Agent(ticket, pickled, slot).serve()
+        while ended == FENCED:  # it was taken for dead, and begins anew as another
+            ended = Agent(ticket, pickled, slot, again=True).serve()
         yield ended

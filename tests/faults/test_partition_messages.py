@@ -26,8 +26,8 @@ from maggy.testing.logcheck import check_log
 class Talker:
     """An executor that says what it is told to."""
 
-    def __init__(self, server, port, name):
-        self.link = Link(Join(name, "here", 1, 0, "3.11", "2"), server.secret)
+    def __init__(self, server, port, name, slot, again):
+        self.link = Link(Join(name, "here", 1, slot, "3.11", "2", again=again), server.secret)
         self._port = port
         self._come = []
         self.connect()
@@ -85,8 +85,8 @@ class Served:
         self.port = self.server.start("127.0.0.1")
         self.talkers = []
 
-    def join(self, name):
-        self.talkers.append(Talker(self.server, self.port, name))
+    def join(self, name, slot=0, *, again=False):
+        self.talkers.append(Talker(self.server, self.port, name, slot, again))
         return self.talkers[-1]
 
     def check(self):
@@ -166,6 +166,16 @@ def test_f20_what_comes_after_the_study(served):
     assert study.join("b").hear(Bye).reason == "done"
     assert list(study.store.read("s")) == before
     study.check()
+
+
+def test_f08_a_zombie_whose_slot_was_filled_is_sent_home(served):
+    """F8: it was given up, and Spark has started another in its slot meanwhile; one whose slot is free is welcome."""
+    study = served(3)
+    study.join("a", slot=0).hear(Run)
+    assert "its slot" in study.join("b", slot=0, again=True).hear(Bye).reason
+    assert study.join("c", slot=1, again=True).hear(Welcome)
+    assert study.join("d", slot=0).hear(Welcome)
+    assert sorted(study.server.scheduler.executors) == ["a", "c", "d"]
 
 
 def test_f18_who_does_not_read_is_dropped_and_others_do_not_notice(served):

@@ -69,6 +69,12 @@ class Running:
             assert time.monotonic() < ends, self.log[-5:]
             threading.Event().wait(0.01)
 
+    def watch_joins(self):
+        """Return a list to which everybody who joins from now on is added."""
+        joined, before = [], self.server.scheduler.joined
+        self.server.scheduler.joined = lambda hello, now: (joined.append(hello), before(hello, now))[1]
+        return joined
+
     @property
     def log(self):
         return list(self.store.read("s"))
@@ -132,6 +138,7 @@ def test_f07_a_silence_longer_than_the_lease_is_fenced(running):
     """F5, F7: the trials run again elsewhere or here, what the zombie says does not count, and its slot comes back."""
     study = running(trials=4, lease=4.0)
     study.until(half_way)
+    joined = study.watch_joins()
     study.proxy.freeze(True)
     study.until(lambda fold: sum(trial.lost for trial in fold.trials.values()) == 2)
     study.proxy.freeze(False)
@@ -140,6 +147,7 @@ def test_f07_a_silence_longer_than_the_lease_is_fenced(running):
     assert [trial.status for trial in fold.trials.values()] == ["completed"] * 4
     assert len([event for event in study.log if isinstance(event, Lost)]) == 2
     assert sorted(trial.attempt for trial in fold.trials.values()) == [1, 1, 2, 2]
+    assert [hello.again for hello in joined] == [True, True]
 
 
 def test_f21_confirmations_that_are_lost(running):
