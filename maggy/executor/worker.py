@@ -112,7 +112,7 @@ class Agent:
         self._do(self._session.tick(time.monotonic()))
         if time.monotonic() >= self._silent_at:
             self._broke(TimeoutError(f"the driver was silent for {SILENT_SECONDS:.0f} s"))
-        if time.monotonic() >= self._link.retry_at:
+        if self._left is None and time.monotonic() >= self._link.retry_at:
             self._connect()
 
     def _weigh(self) -> None:
