@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 import json
 import os
+import platform
 import random
 import secrets
 import statistics
@@ -31,10 +32,12 @@ from maggy.driver.server import Server
 from maggy.events import StudyOpened
 from maggy.executor.link import Link
 from maggy.optimizers import RandomSearch
-from maggy.rpc.messages import Beat, Bye, Finished, Join, Reports, Run
+from maggy.rpc.messages import Beat, Bye, Finished, Join, Reports, Run, Welcome
 from maggy.store import Owner, open_store
 from maggy.study import Study
+from maggy.version import VERSION
 
+AT_ONCE = 64  # that come at a time: this process is slower to answer than as many executors, and would pass for a crowd
 PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -78,8 +81,9 @@ class Crowd:
     async def executor(self, number: int) -> None:
         """Be one of them."""
         chance = random.Random(number)
+        await self._coming.acquire()
         reader, writer = await asyncio.open_connection("127.0.0.1", self._port)
-        link = Link(Join(f"agent-{number}", "here", 1, number, "3.11", "2"), self._secret)
+        link = Link(Join(f"agent-{number}", "here", 1, number, platform.python_version(), VERSION), self._secret)
         link.connected(secrets.token_bytes(32))
         writer.write(link.outgoing())
         told: list[float] = []
@@ -102,7 +106,9 @@ class Crowd:
         self._beats[number] = loop.call_later(chance.random(), beat)
         while data := await reader.read(65536):
             for message in link.received(data):
-                if isinstance(message, Run):
+                if isinstance(message, Welcome):
+                    self._coming.release()
+                elif isinstance(message, Run):
                     self.busy.add(number)
                     if told and self.warm:
                         self.rounds.append(time.monotonic() - told[-1])
@@ -119,6 +125,7 @@ class Crowd:
     async def run(self, agents: int, seconds: float, over: subprocess.Popen[str]) -> tuple[float, float]:
         """Let them join and work for a while; return how long joining took, and the driver's share of a processor."""
         self._beats: dict[int, asyncio.TimerHandle] = {}
+        self._coming = asyncio.Semaphore(AT_ONCE)
         began = time.monotonic()
         tasks = [asyncio.create_task(self.executor(number)) for number in range(agents)]
         while len(self.busy) < agents:

@@ -175,10 +175,10 @@ class Soak:
                 lost.setdefault(known[event.trial], []).append(event.at)
         for harm in self._harms:
             mine = [name for name in first if f"-{harm.pid}-" in name and first[name] < harm.ended]
-            for at in (at for name in mine for at in lost.get(name, []) if at > harm.began):
-                self.times.setdefault(f"{harm.kind}_lost_s", []).append(at - harm.began)
+            shown = [at for name in mine for at in lost.get(name, []) if harm.began < at < harm.ended + 2]
+            self.times.setdefault(f"{harm.kind}_lost_s", []).extend(at - harm.began for at in shown)
             fresh = [at for name, at in first.items() if at > harm.ended and name not in mine]
-            if fresh and (harm.kind == "kill_agent" or any(name in lost for name in mine)):
+            if fresh and shown:
                 self.times.setdefault(f"{harm.kind}_slot_back_s", []).append(min(fresh) - harm.ended)
 
     def _blame(self, kind: str, what: str) -> None:
@@ -351,8 +351,8 @@ def main() -> None:
         **soak.counts,
         "leftovers": len(soak.orphans.left),
         "orphans_gone_s_max": round(max(gone), 2) if gone else None,
-        **{f"{name}_p50": round(statistics.median(times), 2) for name, times in sorted(soak.times.items())},
-        **{f"{name}_max": round(max(times), 2) for name, times in sorted(soak.times.items())},
+        **{f"{name}_p50": round(statistics.median(times), 2) for name, times in sorted(soak.times.items()) if times},
+        **{f"{name}_max": round(max(times), 2) for name, times in sorted(soak.times.items()) if times},
         "not_done": soak.missing,
         "seed": arguments.seed,
         "seconds": round(time.monotonic() - began, 1),

@@ -1,5 +1,6 @@
 """F18, F19, F20: messages that come twice or too late, and a peer that does not read: a real driver, fake executors."""
 
+import platform
 import secrets
 import socket
 import time
@@ -21,13 +22,14 @@ from maggy.rpc.stream import MAX_BACKLOG
 from maggy.store import MemoryStore, Owner
 from maggy.study import Study
 from maggy.testing.logcheck import check_log
+from maggy.version import VERSION
 
 
 class Talker:
     """An executor that says what it is told to."""
 
     def __init__(self, server, port, name, slot, again):
-        self.link = Link(Join(name, "here", 1, slot, "3.11", "2", again=again), server.secret)
+        self.link = Link(Join(name, "here", 1, slot, platform.python_version(), VERSION, again=again), server.secret)
         self._port = port
         self._come = []
         self.connect()
