@@ -4,14 +4,17 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
 
-.PHONY: help demo test test-spark35 lint format bench clean
+.PHONY: help demo test test-all test-spark35 lint format bench clean
 help:  ## show this list
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
 
 demo: $(VENV)/.run  ## watch ASHA tune a network on Spark
 	$(RUN) examples/digits_asha.py
 
-test: $(VENV)/.dev  ## run all tests, those with Spark included
+test: $(VENV)/.dev  ## run all tests but those that take minutes
+	$(RUN) -m pytest -m "not chaos"
+
+test-all: $(VENV)/.dev  ## run all tests
 	$(RUN) -m pytest
 
 lint: $(VENV)/.dev  ## check style and types

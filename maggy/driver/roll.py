@@ -48,6 +48,7 @@ class Life:
     channel: Channel
     line: Line | None
     token: str
+    slot: int
 
 
 class Roll:
@@ -76,7 +77,13 @@ class Roll:
         self._heard: set[str] = set()  # executors that something has come from since the last confirmation
 
     def heard(self, line: Line, messages: Sequence[Message]) -> None:
-        """Take in messages of one connection; the first has to be an introduction, and no other may."""
+        """Take in messages of one connection; the first has to be an introduction, and no other may.
+
+        No message at all means that a part of one has come: over a slow line it is the only sign of life for a while.
+        """
+        life = self._lives.get(line.executor) if line.executor else None
+        if not messages and life is not None and life.line is line:
+            self._put(lambda now, name=line.executor: self._said(name, Beat(), now))  # type: ignore[misc]
         for message in messages:
             life = self._lives.get(line.executor) if line.executor else None
             if life is None or life.line is not line:
@@ -142,10 +149,14 @@ class Roll:
                 line.send(Bye(flaw))
                 line.close()
                 return False
+            case Join() if message.again and any(life.slot == message.slot for life in self._lives.values()):
+                line.send(Bye("another executor has its slot by now"))  # Spark has started one, and forgotten this one
+                line.close()
+                return False
             case Join() if message.executor not in self._lives and line.executor is None:
                 if len(self._lives) >= self._limit:
                     return _refused(line, f"there are {self._limit:,} executors already")
-                self._lives[message.executor] = Life(Channel(), line, message.token)
+                self._lives[message.executor] = Life(Channel(), line, message.token, message.slot)
                 self.most = max(self.most, len(self._lives))
                 self._put(lambda now: self._scheduler.joined(message, now))
             case Rejoin() if (life := self._lives.get(message.executor)) and line.executor is None:

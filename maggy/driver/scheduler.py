@@ -57,6 +57,11 @@ class Terms:
     marker: str = ""
     relay_limit: int = 0
 
+    @property
+    def silence(self) -> float:
+        """Seconds without a word that mean death: a beat may have been due before, and coming back takes a moment."""
+        return self.lease + self.beat + self.reconnect_grace
+
     def welcome(self, metric: str | None) -> Welcome:
         """Return what an executor is told of it."""
         shared = {field.name: getattr(self, field.name) for field in fields(Welcome) if field.name != "metric"}
@@ -187,7 +192,7 @@ class Scheduler:
     def tick(self, now: float) -> list[Action]:
         """Take in that time has passed: leases end, the timeout strikes, patience ends."""
         for worker in list(self.executors.values()):
-            if now >= min(worker.heard + self._terms.lease, worker.gone_for_good):
+            if now >= min(worker.heard + self._terms.silence, worker.gone_for_good):
                 why = worker.gone or f"executor silent for {self._terms.lease:g} s"
                 self._do(Drop(worker.name, why))
                 del self.executors[worker.name]
@@ -216,8 +221,8 @@ class Scheduler:
         """Return when `tick` is to be called next."""
         if self.closed is not None:
             return math.inf
-        lease = self._terms.lease
-        leases = (min(worker.heard + lease, worker.gone_for_good) for worker in self.executors.values())
+        silence = self._terms.silence
+        leases = (min(worker.heard + silence, worker.gone_for_good) for worker in self.executors.values())
         return min(self._ends_at, min(leases, default=math.inf))
 
     def holds(self, executor: str, trial: int, attempt: int) -> bool:

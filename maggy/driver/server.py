@@ -32,10 +32,10 @@ from maggy.rpc.stream import Peer
 from maggy.trial import Answer, Suggestion
 
 DRIVER_BEAT = 30.0  # seconds; executors notice a dead driver by TCP, this is for the silence that TCP does not notice
-STANDSTILL = 3.0  # seconds between two turns after which this process, not the executors, was silent
 LOGGER = logging.getLogger("maggy")  # says nothing unless the application has set up logging
 LOGGER.addHandler(logging.NullHandler())
 RENEWAL = 1.0  # seconds between two signs of life in the store, and between two looks at what others wish
+STANDSTILL = 1.5 * RENEWAL  # seconds between two turns after which this process, not the executors, was silent
 
 
 class Server:

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from maggy.errors import StopTrial
+from maggy.executor import leftovers
 from maggy.executor.checkpoints import Checkpoints, Terms
 from maggy.executor.nospark import forbid_spark
 from maggy.executor.reporter import Reporter, as_number, bounded, single_out
@@ -240,11 +241,13 @@ def _outcome(
 
 
 def _die_with(agent: int, process: TrialProcess) -> None:
+    """Wait for the agent's death; then nobody else is left to end what the trial has started."""
     os.read(agent, 1)  # returns when the agent's end of the pipe is closed, by its death if by nothing else
+    leftovers.kill_all(keep=None)
     if process.scratch is not None:
         shutil.rmtree(process.scratch, ignore_errors=True)
     if os.getpgrp() == os.getpid():
-        os.killpg(0, signal.SIGKILL)  # what the trial has started has nobody else to end it now
+        os.killpg(0, signal.SIGKILL)  # whoever's parent has ended before
     os._exit(1)
 
 

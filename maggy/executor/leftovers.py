@@ -7,7 +7,6 @@ parent of every orphan below it, so that all descendants stay in its tree. Elsew
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import shutil
 import signal
@@ -22,6 +21,8 @@ _PAGE = os.sysconf("SC_PAGE_SIZE")
 def adopt_orphans(adopt: bool) -> None:
     """Become the parent of whatever is orphaned below this process, or cease to be."""
     if sys.platform == "linux":
+        import ctypes  # the agent only; a trial's process starts sooner without
+
         ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, int(adopt), 0, 0, 0)
 
 

@@ -13,11 +13,14 @@ from dataclasses import replace
 
 from maggy.executor.session import ORPHAN_SECONDS
 from maggy.rpc.channel import Channel
-from maggy.rpc.connection import Connection
+from maggy.rpc.connection import HANDSHAKE_SECONDS, Connection
 from maggy.rpc.messages import Beat, Fenced, Join, Message, Rejoin, Resumed
 
 RETRY_SECONDS = 0.2
 REFUSED_SECONDS = 3.0  # of refused connections after which the driver is gone
+AWAY_SECONDS = 30.0  # of connections that are closed before our driver has answered
+EAGER_SECONDS = 30.0  # after a break in which to try again and again, since the driver may still be waiting
+EAGER_PATIENCE = 0.5  # seconds for each of these tries: packets are lost, and TCP waits ever longer to send others
 FENCED = "fenced"
 
 
@@ -38,6 +41,11 @@ class Link:
     def held(self) -> int:
         """Bytes that the driver has not confirmed."""
         return self._channel.held
+
+    def patience(self, now: float) -> float:
+        """Return how many seconds to wait for a connection."""
+        eager = self._broke_at is not None and now < self._broke_at + EAGER_SECONDS
+        return EAGER_PATIENCE if eager else HANDSHAKE_SECONDS
 
     def connected(self, nonce: bytes) -> None:
         """Take in that there is a connection; `nonce` is 32 fresh random bytes."""
@@ -62,15 +70,21 @@ class Link:
             self.left = why
         self.retry_at = now + RETRY_SECONDS
 
-    def broke(self, why: str, now: float) -> None:
-        """Take in that the connection is broken: another is tried for at once, and if that breaks as well, soon."""
+    def broke(self, why: str, now: float, *, closed: bool = False, stranger: bool = False) -> None:
+        """Take in that the connection is broken: another is tried for at once, and if that breaks as well, soon.
+
+        `closed`: by whoever is there. If our driver has never answered on it, this was somebody else, or a relay that
+        cannot reach the driver. `stranger`: it certainly was somebody else, so the driver is gone.
+        """
+        answered = self._connection is not None and self._connection.authenticated
+        patience = REFUSED_SECONDS if stranger else AWAY_SECONDS if closed and not answered else ORPHAN_SECONDS
         self._connection = None
         self._in_step = False
         if self._broke_at is None:
             self._broke_at = self.retry_at = now
         else:
             self.retry_at = now + RETRY_SECONDS
-        if not self._channel.received or now >= self._broke_at + ORPHAN_SECONDS:
+        if not self._channel.received or now >= self._broke_at + patience:
             self.left = why  # not even welcomed, or never again: somebody else's port, or the end of the study
 
     def received(self, data: bytes) -> list[Message]:

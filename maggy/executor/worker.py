@@ -35,6 +35,9 @@ from maggy.version import VERSION, misfit
 CHUNK = 256 * 1024
 WEIGH_SECONDS = 0.5  # between two looks at a trial's memory
 WOULD_BLOCK = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
+GONE = (ConnectionRefusedError, ssl.SSLCertVerificationError)  # the driver is: nobody, or somebody else, is there
+SILENT_SECONDS = 90.0  # in which the driver beats three times; a connection that brings nothing leads nowhere
+UNANSWERED_SECONDS = 2.0  # without a word of the driver's kernel that what was sent has come: better try anew
 MAX_BACKLOG = 4 * 1024 * 1024  # bytes that the driver has not confirmed before the trial's process has to wait as well
 
 
@@ -54,9 +57,10 @@ class Ticket:
 class Agent:
     """One executor, from joining to going home."""
 
-    def __init__(self, ticket: Ticket, function: Any, slot: int) -> None:
+    def __init__(self, ticket: Ticket, function: Any, slot: int, *, again: bool = False) -> None:
         self._ticket = ticket
         self._slot = slot
+        self._again = again
         self._environment = devices.environment(ticket.gpus, slot)
         self._function = function
         self._stored: int | None = None  # where its bytes are for the trial's process
@@ -69,7 +73,7 @@ class Agent:
         self._paused = False
         self._process: Runner | None = None
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
-        self._weigh_at = math.inf
+        self._weigh_at = self._silent_at = math.inf
         self._sent_home: str | None = None
         self._scratch = tempfile.mkdtemp(prefix="maggy-")
 
@@ -100,17 +104,19 @@ class Agent:
     def _hello(self) -> Join:
         host, pid = socket.gethostname(), os.getpid()
         name = f"{host}-{pid}-{secrets.token_hex(4)}"
-        return Join(name, host, pid, self._slot, platform.python_version(), VERSION)
+        return Join(name, host, pid, self._slot, platform.python_version(), VERSION, again=self._again)
 
     def _wait(self) -> None:
-        deadline = min(self._session.deadline(), self._weigh_at, self._link.retry_at)
+        deadline = min(self._session.deadline(), self._weigh_at, self._silent_at, self._link.retry_at)
         patience = max(0.0, deadline - time.monotonic())
         for key, _ in self._selector.select(min(patience, 60.0)):
             if self._left is None:
                 key.data()
         self._weigh()
         self._do(self._session.tick(time.monotonic()))
-        if time.monotonic() >= self._link.retry_at:
+        if time.monotonic() >= self._silent_at:
+            self._broke(TimeoutError(f"the driver was silent for {SILENT_SECONDS:.0f} s"))
+        if self._left is None and time.monotonic() >= self._link.retry_at:
             self._connect()
 
     def _weigh(self) -> None:
@@ -127,21 +133,24 @@ class Agent:
     def _connect(self) -> None:
         """Try once to reach the driver; the link knows what to say, and whether another try makes sense."""
         try:
-            self._socket = connected(self._ticket)
+            self._socket = connected(self._ticket, self._link.patience(time.monotonic()))
         except OSError as error:
             why = f"no driver at {self._ticket.host}:{self._ticket.port} ({error})"
-            self._link.failed(why, time.monotonic(), refused=isinstance(error, ConnectionRefusedError))
+            self._link.failed(why, time.monotonic(), refused=isinstance(error, GONE))
             return
         self._link.connected(secrets.token_bytes(NONCE))
+        self._silent_at = time.monotonic() + SILENT_SECONDS
         self._selector.register(self._socket, selectors.EVENT_READ, self._from_driver)
 
-    def _broke(self, why: str) -> None:
+    def _broke(self, error: OSError | ProtocolError) -> None:
         self._hang_up()
+        why = str(error)
         if self._session.terms is None:  # another maggy's handshake may be so different that no reason can be given
             why = (
                 misfit("maggy", VERSION, self._ticket.version, f"it does not understand this one's words: {why}") or why
             )
-        self._link.broke(why, time.monotonic())
+        closed, stranger = isinstance(error, ConnectionError), isinstance(error, ProtocolError)
+        self._link.broke(why, time.monotonic(), closed=closed, stranger=stranger)
 
     def _hang_up(self) -> None:
         if self._socket is not None:
@@ -150,18 +159,20 @@ class Agent:
             self._socket = None
         self._backlog = b""
         self._writing = False
+        self._silent_at = math.inf
 
     def _from_driver(self) -> None:
         while self._socket is not None and self._left is None:
             try:
                 data = self._socket.recv(CHUNK)
+                self._silent_at = time.monotonic() + SILENT_SECONDS
                 if not data:
                     raise ConnectionResetError("the driver closed the connection")
                 messages = self._link.received(data)
             except WOULD_BLOCK:
                 return
             except (OSError, ProtocolError) as error:
-                self._broke(str(error))
+                self._broke(error)
                 return
             for message in messages:
                 self._do(self._session.received(message, time.monotonic()))
@@ -177,7 +188,7 @@ class Agent:
             except WOULD_BLOCK:
                 sent = 0
             except OSError as error:
-                self._broke(str(error))
+                self._broke(error)
                 return
             self._backlog = data[sent:]
             if bool(self._backlog) != self._writing:
@@ -365,11 +376,18 @@ class Agent:
         )
 
 
-def connected(ticket: Ticket) -> socket.socket:
-    """Return a socket to the driver, encrypted if the ticket has a certificate. Raises `OSError`."""
-    plain = socket.create_connection((ticket.host, ticket.port), HANDSHAKE_SECONDS)
+def connected(ticket: Ticket, patience: float = HANDSHAKE_SECONDS) -> socket.socket:
+    """Return a socket to the driver, encrypted if the ticket has a certificate. Raises `OSError`.
+
+    A network that loses everything for a while is found out by the kernel, and a new connection gets through as soon
+    as packets do; the old one would be silent for as long again as the network was.
+    """
+    plain = socket.create_connection((ticket.host, ticket.port), patience)
     try:
+        plain.settimeout(HANDSHAKE_SECONDS)
         plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux
+            plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(1000 * UNANSWERED_SECONDS))
         found = plain if ticket.certificate is None else client_context(ticket.certificate).wrap_socket(plain)
     except BaseException:
         plain.close()
@@ -389,7 +407,9 @@ def client_context(certificate: str) -> ssl.SSLContext:
 
 def run_slot(ticket: Ticket, function: Any, slots: Iterable[int]) -> Iterator[str]:
     """Be the executor for each slot of a Spark partition; there is one. `function` may be a Spark broadcast of it."""
+    pickled = getattr(function, "value", function)
     for slot in slots:
-        while (ended := Agent(ticket, getattr(function, "value", function), slot).serve()) == FENCED:
-            pass  # it was taken for dead, and begins anew as another
+        ended = Agent(ticket, pickled, slot).serve()
+        while ended == FENCED:  # it was taken for dead, and begins anew as another
+            ended = Agent(ticket, pickled, slot, again=True).serve()
         yield ended

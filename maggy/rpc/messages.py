@@ -54,7 +54,8 @@ MAX_NOTICE = 1000  # characters
 class Join:
     """An executor introduces itself. `executor` is an id of its own making, new for each process.
 
-    Names are no secrets, logs are full of them: by `token` the driver knows the executor when it is back.
+    Names are no secrets, logs are full of them: by `token` the driver knows the executor when it is back. `again`: its
+    process was one before, and was given up; its slot may have been filled meanwhile.
     """
 
     executor: str
@@ -64,6 +65,7 @@ class Join:
     python: str
     maggy: str
     token: str = field(default="", repr=False)
+    again: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ class Hub(Protocol):
     """Whoever takes in what peers say."""
 
     def heard(self, peer: Peer, messages: list[Message]) -> None:
-        """Take in messages, in order."""
+        """Take in messages, in order; none where a part of one has come."""
 
     def gone(self, peer: Peer, why: str) -> None:
         """Take in that the peer is gone; called once."""
@@ -57,7 +57,7 @@ class Peer(asyncio.Protocol):
         try:
             messages = self._connection.receive(data)
             self._write()
-            if messages:
+            if messages or self.executor:
                 self._hub.heard(self, messages)
         except ProtocolError as offence:
             self.offended = True

@@ -3,6 +3,7 @@
 import secrets
 import threading
 import time
+from collections import Counter
 from functools import partial
 
 import cloudpickle
@@ -37,9 +38,9 @@ def train_fn(x, reporter):
 
 
 class Running:
-    """A study of two executors that reach their driver through a proxy."""
+    """A study of two executors that reach their driver through a proxy; `slow` of them have a slow line."""
 
-    def __init__(self, trials=2, **terms):
+    def __init__(self, trials=2, slow=0, function=train_fn, **terms):
         self.store = MemoryStore()
         owner = Owner.current()
         now = time.time()
@@ -56,9 +57,10 @@ class Running:
             clock=Clock(),
         )
         self.proxy = Proxy(("127.0.0.1", self.server.start("127.0.0.1")))
+        self.proxy.slow_down(slow)
         ticket = Ticket("127.0.0.1", self.proxy.port, "1", self.server.secret)
         self.launcher = LocalLauncher()
-        self.launcher.start(partial(run_slot, ticket, cloudpickle.dumps((train_fn, {}))), 2)
+        self.launcher.start(partial(run_slot, ticket, cloudpickle.dumps((function, {}))), 2)
 
     def until(self, condition):
         """Wait for what reports bring about."""
@@ -66,6 +68,12 @@ class Running:
         while not condition(self.server.scheduler.study):
             assert time.monotonic() < ends, self.log[-5:]
             threading.Event().wait(0.01)
+
+    def watch_joins(self):
+        """Return a list to which everybody who joins from now on is added."""
+        joined, before = [], self.server.scheduler.joined
+        self.server.scheduler.joined = lambda hello, now: (joined.append(hello), before(hello, now))[1]
+        return joined
 
     @property
     def log(self):
@@ -130,6 +138,7 @@ def test_f07_a_silence_longer_than_the_lease_is_fenced(running):
     """F5, F7: the trials run again elsewhere or here, what the zombie says does not count, and its slot comes back."""
     study = running(trials=4, lease=4.0)
     study.until(half_way)
+    joined = study.watch_joins()
     study.proxy.freeze(True)
     study.until(lambda fold: sum(trial.lost for trial in fold.trials.values()) == 2)
     study.proxy.freeze(False)
@@ -138,3 +147,51 @@ def test_f07_a_silence_longer_than_the_lease_is_fenced(running):
     assert [trial.status for trial in fold.trials.values()] == ["completed"] * 4
     assert len([event for event in study.log if isinstance(event, Lost)]) == 2
     assert sorted(trial.attempt for trial in fold.trials.values()) == [1, 1, 2, 2]
+    assert [hello.again for hello in joined] == [True, True]
+
+
+def test_f21_confirmations_that_are_lost(running):
+    """F21: what the driver says is lost, outcomes' confirmations and new trials too; after the cut all of it comes."""
+    study = running(reconnect_grace=10.0, trials=4)
+    for ended in range(3):
+        study.until(lambda fold, ended=ended: fold.last_end and fold.counts["completed"] > ended)
+        study.proxy.deafen()
+        threading.Event().wait(0.3)
+        study.proxy.cut()
+    assert study.server.closed.wait(60)
+    complete(study.log)
+    assert study.proxy.connections > 4
+
+
+def test_f17_a_peer_that_has_vanished_without_a_word(running):
+    """F17: both connections lead nowhere, and no end is told. The lease ends, and the driver closes its ends."""
+    study = running(lease=2.0)
+    study.until(half_way)
+    peers = list(study.server._roll._lives.values())
+    study.proxy.vanish()
+    began = time.monotonic()
+    study.until(lambda fold: sum(trial.lost for trial in fold.trials.values()) == 2)
+    assert time.monotonic() - began < 2.0 + 2.0 + 5  # on a busy machine
+    assert [life.line._transport.is_closing() for life in peers] == [True, True]
+    assert study.server.scheduler.executors == {}
+    check_log(study.log)
+
+
+def prints(x, reporter):
+    import time
+
+    print("y" * 60_000)
+    for step in range(20):
+        reporter.broadcast(x, step=step)
+        time.sleep(0.02)
+    return x
+
+
+def test_f18_a_slow_line_is_no_silence(running):
+    """F18: a message may take longer than the lease to come; who is at it lives, and others do not wait."""
+    study = running(trials=12, slow=1, function=prints, lease=1.5, beat=0.5)
+    assert study.server.closed.wait(60)
+    fold = check_log(study.log)
+    assert [trial.attempt for trial in fold.trials.values()] == [1] * 12
+    by = Counter(trial.executor for trial in fold.trials.values())
+    assert max(by.values()) >= 9, by

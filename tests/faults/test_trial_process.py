@@ -235,6 +235,28 @@ def test_f31_a_slot_whose_agent_is_killed_leaves_nothing(lagom, tmp_path):
     assert not any(map(alive, pids(tmp_path)))
 
 
+def test_f31_what_a_trial_has_started_dies_with_its_agent(lagom, tmp_path):
+    """F31: no agent is left to end it, so the trial's process does."""
+
+    def starts_and_kills_its_agent(x, folder):
+        import os
+        import signal
+        import subprocess
+        from pathlib import Path
+
+        if not list(Path(folder).glob("pid-*")):
+            started = subprocess.Popen(["sleep", "600"], start_new_session=True)
+            Path(folder, f"pid-{started.pid}").write_text(str(started.pid))
+            os.kill(os.getppid(), signal.SIGKILL)
+            signal.pause()
+        return x
+
+    first, _ = lagom(starts_and_kills_its_agent).trials
+    assert (first.status, first.attempt) == ("completed", 2)
+    assert len(pids(tmp_path)) == 1
+    assert not any(map(alive, pids(tmp_path)))
+
+
 def test_the_test_itself_sees_living_processes():
     """Otherwise the tests above could not fail."""
     assert alive(os.getpid())

@@ -1,0 +1,208 @@
+"""F18, F19, F20: messages that come twice or too late, and a peer that does not read: a real driver, fake executors."""
+
+import platform
+import secrets
+import socket
+import time
+
+import pytest
+
+from maggy import Float, Searchspace
+from maggy.driver.asker import InlineAsker
+from maggy.driver.clock import Clock
+from maggy.driver.journal import Journal
+from maggy.driver.logs import TrialLogs
+from maggy.driver.scheduler import Scheduler, Terms
+from maggy.driver.server import Server
+from maggy.events import Ended, Reported, StudyOpened
+from maggy.executor.link import FENCED, Link
+from maggy.optimizers import RandomSearch
+from maggy.rpc.messages import Beat, Bye, Finished, Join, Log, Reports, Run, Stop, Welcome
+from maggy.rpc.stream import MAX_BACKLOG
+from maggy.store import MemoryStore, Owner
+from maggy.study import Study
+from maggy.testing.logcheck import check_log
+from maggy.version import VERSION
+
+
+class Talker:
+    """An executor that says what it is told to."""
+
+    def __init__(self, server, port, name, slot, again):
+        self.link = Link(Join(name, "here", 1, slot, platform.python_version(), VERSION, again=again), server.secret)
+        self._port = port
+        self._come = []
+        self.connect()
+
+    def connect(self):
+        self.socket = socket.create_connection(("127.0.0.1", self._port), 10)
+        self.link.connected(secrets.token_bytes(32))
+        self.say()
+
+    def say(self, *messages):
+        for message in messages:
+            self.link.tell(message)
+        self.socket.sendall(self.link.outgoing())
+
+    def hear(self, kind):
+        """Wait for a message of that kind, or for the end of the connection."""
+        while not any(isinstance(message, kind) for message in self._come):
+            if not (data := self.socket.recv(65536)):
+                return None
+            self._come += self.link.received(data)
+            self.say()
+        message = next(message for message in self._come if isinstance(message, kind))
+        self._come.remove(message)
+        return message
+
+    def end(self):
+        """Wait for the end of the connection."""
+        try:
+            while data := self.socket.recv(65536):
+                self.link.received(data)
+                self.say()
+        except ConnectionError:
+            pass
+        self.socket.close()
+
+
+class Served:
+    """A driver of a study, and whoever talks with it."""
+
+    def __init__(self, trials, **terms):
+        self.store = MemoryStore()
+        owner, now = Owner.current(), time.time()
+        self.store.create("s", now)
+        self.store.claim("s", owner, now)
+        settings = {"name": "s", "num_trials": trials, "searchspace": Searchspace(x=Float(0, 1)).to_dict()}
+        self.store.append("s", 0, [StudyOpened(now, settings)])
+        self.server = Server(
+            Scheduler(Study.of(self.store.read("s")), Terms(**terms)),
+            secret=secrets.token_bytes(32),
+            asker=InlineAsker(RandomSearch(), 0),
+            journal=Journal(self.store, "s", owner, 1),
+            logs=TrialLogs(None, verbose=False),
+            clock=Clock(),
+        )
+        self.port = self.server.start("127.0.0.1")
+        self.talkers = []
+
+    def join(self, name, slot=0, *, again=False):
+        self.talkers.append(Talker(self.server, self.port, name, slot, again))
+        return self.talkers[-1]
+
+    def check(self):
+        """Return the study: its log holds what every log must, and nothing has gone wrong."""
+        assert self.server.error is None
+        return check_log(list(self.store.read("s")))
+
+
+@pytest.fixture
+def served():
+    found = []
+
+    def serve(trials, **terms):
+        found.append(Served(trials, **terms))
+        return found[0]
+
+    yield serve
+    for talker in found[0].talkers:
+        talker.socket.close()
+    found[0].server.stop()
+
+
+def finished(run, value, status="completed", attempt=None):
+    return Finished(run.trial, attempt or run.attempt, status, value, {"metric": value}, None)
+
+
+def test_f19_f20_what_is_said_twice_or_after_the_outcome_changes_nothing(served):
+    """F19, F20: the first outcome counts; reports, prints and other outcomes after it do not, nor do they harm."""
+    study = served(2)
+    talker = study.join("a")
+    run = talker.hear(Run)
+    reports = Reports(run.trial, run.attempt, [[0, {"metric": 0.5}]])
+    talker.say(reports, finished(run, 0.5), finished(run, 0.7), reports, Log(run.trial, run.attempt, "late"))
+    after = talker.hear(Run)
+    assert after.trial == 2
+    talker.say(finished(run, 0.9, "failed"), finished(after, 0.1))
+    assert talker.hear(Bye).reason == "done"
+    fold = study.check()
+    assert [(trial.status, trial.value) for trial in fold.trials.values()] == [("completed", 0.5), ("completed", 0.1)]
+    events = list(study.store.read("s"))
+    assert [sum(isinstance(event, kind) for event in events) for kind in (Ended, Reported)] == [2, 1]
+
+
+def test_f20_what_comes_after_a_trial_was_given_to_another(served):
+    """F20: who was taken for dead is fenced; what it says of its trial, or of another's attempt, is nothing."""
+    study = served(1, lease=0.3, beat=0.2, reconnect_grace=0.1)
+    before = study.join("a")
+    run = before.hear(Run)
+    before.end()  # it was silent for too long
+    other = study.join("b")
+    again = other.hear(Run)
+    assert (again.trial, again.attempt) == (run.trial, 2)
+    before.link.broke("cut", 0.0)
+    before.connect()
+    before.end()
+    assert before.link.left == FENCED
+    fresh = study.join("c")
+    assert fresh.hear(Welcome)
+    for attempt in (1, 2):
+        fresh.say(Reports(run.trial, attempt, [[7, {"metric": 7.0}]]), finished(run, 7.0, attempt=attempt))
+    other.say(Beat(), finished(again, 0.2))
+    assert other.hear(Bye).reason == "done"
+    assert fresh.hear(Bye)
+    (trial,) = study.check().trials.values()
+    assert (trial.value, trial.attempt, len(trial.curve)) == (0.2, 2, 0)
+
+
+def test_f20_what_comes_after_the_study(served):
+    """F20: it changes nothing, and who joins now is sent home."""
+    study = served(1)
+    talker = study.join("a")
+    run = talker.hear(Run)
+    talker.say(finished(run, 0.5))
+    assert talker.hear(Bye)
+    before = list(study.store.read("s"))
+    talker.say(finished(run, 0.6), Reports(run.trial, run.attempt, [[9, {"metric": 9.0}]]), Log(1, 1, "late"), Beat())
+    assert study.join("b").hear(Bye).reason == "done"
+    assert list(study.store.read("s")) == before
+    study.check()
+
+
+def test_f08_a_zombie_whose_slot_was_filled_is_sent_home(served):
+    """F8: it was given up, and Spark has started another in its slot meanwhile; one whose slot is free is welcome."""
+    study = served(3)
+    study.join("a", slot=0).hear(Run)
+    assert "its slot" in study.join("b", slot=0, again=True).hear(Bye).reason
+    assert study.join("c", slot=1, again=True).hear(Welcome)
+    assert study.join("d", slot=0).hear(Welcome)
+    assert sorted(study.server.scheduler.executors) == ["a", "c", "d"]
+
+
+def test_f18_who_does_not_read_is_dropped_and_others_do_not_notice(served):
+    """F18: no more than a bound waits for one executor; others are answered as quickly as before."""
+    study = served(3)
+    deaf, talker = study.join("deaf"), study.join("a")
+    deaf.hear(Run)
+    run = talker.hear(Run)
+    most = []
+
+    def flood():
+        life = study.server._roll._lives["deaf"]
+        for _ in range(40_000):
+            study.server._roll.send("deaf", Stop(99, 1, "x" * 500))
+            if life.line is None or life.line._transport.is_closing():
+                break
+            most.append(life.line._transport.get_write_buffer_size())
+        most.append(-1)
+
+    study.server._loop.call_soon_threadsafe(flood)
+    talker.say(finished(run, 0.5))
+    assert talker.hear(Run)
+    deaf.socket.settimeout(20)
+    while not most or most[-1] != -1:
+        assert study.server.error is None
+        time.sleep(0.01)
+    assert 0 < max(most) <= MAX_BACKLOG + 1000
+    assert len(most) < 40_000
