@@ -147,20 +147,21 @@ class Failing:
 
 def test_f36_nothing_is_confirmed_before_its_own_turn(driving):
     """F36: when the turn that was held is recorded, what came meanwhile is not: its own commit comes first."""
-    study = driving(trials=2)
+    study = driving(trials=2, steps=250)
     store = study.journal._store = Failing(study)
     study.launch()
     study.until(lambda fold: fold.reports > 20)
     store.fails = True
     wait(lambda: store.at_failure)
     threading.Event().wait(1.5)  # in which a sign of life is due, and with it a confirmation
+    wait(lambda: all(life.channel.received > store.at_failure[id(life)] + 5 for life in study.lives()))
     store.fails = False
     assert study.server.closed.wait(60)
     study.complete()
     held, gathered = store.confirmed[:2]
     for turn in (held, gathered):
         assert all(turn[name] <= store.at_failure[name] for name in turn)
-    assert any(store.confirmed[2][name] > store.at_failure[name] for name in store.confirmed[2])
+    assert any(store.confirmed[-1][name] > store.at_failure[name] for name in held)
 
 
 def test_f36_nobodys_silence_counts_meanwhile(driving):
@@ -170,10 +171,11 @@ def test_f36_nobodys_silence_counts_meanwhile(driving):
     study.launch()
     study.until(lambda fold: fold.reports > 20)
     agent = pids(study)[0]
+    os.kill(agent, signal.SIGSTOP)
+    threading.Event().wait(0.5)  # what it had said is read and recorded
     store.fails = True
     wait(lambda: store.at_failure)
-    os.kill(agent, signal.SIGSTOP)
-    threading.Event().wait(LEASE + 0.5)
+    threading.Event().wait(LEASE)
     store.fails = False
     wait(lambda: study.server._held is None)
     os.kill(agent, signal.SIGCONT)

@@ -9,6 +9,7 @@ import threading
 import time
 from contextlib import closing
 from pathlib import Path
+from random import Random
 
 import pytest
 from driving import python, wait
@@ -235,52 +236,61 @@ def test_f38_of_many_commits_none_is_lost_and_none_is_between(path):
 # -- a driver that is killed anywhere -------------------------------------------------------------------------------
 
 KILLED = """
-import sys
+import os, sys
 from itertools import count
-from maggy.events import Ended, Reported, Started, StudyOpened, StudyResumed, Suggested
+from maggy.events import Reported, StudyOpened, StudyResumed
 from maggy.store import Owner, open_store
-store = open_store(sys.argv[1])
-print("open", flush=True)
-owner = Owner.current()
-name = store.latest("s") or store.create("s", 0.0)
-store.claim(name, owner, 0.0)
-print("claimed", flush=True)
-position = len(list(store.read(name)))
-position = store.append(name, position, [StudyResumed(0.0, {}) if position else StudyOpened(0.0, {})])
-for turn in count():
-    begun = position
-    position = store.append(name, position, [Reported(0.0, begun, turn, n, {"acc": 0.5}) for n in range(turn % 7 + 1)])
-    print(begun, position, flush=True)
-    if turn % 5 == 0:
-        store.renew(name, owner, float(turn))
-        store.request(name, "pause")
-        store.requests(name)
-    if turn % 20 == 19:
-        store.release(name, owner)
-        store.close()
-        store = open_store(sys.argv[1])
-        store.claim(name, owner, float(turn))
+from maggy.store.sql import SqlStore
+
+def drive(path):
+    print("pid", os.getpid())
+    store, owner = open_store(path), Owner.current()
+    name = store.latest("s") or store.create("s", 0.0)
+    store.claim(name, owner, 0.0)
+    position = len(list(store.read(name)))
+    position = store.append(name, position, [StudyResumed(0.0, {}) if position else StudyOpened(0.0, {})])
+    for turn in count():
+        begun, size = position, turn % 7 + 1
+        position = store.append(name, position, [Reported(0.0, begun, turn, n, {"acc": 0.5}) for n in range(size)])
+        print(position)
+        if turn % 5 == 0:
+            store.renew(name, owner, float(turn))
+            store.request(name, "pause")
+            store.requests(name)
+        if turn % 20 == 19:
+            store.release(name, owner)
+            store.close()
+            store = open_store(path)
+            store.claim(name, owner, float(turn))
+
+for _ in sys.stdin:  # each line is answered by a driver that has everything imported already
+    if not (child := os.fork()):
+        drive(sys.argv[1])
+    os.waitpid(child, 0)
+    print("dead")
 """
 
 
 def test_f38_a_driver_killed_at_any_instant_leaves_a_store_that_goes_on(path):
-    """F38, F9: thirty kills between any two statements: whole turns only, nothing acknowledged lost, open at once."""
-    acknowledged = 0
-    for kill in range(30):
-        driver = python(KILLED, path)
-        if kill % 5:  # the others while they open and claim
-            driver.stdout.readline()
-            driver.stdout.readline()
-        threading.Event().wait(0.011 * (kill * 7 % 30) + (0 if kill % 5 else 0.25))
-        driver.kill()
-        for line in driver.communicate()[0].splitlines():
-            if line[0].isdigit():
-                acknowledged = int(line.split()[1])
-        with closing(open_store(path)) as store:
-            entries = store.studies()
-            events = list(store.read("s")) if entries else []
+    """F38, F9: fifty kills between any two statements: whole turns only, nothing acknowledged lost, open at once."""
+    acknowledged, rng = 0, Random(38)
+    with python(KILLED, path) as drivers:
+        for kill in range(50):
+            drivers.stdin.write("\n")
+            drivers.stdin.flush()
+            pid = int(drivers.stdout.readline().split()[1])
+            for _ in range(rng.randrange(40) if kill % 4 else 0):  # every fourth dies while it opens and claims
+                acknowledged = int(drivers.stdout.readline())
+            threading.Event().wait(rng.uniform(0, 0.005 if kill % 4 else 0.05))
+            os.kill(pid, signal.SIGKILL)
+            while (line := drivers.stdout.readline()) != "dead\n":
+                acknowledged = int(line)
+            with closing(open_store(path)) as store:
+                entries = store.studies()
+                events = list(store.read("s")) if entries else []
             assert len(events) == (entries[0].position if entries else 0) >= acknowledged
-        whole(events)
+            whole(events)
+        drivers.communicate("")
     assert acknowledged > 1000
 
 
