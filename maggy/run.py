@@ -25,7 +25,8 @@ from maggy.driver.retention import Retention
 from maggy.driver.scheduler import FAILED, Scheduler, Terms
 from maggy.driver.server import Server
 from maggy.errors import LauncherError, StoreError
-from maggy.executor.worker import Ticket, run_slot
+from maggy.executor.line import Ticket
+from maggy.executor.worker import run_slot
 from maggy.opening import Opened, history
 from maggy.store import DEFAULT
 from maggy.study import Study

@@ -15,9 +15,10 @@ from typing import Any
 
 from maggy.errors import StopTrial
 from maggy.executor.child import Orders, TrialProcess
+from maggy.executor.line import Ticket
 from maggy.executor.link import FENCED
 from maggy.executor.process import Runner
-from maggy.executor.worker import Agent, Ticket
+from maggy.executor.worker import Agent
 from maggy.trainfn import TrainFn
 
 Loaded = tuple[TrainFn, Mapping[str, Any]]

@@ -1,4 +1,4 @@
-"""The agent: what runs as the Spark task. It owns the socket and the trial's process, and waits for both.
+"""The agent: what runs as the Spark task. It owns the line to the driver and the trial's process, and waits for both.
 
 What it decides stands in `session.py`; here bytes are moved. One thread, one selector, standard library only. User code
 never runs in here, so it can never fail the task.
@@ -14,44 +14,25 @@ import secrets
 import selectors
 import shutil
 import socket
-import ssl
 import sys
 import tempfile
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from maggy.errors import ProtocolError
 from maggy.executor import devices, leftovers
+from maggy.executor.line import Line, Ticket
 from maggy.executor.link import FENCED, Link
 from maggy.executor.process import Process, Runner, stored
 from maggy.executor.session import Hand, Kill, Leave, Order, Session, Signal, Start, Tell, Terminate
-from maggy.rpc.connection import HANDSHAKE_SECONDS, NONCE
-from maggy.rpc.messages import Join
-from maggy.version import VERSION, misfit
+from maggy.rpc.messages import Join, Message
+from maggy.version import VERSION
 
-CHUNK = 256 * 1024
 WEIGH_SECONDS = 0.5  # between two looks at a trial's memory
-WOULD_BLOCK = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
-GONE = (ConnectionRefusedError, ssl.SSLCertVerificationError)  # the driver is: nobody, or somebody else, is there
-SILENT_SECONDS = 90.0  # in which the driver beats three times; a connection that brings nothing leads nowhere
-UNANSWERED_SECONDS = 2.0  # without a word of the driver's kernel that what was sent has come: better try anew
 MAX_BACKLOG = 4 * 1024 * 1024  # bytes that the driver has not confirmed before the trial's process has to wait as well
-
-
-@dataclass(frozen=True)
-class Ticket:
-    """What an executor needs to join a study. It travels with the task alone; the secret shows in no `repr`."""
-
-    host: str
-    port: int
-    version: str  # of the driver's maggy
-    secret: bytes = field(repr=False)
-    certificate: str | None = None  # the driver's, as PEM, where the connection is encrypted
-    sys_path: tuple[str, ...] = ()  # where the driver's own modules are; for executors on the driver's machine
-    gpus: tuple[str, ...] = ()  # what each slot's trials may see of them, where maggy assigns them and not Spark
 
 
 class Agent:
@@ -67,13 +48,11 @@ class Agent:
         self._session = Session(time.monotonic())
         self._selector = selectors.DefaultSelector()
         self._link = Link(self._hello(), ticket.secret)
-        self._socket: socket.socket | None = None
-        self._backlog = b""
-        self._writing = False
+        self._line = Line(ticket, self._link, self._selector, self._heard)
         self._paused = False
         self._process: Runner | None = None
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
-        self._weigh_at = self._silent_at = math.inf
+        self._weigh_at = math.inf
         self._sent_home: str | None = None
         self._scratch = tempfile.mkdtemp(prefix="maggy-")
 
@@ -90,11 +69,12 @@ class Agent:
                 self._write()
                 self._wait()
             self._write()
-            self._farewell()
+            self._drop_process()
+            self._line.close(patience=1.0)
         finally:
             self._drop_process()
             self._adopt(False)  # Spark runs other tasks in this process
-            self._hang_up()
+            self._line.close(patience=0.0)
             self._selector.close()
             if self._stored is not None:
                 os.close(self._stored)
@@ -107,17 +87,15 @@ class Agent:
         return Join(name, host, pid, self._slot, platform.python_version(), VERSION, again=self._again)
 
     def _wait(self) -> None:
-        deadline = min(self._session.deadline(), self._weigh_at, self._silent_at, self._link.retry_at)
+        deadline = min(self._session.deadline(), self._weigh_at, self._line.deadline())
         patience = max(0.0, deadline - time.monotonic())
         for key, _ in self._selector.select(min(patience, 60.0)):
             if self._left is None:
                 key.data()
         self._weigh()
         self._do(self._session.tick(time.monotonic()))
-        if time.monotonic() >= self._silent_at:
-            self._broke(TimeoutError(f"the driver was silent for {SILENT_SECONDS:.0f} s"))
-        if self._left is None and time.monotonic() >= self._link.retry_at:
-            self._connect()
+        if self._left is None:
+            self._line.tick(time.monotonic())
 
     def _weigh(self) -> None:
         """Look at the memory that a running trial holds, where there is a limit to it."""
@@ -128,87 +106,16 @@ class Agent:
             self._weigh_at = now + WEIGH_SECONDS
             self._do(self._session.measured(leftovers.memory(process.pid)))
 
-    # -- the driver ------------------------------------------------------------------------------------------------
-
-    def _connect(self) -> None:
-        """Try once to reach the driver; the link knows what to say, and whether another try makes sense."""
-        try:
-            self._socket = connected(self._ticket, self._link.patience(time.monotonic()))
-        except OSError as error:
-            why = f"no driver at {self._ticket.host}:{self._ticket.port} ({error})"
-            self._link.failed(why, time.monotonic(), refused=isinstance(error, GONE))
-            return
-        self._link.connected(secrets.token_bytes(NONCE))
-        self._silent_at = time.monotonic() + SILENT_SECONDS
-        self._selector.register(self._socket, selectors.EVENT_READ, self._from_driver)
-
-    def _broke(self, error: OSError | ProtocolError) -> None:
-        self._hang_up()
-        why = str(error)
-        if self._session.terms is None:  # another maggy's handshake may be so different that no reason can be given
-            why = (
-                misfit("maggy", VERSION, self._ticket.version, f"it does not understand this one's words: {why}") or why
-            )
-        closed, stranger = isinstance(error, ConnectionError), isinstance(error, ProtocolError)
-        self._link.broke(why, time.monotonic(), closed=closed, stranger=stranger)
-
-    def _hang_up(self) -> None:
-        if self._socket is not None:
-            self._selector.unregister(self._socket)
-            self._socket.close()
-            self._socket = None
-        self._backlog = b""
-        self._writing = False
-        self._silent_at = math.inf
-
-    def _from_driver(self) -> None:
-        while self._socket is not None and self._left is None:
-            try:
-                data = self._socket.recv(CHUNK)
-                self._silent_at = time.monotonic() + SILENT_SECONDS
-                if not data:
-                    raise ConnectionResetError("the driver closed the connection")
-                messages = self._link.received(data)
-            except WOULD_BLOCK:
-                return
-            except (OSError, ProtocolError) as error:
-                self._broke(error)
-                return
-            for message in messages:
-                self._do(self._session.received(message, time.monotonic()))
-            if not isinstance(self._socket, ssl.SSLSocket) or not self._socket.pending():
-                return  # what TLS has decrypted already would not wake the selector
+    def _heard(self, message: Message) -> None:
+        if self._left is None:
+            self._do(self._session.received(message, time.monotonic()))
 
     def _write(self) -> None:
-        """Send what is due; what the network does not take waits, and while too much waits, so does the trial."""
-        data = self._backlog + self._link.outgoing()
-        if data and self._socket is not None:
-            try:
-                sent = self._socket.send(data)
-            except WOULD_BLOCK:
-                sent = 0
-            except OSError as error:
-                self._broke(error)
-                return
-            self._backlog = data[sent:]
-            if bool(self._backlog) != self._writing:
-                self._writing = bool(self._backlog)
-                events = selectors.EVENT_READ | (selectors.EVENT_WRITE if self._writing else 0)
-                self._selector.modify(self._socket, events, self._from_driver)
-        waiting = max(len(self._backlog), self._link.held)
-        if self._paused != (waiting > (MAX_BACKLOG // 2 if self._paused else MAX_BACKLOG)):
+        """Send what is due; while too much waits, so does the trial."""
+        self._line.write()
+        if self._paused != (self._line.waiting > (MAX_BACKLOG // 2 if self._paused else MAX_BACKLOG)):
             self._paused = not self._paused
             self._listen()
-
-    def _farewell(self) -> None:
-        """Give the last words a moment to leave."""
-        self._drop_process()
-        if self._backlog and self._socket is not None:
-            self._socket.settimeout(1.0)
-            try:
-                self._socket.sendall(self._backlog)
-            except OSError:
-                return  # nobody listens any more
 
     # -- the trial's process ---------------------------------------------------------------------------------------
 
@@ -374,35 +281,6 @@ class Agent:
                 },
             },
         )
-
-
-def connected(ticket: Ticket, patience: float = HANDSHAKE_SECONDS) -> socket.socket:
-    """Return a socket to the driver, encrypted if the ticket has a certificate. Raises `OSError`.
-
-    A network that loses everything for a while is found out by the kernel, and a new connection gets through as soon
-    as packets do; the old one would be silent for as long again as the network was.
-    """
-    plain = socket.create_connection((ticket.host, ticket.port), patience)
-    try:
-        plain.settimeout(HANDSHAKE_SECONDS)
-        plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux
-            plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(1000 * UNANSWERED_SECONDS))
-        found = plain if ticket.certificate is None else client_context(ticket.certificate).wrap_socket(plain)
-    except BaseException:
-        plain.close()
-        raise
-    found.setblocking(False)
-    return found
-
-
-def client_context(certificate: str) -> ssl.SSLContext:
-    """Return a context that accepts this very certificate, whoever's address it comes from, over TLS 1.3 only."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.minimum_version = ssl.TLSVersion.TLSv1_3
-    context.check_hostname = False  # drivers are reached by many names; there is one certificate
-    context.load_verify_locations(cadata=certificate)
-    return context
 
 
 def run_slot(ticket: Ticket, function: Any, slots: Iterable[int]) -> Iterator[str]:

@@ -20,7 +20,7 @@ from maggy.driver.logs import TrialLogs
 from maggy.driver.scheduler import Scheduler, Terms
 from maggy.driver.server import Server
 from maggy.events import StudyOpened
-from maggy.executor.worker import client_context
+from maggy.executor.line import client_context
 from maggy.optimizers import RandomSearch
 from maggy.rpc.connection import HELLO, Connection
 from maggy.rpc.messages import Finished, Join, Run, Welcome

@@ -20,7 +20,8 @@ from served import Served
 
 from maggy import Float, Searchspace, experiment, run
 from maggy.errors import MaggyError
-from maggy.executor.worker import Agent, Ticket
+from maggy.executor.line import Ticket
+from maggy.executor.worker import Agent
 from maggy.rpc.messages import Join, Rejoin
 
 MARKER = b"MARKER\xfe\x00\x7f of this study, 32 byte"

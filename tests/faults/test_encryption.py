@@ -8,7 +8,7 @@ import pytest
 
 from maggy import Float, Searchspace, experiment
 from maggy.driver.certificate import server_context
-from maggy.executor.worker import Ticket, client_context, connected
+from maggy.executor.line import Ticket, client_context, connected
 
 SPACE = Searchspace(x=Float(0, 1))
 

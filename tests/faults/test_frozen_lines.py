@@ -9,7 +9,8 @@ import time
 import pytest
 
 from maggy.driver.certificate import server_context
-from maggy.executor.worker import SILENT_SECONDS, Agent, Ticket
+from maggy.executor.line import SILENT_SECONDS, Ticket
+from maggy.executor.worker import Agent
 
 
 @pytest.fixture

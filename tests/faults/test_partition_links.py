@@ -19,7 +19,8 @@ from maggy.driver.logs import TrialLogs
 from maggy.driver.scheduler import Scheduler, Terms
 from maggy.driver.server import Server
 from maggy.events import Lost, Started, StudyOpened
-from maggy.executor.worker import Ticket, run_slot
+from maggy.executor.line import Ticket
+from maggy.executor.worker import run_slot
 from maggy.optimizers import RandomSearch
 from maggy.store import MemoryStore, Owner
 from maggy.study import Study
