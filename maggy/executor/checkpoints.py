@@ -2,7 +2,8 @@
 
 Where this executor sees the study's directory, files go there; where the study has a URL, fsspec carries them; where
 neither is so, they travel through the agent and the driver, piece by piece. Which of them it is shows at first use, in
-the trial's process: a network file system that hangs holds up one trial, not the agent.
+the trial's process: a network file system that hangs holds up one trial, not the agent. What is needed for that is
+imported then as well: most trials keep nothing, and each of their processes would wait for it.
 """
 
 from __future__ import annotations
@@ -17,8 +18,6 @@ from pathlib import Path
 from typing import Any
 
 from maggy.errors import CheckpointError
-from maggy.places import Keep, is_url, pack, place, unpack
-from maggy.rpc.messages import MAX_DATA, MAX_NOTICE
 
 OVER = "the trial has ended; a thread that outlives it can neither save nor restore"
 
@@ -53,6 +52,8 @@ class Relay:
 
     def put(self, name: str, draft: Path) -> None:
         """Send the file, in order with all else that is told; a driver that cannot follow makes us wait."""
+        from maggy.rpc.messages import MAX_DATA
+
         with draft.open("rb") as file:
             offset = 0
             while data := file.read(MAX_DATA):
@@ -87,7 +88,7 @@ class Checkpoints:
         self._lock = threading.RLock()
         self._telling = threading.Lock()
         self._ended = False
-        self._keep: Keep | None = None
+        self._keep: Any = None  # a maggy.places.Keep
         self._saved = 0
         self._restored = 0
         self._noticed: set[str] = set()
@@ -158,10 +159,12 @@ class Checkpoints:
     @property
     def _sees_root(self) -> bool:
         terms = self._terms
-        return bool(terms.marker) and not is_url(terms.root) and Path(terms.root, terms.marker).exists()
+        return bool(terms.marker) and Path(terms.root, terms.marker).exists()
 
-    def _where(self) -> Keep:
+    def _where(self) -> Any:
         """Find out, once, how checkpoints are kept. Raises `CheckpointError` where fsspec is missing."""
+        from maggy.places import is_url, place
+
         if self._keep is None:
             direct = is_url(self._terms.root) or self._sees_root
             self._keep = place(self._terms.root) if direct else Relay(self._tell, self._ask)
@@ -173,13 +176,15 @@ class Checkpoints:
 
     def _put(self, name: str, entry: Path) -> int | None:
         """Keep the entry and return the size of its tar file, None where the driver would not take so much."""
+        from maggy.places import pack
+
         keep = self._where()
         relayed = isinstance(keep, Relay)
         draft: Path | None = None
         try:
             if relayed and self._is_too_large(held(entry)):
                 return None
-            draft = keep.draft(name, self._room())
+            draft = Path(keep.draft(name, self._room()))
             pack(entry, draft)
             size = draft.stat().st_size
             if relayed and self._is_too_large(size):
@@ -204,8 +209,10 @@ class Checkpoints:
             )
         return size > limit
 
-    def _got(self, keep: Keep, name: str, into: Path) -> Path:
-        local = keep.get(name, self._scratch)
+    def _got(self, keep: Any, name: str, into: Path) -> Path:
+        from maggy.places import unpack
+
+        local: Path = keep.get(name, self._scratch)
         try:
             return unpack(local, into)
         finally:
@@ -226,6 +233,8 @@ class Checkpoints:
         raise RuntimeError(OVER)
 
     def _notice(self, text: str) -> None:
+        from maggy.rpc.messages import MAX_NOTICE
+
         if text not in self._noticed:
             self._noticed.add(text)
             self._tell("Notice", {"text": text[:MAX_NOTICE]})
