@@ -16,6 +16,7 @@ from maggy.driver.asker import InlineAsker
 from maggy.driver.certificate import server_context
 from maggy.driver.clock import Clock
 from maggy.driver.journal import Journal
+from maggy.driver.launcher import FIRST_PAUSE
 from maggy.driver.logs import TrialLogs
 from maggy.driver.scheduler import Scheduler, Terms
 from maggy.driver.server import Server
@@ -174,11 +175,14 @@ class Speaker:
 
 
 def admitted(served, name, **options):
-    """Join, and return how many seconds it took to be welcome."""
+    """Join, and return how many seconds it took to be welcome; who is turned away comes again, as its slot would."""
     began = time.monotonic()
-    with served.executor(name, **options) as executor:
-        assert executor.hear(Welcome), "turned away"
-        return time.monotonic() - began
+    while (waited := time.monotonic() - began) < 20:
+        with contextlib.suppress(ConnectionError), served.executor(name, **options) as executor:
+            if executor.hear(Welcome):
+                return time.monotonic() - began
+        threading.Event().wait(FIRST_PAUSE)
+    return waited
 
 
 @contextlib.contextmanager
