@@ -93,9 +93,12 @@ class Killing:
             driver = Driver(options, f"{os.getpid()}.{number}.{life}")  # others may be at it on this machine
             where = f"study {number}, life {life}"
             patience = ENDLESS if self.enough else chance.uniform(0, self.startup + self.window)
+            jvm = self.launcher == "spark" and life % 2 == 0
+            while jvm and driver.running and driver.jvm() is None:
+                time.sleep(0.1)
             code = driver.wait(patience)
             if code is None:
-                self._kill(driver, jvm=self.launcher == "spark" and life % 2 == 0)
+                self._kill(driver, jvm=jvm)
             elif code:
                 self.judge({"broken": [f"exit code {code}: {driver.said()[-2000:]}"]}, where)
                 return
