@@ -18,6 +18,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
+import os
 import random
 import shutil
 import signal
@@ -89,12 +90,15 @@ class Killing:
         reference = undisturbed(options)
         before: list[Event] = []
         for life in itertools.count(1):
-            driver = Driver(options, f"{number}.{life}")
+            driver = Driver(options, f"{os.getpid()}.{number}.{life}")  # others may be at it on this machine
             where = f"study {number}, life {life}"
             patience = ENDLESS if self.enough else chance.uniform(0, self.startup + self.window)
+            jvm = self.launcher == "spark" and life % 2 == 0
+            while jvm and driver.running and driver.jvm() is None:
+                time.sleep(0.1)
             code = driver.wait(patience)
             if code is None:
-                self._kill(driver, jvm=self.launcher == "spark" and life % 2 == 0)
+                self._kill(driver, jvm=jvm)
             elif code:
                 self.judge({"broken": [f"exit code {code}: {driver.said()[-2000:]}"]}, where)
                 return
@@ -115,7 +119,7 @@ class Killing:
     def probe(self, folder: Path) -> None:
         """Measure once how long a driver takes to its first trial."""
         options = {"folder": str(folder), "optimizer": "randomsearch", "num_trials": 1, "seed": 0}
-        driver = Driver({**options, "launcher": self.launcher}, "probe")
+        driver = Driver({**options, "launcher": self.launcher}, f"{os.getpid()}.probe")
         if driver.wait(ENDLESS) != 0:
             raise RuntimeError(driver.said())
         driver.said()

@@ -37,7 +37,7 @@ from maggy.trial import Suggestion
 MARK = "MAGGY_NEMESIS"
 STUDY = "study"
 GRACE = 5.0  # seconds after a driver's death in which everything of it has to go
-JVM_GRACE = 30.0  # for Spark's JVM, which looks for its parent's death only once it is up
+JVM_GRACE = 60.0  # for Spark's JVM, which looks for its parent's death only once it is up
 GRID = {"x": [0.0, 0.02, 0.05, 0.1, 0.2, 0.5, 0.7, 1.0], "y": list(range(12))}
 SPACE = {"x": Float(0, 1), "y": Float(0, 1)}
 
@@ -132,6 +132,12 @@ def children(pid: int) -> list[int]:
     """Return the processes that `pid` has started, by any of its threads."""
     everybody = [int(entry.name) for entry in os.scandir("/proc") if entry.name.isdigit()]
     return [each for each in everybody if _stat(each)[1:2] == [str(pid)]]
+
+
+def of_spark(pid: int) -> bool:
+    """Whether a process is Spark's own: its JVM, or what that starts Python workers with."""
+    words = command(pid)
+    return "org.apache.spark" in words or "pyspark.daemon" in words
 
 
 def parent(pid: int) -> int:
@@ -267,16 +273,15 @@ class Orphans:
             living.setdefault(mark, []).append(pid)
         for mark, since in deaths.items():
             pids = living.get(mark, [])
-            patience = JVM_GRACE if all("SparkSubmit" in command(pid) for pid in pids) else GRACE
-            if pids and now < since + patience:
-                continue
-            with self._lock:
-                del self._deaths[mark]
-            if not pids:
-                self.gone.append(time.monotonic() - since)
-            for pid in pids:
+            late = [pid for pid in pids if now >= since + (JVM_GRACE if of_spark(pid) else GRACE)]
+            for pid in late:
                 self.left.append(f"{mark}: {pid} {command(pid)[:200]}")
                 send(pid, signal.SIGKILL)
+            if not pids or late:
+                with self._lock:
+                    del self._deaths[mark]
+            if not pids:
+                self.gone.append(time.monotonic() - since)
 
     def watch(self, over: threading.Event) -> None:
         """Look until it is over, and until the last is gone."""

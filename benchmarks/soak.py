@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import random
 import shutil
 import signal
@@ -31,7 +32,7 @@ from maggy.events import Ended, Event, Lost, Started, StudyResumed
 OPTIMIZERS = ("randomsearch", "asha", "gridsearch")
 LEASE = 5.0
 FLAT = 120.0  # seconds without an event after which a study hangs
-NAMESPACE = "maggy-soak"
+NAMESPACE = f"maggy-soak-{os.getpid()}"
 INSIDE = ("ip", "netns", "exec", NAMESPACE)
 
 
@@ -103,7 +104,7 @@ class Soak:
 
     def _start(self) -> None:
         self._life += 1
-        self._driver = Driver(self._options, f"soak.{self._life}", INSIDE if self._inside else ())
+        self._driver = Driver(self._options, f"{os.getpid()}.{self._life}", INSIDE if self._inside else ())
 
     def look(self) -> None:
         """See how the study is getting on; go on with it where its driver has ended, or begin another."""

@@ -32,7 +32,7 @@ def test_f09_nothing_is_lost_when_drivers_are_killed():
 
 
 @pytest.mark.spark
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(400)
 def test_f09_f10_the_driver_on_spark_is_killed_and_then_its_jvm():
     """F9, F10: the same on Spark; a driver whose JVM has died ends by itself, with an error."""
     line = kill(

@@ -1,5 +1,6 @@
 """F5, F48: an agent, or the driver itself, stands still for longer than the lease, and wakes."""
 
+import os
 import signal
 import time
 
@@ -25,7 +26,7 @@ class Frozen:
             "lease": LEASE,
             "pace": 30.0,
         }
-        self.driver = Driver(self.options, f"frozen-{folder.name}")
+        self.driver = Driver(self.options, f"{os.getpid()}.{folder.name}")
         self.until(lambda: any(isinstance(event, Started) for event in self.log) and len(self.driver.agents()) == 2)
 
     @property

@@ -112,7 +112,7 @@ def pause(network, seconds):
     network.link(network.hosts[0], up=True)
 
 
-@pytest.mark.parametrize("seconds", [8, 9.5])
+@pytest.mark.parametrize("seconds", [8, pytest.param(9.5, marks=pytest.mark.chaos)])
 def test_f06_a_partition_shorter_than_the_lease_loses_nothing(network, remote, seconds):
     """F6: what was reported meanwhile comes afterwards, once and in order."""
     study = remote(lease=10.0)
