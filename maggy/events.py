@@ -32,7 +32,10 @@ class StudyResumed:
 
 @dataclass(frozen=True, slots=True)
 class Suggested:
-    """The optimizer, having `seen` the log up to that position, answered ask number `trial` with this configuration."""
+    """The optimizer, having `seen` the log up to that position, answered ask number `trial` with this configuration.
+
+    Where it did not, `origin` says why a random configuration took the place of its answer.
+    """
 
     at: float
     trial: int
@@ -40,6 +43,7 @@ class Suggested:
     budget: float | None
     parent: int | None
     seen: int
+    origin: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -145,6 +145,7 @@ class Run:
         self._clock = Clock(opened.latest)
         self._told_of_reports = False
         self._told_of_store: str | None = None
+        self._told_of_optimizer = False
         self._unreadable: StoreError | None = None
         self._scratch = None if opened.files else Path(tempfile.mkdtemp(prefix="maggy-"))
         self.tensorboard = TensorBoard(opened.files) if opened.files else None
@@ -288,9 +289,13 @@ class Run:
                 self._unreadable = error
 
     def _mind_notices(self) -> None:
-        """Tell the user what trials have found out, and cannot help."""
+        """Tell the user what trials have found out, and cannot help, and once that the optimizer fails."""
         for notice in self._depot.notices():
             self._console.warn(notice)
+        stood_in = self._server.scheduler.asking.stood_in
+        if stood_in is not None and not self._told_of_optimizer:
+            self._told_of_optimizer = True
+            self._console.warn(f"{stood_in[0].upper()}{stood_in[1:]}: random configurations take its place meanwhile.")
 
     def _mind_reports(self, *, ended: bool = False) -> None:
         """Tell the user, once, that no report comes: loudly and soon if something asked for depends on reports."""

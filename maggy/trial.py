@@ -159,6 +159,7 @@ class Trial:
     budget: float | None = None
     parent: int | None = None
     seen: int = 0
+    origin: str | None = None  # why this configuration is not the optimizer's, where it is not
     status: Status = Status.QUEUED
     attempt: int = 1
     executor: str | None = None

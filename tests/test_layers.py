@@ -26,6 +26,7 @@ ROWS = {
         "driver.scheduler",
         "driver.actions",
         "driver.outcome",
+        "driver.asking",
         "driver.outage",
         "driver.roll",
         "driver.strangers",

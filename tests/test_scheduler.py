@@ -572,7 +572,7 @@ class Anything(RuleBasedStateMachine):
 
     @property
     def asked(self):
-        return self.talk.scheduler._asked
+        return self.talk.scheduler.asking.out
 
     @rule(name=names)
     def join(self, name):

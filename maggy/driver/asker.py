@@ -116,6 +116,8 @@ class ThreadAsker:
             else:
                 for event in work:
                     self._study.apply(event)
+            if asked is not None and asked.number < self._study.next_id:
+                asked = None  # it took too long, and something else has taken its place
             if asked is not None and self._study.position >= asked.position:
                 answer = answer_to(self._optimizer, self._study, self._seed, asked.number)
                 asked.answered(asked.number, answer, self._study.position)

@@ -5,11 +5,9 @@ Rules:
 1. Every input (`joined`, `received`, `suggested`, …) returns the actions to perform, in order. The study in here is the
    fold of the recorded events, brought up to date as they are recorded.
 2. A report or an outcome counts only from the executor that holds the trial, at the attempt at which it holds it.
-3. `WAIT` is over when a trial has ended later than the position *that the optimizer had seen*. Comparing with the
-   position at the answer would lose the end that came in between, and hang; comparing with "or at" would spin.
-4. `DONE` is a promise: nobody is asked again, and the study closes when nothing is left to run.
-5. Lost is not failed: a lost trial is queued again, first in line, until it has cost `max_lost` executors.
-6. After the end everybody who joins is told to go home.
+3. When the optimizer is `DONE` and nothing is left to run, the study closes (see `driver.asking`).
+4. Lost is not failed: a lost trial is queued again, first in line, until it has cost `max_lost` executors.
+5. After the end everybody who joins is told to go home.
 
 `now` is seconds since the epoch, read off a clock that never goes back while the driver lives.
 """
@@ -22,6 +20,7 @@ from dataclasses import dataclass, fields
 
 from maggy.driver import invariants
 from maggy.driver.actions import Action, Ask, Close, Drop, Record, Send
+from maggy.driver.asking import Asking
 from maggy.driver.outcome import outcome
 from maggy.earlystop.base import StopRule
 from maggy.errors import last_line
@@ -29,7 +28,7 @@ from maggy.events import Ended, Event, Lost, Reported, Saved, Started, StopReque
 from maggy.rpc import messages
 from maggy.rpc.messages import Beat, Bye, Finished, Join, Message, Reports, Run, Stop, Welcome
 from maggy.study import Study
-from maggy.trial import DONE, WAIT, Answer, Status, Suggestion, Trial
+from maggy.trial import Answer, Status, Suggestion, Trial
 
 ALIKE = 10  # trials that fail for the same reason before any has ended otherwise: the next would as well
 LONGEST_REASON = 1000  # characters
@@ -91,9 +90,7 @@ class Scheduler:
         self._terms = terms
         self._idle: dict[str, Worker] = {}
         self._actions: list[Action] = []
-        self._asked: int | None = None  # the number of the ask that is out
-        self._waits: int | None = None  # the position seen by the ask that was answered with WAIT
-        self._done = False
+        self.asking = Asking(study)
         self._first_ends: list[str] = []  # the errors of the first trials that ended here, "" where there was none
         self._broken: str | None = None  # why the study cannot go on, found out in the middle of a turn
         self._ending: str | None = None  # why no more trials are given out
@@ -172,22 +169,19 @@ class Scheduler:
             worker.gone_for_good += gap
         return []
 
-    def suggested(self, number: int, answer: Suggestion | Answer, seen: int, now: float) -> list[Action]:
+    def suggested(self, number: int, answer: Suggestion | Answer | Exception, seen: int, now: float) -> list[Action]:
         """Take in the optimizer's answer to ask `number`, for which it had seen the log up to `seen`."""
-        if number != self._asked:
+        if number != self.asking.out:
+            self.asking.answered(number, answer, seen, now, busy=self._busy())
             return []
-        self._asked = None
-        if isinstance(answer, Suggestion) and answer.parent is None and not self.study.remaining:
-            answer = WAIT if self._busy() else DONE  # an optimizer that does not count is held to num_trials
-        if self._ending is not None:
-            pass
-        elif isinstance(answer, Suggestion):
-            self._record(Suggested(now, number, answer.params, answer.budget, answer.parent, seen))
-        elif answer is WAIT:
-            self._waits = seen
-        else:
-            self._done = True
+        self._suggest(self.asking.answered(number, answer, seen, now, busy=self._busy()))
+        if self.asking.failed is not None:
+            return self.interrupted(self.asking.failed, now)
         return self._turn(now)
+
+    def _suggest(self, suggested: Suggested | None) -> None:
+        if suggested is not None and self._ending is None:
+            self._record(suggested)
 
     def tick(self, now: float) -> list[Action]:
         """Take in that time has passed: leases end, the timeout strikes, patience ends."""
@@ -199,6 +193,7 @@ class Scheduler:
                 self._idle.pop(worker.name, None)
                 if worker.trial is not None:
                     self._give_up(worker.trial, why, now)
+        self._suggest(self.asking.overdue(now, busy=self._busy()))
         if now >= self._ends_at:
             if self._ending is None:
                 self._wind_down("timeout", now)
@@ -223,7 +218,7 @@ class Scheduler:
             return math.inf
         silence = self._terms.silence
         leases = (min(worker.heard + silence, worker.gone_for_good) for worker in self.executors.values())
-        return min(self._ends_at, min(leases, default=math.inf))
+        return min(self._ends_at, self.asking.due, min(leases, default=math.inf))
 
     def holds(self, executor: str, trial: int, attempt: int) -> bool:
         """Whether this executor holds this trial at this attempt: otherwise what it says of it does not count."""
@@ -330,7 +325,7 @@ class Scheduler:
                 self._wind_down(self._broken, now)
             if self._ending is None:
                 self._hand_out(now)
-                self._ask()
+                self._ask(now)
             if self._over():
                 self._close(self._ending or "done", now)
         return self._taken()
@@ -345,16 +340,14 @@ class Scheduler:
             self._record(Started(now, trial.id, trial.attempt, name))
             self._do(Send(name, Run(trial.id, trial.attempt, dict(trial.params), trial.budget, trial.parent, restore)))
 
-    def _ask(self) -> None:
+    def _ask(self, now: float) -> None:
         wanted = len(self._idle) + self._terms.lookahead - len(self.study.queued)
-        if self._asked is not None or self._done or wanted <= 0 or not self.executors:
+        if self.asking.out is not None or self.asking.done or wanted <= 0 or not self.executors:
             return
-        if self._waits is not None and self.study.last_end <= self._waits:
-            self._done = not self._busy()  # with nothing left to run it would wait for an end that cannot come
+        if self.asking.waits:
+            self.asking.done = not self._busy()  # with nothing left to run it would wait for an end that cannot come
             return
-        self._waits = None
-        self._asked = self.study.next_id
-        self._do(Ask(self._asked, self.study.position))
+        self._do(Ask(self.asking.ask(now), self.study.position))
 
     def _busy(self) -> bool:
         return bool(self.study.running or self.study.queued)
@@ -362,7 +355,7 @@ class Scheduler:
     def _over(self) -> bool:
         if self.study.running:
             return False
-        return self._ending is not None or (self._done and not self.study.queued and self._asked is None)
+        return self._ending is not None or (self.asking.done and not self.study.queued and self.asking.out is None)
 
     def _record(self, event: Event) -> None:
         self.study.apply(event)
@@ -382,8 +375,7 @@ class Scheduler:
         """Raise `AssertionError` where an invariant does not hold; tests call it after every input."""
         invariants.check_executors(self.executors, self._idle, self.study)
         if self.closed is None and self._ending is None and self._idle:
-            waits = self._waits is not None and self.study.last_end <= self._waits
-            asks = self._asked is not None or waits or self._done
+            asks = self.asking.out is not None or self.asking.waits or self.asking.done
             invariants.hold(not self.study.queued, "nobody is idle while a trial waits")
             invariants.hold(asks, "an idle executor has an ask out, or a reason to wait")
         invariants.hold(not self._actions, "nothing is left undone")

@@ -236,17 +236,12 @@ class Server:
 
     def _answered(self, number: int, answer: Suggestion | Answer | Exception, seen: int) -> None:
         """Take in an optimizer's answer, from whichever thread it comes."""
-        if isinstance(answer, Exception):
-            problem = answer
 
-            def given(now: float) -> list[Action]:
-                self.error = problem
-                return self.scheduler.interrupted(f"the optimizer failed: {problem}", now)
-        else:
-            found = answer
-
-            def given(now: float) -> list[Action]:
-                return self.scheduler.suggested(number, found, seen, now)
+        def given(now: float) -> list[Action]:
+            actions = self.scheduler.suggested(number, answer, seen, now)
+            if isinstance(answer, Exception) and self.scheduler.asking.failed is not None:
+                self.error = answer
+            return actions
 
         if threading.current_thread() is self._thread:
             self._put(given)

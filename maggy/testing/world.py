@@ -230,8 +230,6 @@ class Driver:
             self._inputs.append(given)
 
     def _answered(self, number: int, answer: Suggestion | Answer | Exception, seen: int, now: float) -> list[Action]:
-        if isinstance(answer, Exception):
-            return self.scheduler.interrupted(f"the optimizer failed: {answer}", now)
         return self.scheduler.suggested(number, answer, seen, now)
 
     def _committed(self, events: list[Event]) -> bool:

@@ -255,7 +255,7 @@ def test_what_an_executor_reports_passes():
 @pytest.mark.parametrize("field", ["executor", "host", "python", "maggy", "token"])
 def test_a12_an_introduction_is_fit_to_print(field, text):
     """A12: who introduces itself leaves in logs what can stand in a line, and no megabytes."""
-    body = {"executor": "e", "host": "h", "pid": 1, "slot": 0, "python": "3", "maggy": "2", "token": ""}
+    body = {"executor": "e", "host": "h", "pid": 1, "slot": 0, "python": "3", "maggy": "2", "token": "", "again": False}
     refused(payload("Join", body | {field: text}), f"Join.{field} is not a line of at most 300 characters")
 
 

@@ -120,19 +120,39 @@ def test_a_timeout_ends_a_study_without_end():
     assert 100 < found.makespan < 107
 
 
-def test_an_optimizer_that_raises_ends_the_study():
-    """An exception from `ask` is the study's end, not a hang."""
+@pytest.mark.parametrize("seconds", [0.0, 1.0])
+@pytest.mark.parametrize("at", [1, 3])
+def test_f40_an_optimizer_that_raises(seconds, at):
+    """F40: at its first answer it ends the study; later a random configuration stands in, and it is asked again."""
 
     class Broken:
         def ask(self, study, rng):
-            if study.next_id == 3:
+            if study.next_id == at:
                 raise ValueError("no idea")
             return Suggestion(study.searchspace.sample(rng))
 
-    for seconds in (0.0, 1.0):
-        found = simulate(Broken(), Branin(), ask_seconds=seconds)
+    found = simulate(Broken(), Branin(), ask_seconds=seconds)
+    assert not found.study.running
+    if at == 1:
         assert found.reason == "the optimizer failed: no idea"
-        assert not found.study.running
+    else:
+        origins = [trial.origin for trial in found.study.trials.values()]
+        assert (found.reason, len(origins)) == ("done", 20)
+        assert [origin for origin in origins if origin] == ["the optimizer failed: no idea"]
+        assert origins[2] is not None
+
+
+def test_f40_an_optimizer_that_takes_too_long():
+    """F40: random configurations take the places of answers that come too late; when it is quick again, it counts."""
+
+    class Slow:
+        def ask(self, study, rng):
+            return Suggestion({"x": 1.0, "y": 2.0})
+
+    found = simulate(Slow(), Branin(), ask_seconds=90.0, num_trials=6, executors=2)
+    assert found.reason == "done"
+    assert all("has not answered for 60 s" in trial.origin for trial in found.study.trials.values())
+    assert found.makespan < 300  # where each of the six were waited for: over 360
 
 
 def test_a_study_that_does_not_end_is_reported():

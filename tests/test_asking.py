@@ -1,0 +1,81 @@
+"""Tests of `maggy.driver.asking` beyond the scheduler's dialogues: who stands in for an optimizer, and until when."""
+
+import pytest
+
+from maggy import Float, Searchspace
+from maggy.driver.asking import PATIENCE, Asking
+from maggy.events import StudyOpened
+from maggy.study import Study
+from maggy.trial import DONE, WAIT, Suggestion
+
+SPACE = Searchspace(x=Float(0, 1))
+OURS = Suggestion({"x": 0.5}, budget=3)
+
+
+@pytest.fixture
+def asking():
+    """Give the asks of a study of four trials, whose optimizer has answered once."""
+    study = Study.of([StudyOpened(0.0, {"searchspace": SPACE.to_dict(), "num_trials": 4, "seed": 7})])
+    found = Asking(study)
+    assert found.ask(0.0) == 1
+    take(found, found.answered(1, OURS, 1, 0.0, busy=False))
+    return found
+
+
+def take(asking, suggested):
+    """Record what is to be recorded, and return it."""
+    if suggested is not None:
+        asking._study.apply(suggested)
+    return suggested
+
+
+def test_f40_who_fails_is_replaced_and_asked_again(asking):
+    """A random configuration of the study's space, at the budget with which trials begin; the log says why."""
+    asking.ask(1.0)
+    stand_in = take(asking, asking.answered(2, ValueError("no idea"), 2, 1.0, busy=True))
+    assert SPACE.contains(stand_in.params)
+    assert (stand_in.budget, stand_in.parent, stand_in.origin) == (3, None, "the optimizer failed: no idea")
+    asking.ask(2.0)
+    assert take(asking, asking.answered(3, OURS, 3, 2.0, busy=True)).origin is None
+
+
+def test_f40_who_fails_at_first_ends_the_study():
+    """Nothing is lost by it, and a mistake in the optimizer shows at once."""
+    asking = Asking(Study.of([StudyOpened(0.0, {"searchspace": SPACE.to_dict()})]))
+    asking.ask(0.0)
+    assert asking.answered(1, ValueError("no idea"), 1, 0.0, busy=False) is None
+    assert asking.failed == "the optimizer failed: no idea"
+
+
+def test_f40_who_is_late_is_not_waited_for_again(asking):
+    """The first time patience is tried, then not, until it answers, which comes too late for that ask."""
+    asking.ask(10.0)
+    assert asking.overdue(10.0 + PATIENCE - 1, busy=True) is None
+    assert take(asking, asking.overdue(10.0 + PATIENCE, busy=True)).trial == 2
+    asking.ask(100.0)
+    assert asking.due == 100.0
+    assert take(asking, asking.overdue(100.0, busy=True)).trial == 3
+    assert asking.answered(2, OURS, 2, 101.0, busy=True) is None
+    asking.ask(102.0)
+    assert asking.due == 102.0 + PATIENCE
+
+
+def test_f40_a_stand_in_counts(asking):
+    """No more configurations are sampled than were asked for."""
+    for number in (2, 3, 4):
+        asking.ask(0.0)
+        assert take(asking, asking.answered(number, ValueError(), number, 0.0, busy=True))
+    asking.ask(0.0)
+    assert asking.answered(5, ValueError(), 5, 0.0, busy=True) is None
+    assert asking.waits
+    asking.ask(0.0)
+    assert asking.answered(5, ValueError(), 5, 0.0, busy=False) is None
+    assert asking.done
+
+
+@pytest.mark.parametrize("answer", [WAIT, DONE])
+def test_wait_and_done_are_no_failures(asking, answer):
+    """They prove that the optimizer works, and nothing stands in for them."""
+    asking.ask(0.0)
+    assert asking.answered(2, answer, 2, 0.0, busy=True) is None
+    assert (asking.waits, asking.done, asking.stood_in) == (answer is WAIT, answer is DONE, None)
