@@ -23,7 +23,7 @@ def agent():
         return found[0]
 
     yield make
-    found[0]._hang_up()
+    found[0]._line._hang_up()
     found[0]._selector.close()
 
 
@@ -31,11 +31,11 @@ def test_f17_a_connection_that_brings_nothing_is_given_up(agent):
     """F17: the driver beats; where three beats are missing, whoever holds the connection open leads nowhere."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         executor = agent(listening.getsockname()[1])
-        executor._connect()
-        assert 0 < executor._silent_at - time.monotonic() <= SILENT_SECONDS
-        executor._silent_at = time.monotonic()
+        executor._line._connect()
+        assert 0 < executor._line._silent_at - time.monotonic() <= SILENT_SECONDS
+        executor._line._silent_at = time.monotonic()
         executor._wait()
-    assert executor._socket is None
+    assert executor._line._socket is None
     assert "the driver was silent for 90 s" in executor._left
 
 
@@ -57,6 +57,6 @@ def test_f09_a_port_that_is_another_drivers_by_now(agent):
         executor = agent(listening.getsockname()[1], certificate)
         told = []
         executor._link.failed = lambda why, now, *, refused: told.append(refused)
-        executor._connect()
+        executor._line._connect()
         thread.join(10)
     assert told == [True]
