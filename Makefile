@@ -3,6 +3,7 @@
 PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
+SIDE_BY_SIDE := -n 4 --dist loadgroup  # most tests wait most of the time; see tests/conftest.py
 
 .PHONY: help demo test test-all test-spark35 lint format bench clean
 help:  ## show this list
@@ -12,10 +13,10 @@ demo: $(VENV)/.run  ## watch ASHA tune a network on Spark
 	$(RUN) examples/digits_asha.py
 
 test: $(VENV)/.dev  ## run all tests but those that take minutes
-	$(RUN) -m pytest -m "not chaos"
+	$(RUN) -m pytest $(SIDE_BY_SIDE) -m "not chaos"
 
 test-all: $(VENV)/.dev  ## run all tests
-	$(RUN) -m pytest
+	$(RUN) -m pytest $(SIDE_BY_SIDE)
 
 lint: $(VENV)/.dev  ## check style and types
 	$(VENV)/bin/ruff check .

@@ -110,6 +110,10 @@ class Roll:
         else:
             self._put(lambda now: self._scheduler.broke(name, why, now))
 
+    def knows(self, executor: str) -> bool:
+        """Whether somebody of that name is here, or may come back."""
+        return executor in self._lives
+
     def send(self, executor: str, message: Message) -> None:
         """Send a message, or keep it for when the executor comes back."""
         if life := self._lives.get(executor):

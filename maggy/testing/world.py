@@ -94,7 +94,9 @@ class World:
             self.timeline.after(RESPAWN_SECONDS, partial(self._spawn, slot))
             return
         # A name that was used before, with echoes of its former bearer about: only the attempt tells them apart.
-        name = f"executor-{slot}" if self.faults.echo else f"executor-{slot}-{len(self.executors)}"
+        name = f"executor-{slot}"
+        if not self.faults.echo or self.driver.roll.knows(name):
+            name += f"-{len(self.executors)}"
         executor = VirtualExecutor(self.timeline, name, self._problem, self._checkpoints, self.faults, self.rng)
         executor.gone = partial(self._ended, executor, slot)
         executor.reach = partial(self._connection, self.driver, executor)

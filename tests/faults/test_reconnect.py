@@ -168,13 +168,14 @@ def test_f17_a_peer_that_has_vanished_without_a_word(running):
     """F17: both connections lead nowhere, and no end is told. The lease ends, and the driver closes its ends."""
     study = running(lease=2.0)
     study.until(half_way)
+    before = set(study.server.scheduler.executors)
     peers = list(study.server._roll._lives.values())
     study.proxy.vanish()
     began = time.monotonic()
     study.until(lambda fold: sum(trial.lost for trial in fold.trials.values()) == 2)
     assert time.monotonic() - began < 2.0 + 2.0 + 5  # on a busy machine
     assert [life.line._transport.is_closing() for life in peers] == [True, True]
-    assert study.server.scheduler.executors == {}
+    assert not before & study.server.scheduler.executors.keys()  # they may be back as others
     check_log(study.log)
 
 

@@ -77,8 +77,8 @@ def hog(x, trial, folder):
 def test_f25_a_hang_is_ended_by_trial_timeout(lagom, train_fn):
     """F25: within the time and a few seconds, lock or no lock; the error says where it hung."""
     began = time.monotonic()
-    first, second = lagom(train_fn, trial_timeout=0.5).trials
-    assert time.monotonic() - began < 10
+    first, second = lagom(train_fn, trial_timeout=3.0).trials
+    assert time.monotonic() - began < 20
     assert (first.status, second.status) == ("failed", "completed")
     assert "its trial_timeout" in first.error
     assert train_fn.__name__ in first.error
@@ -96,9 +96,9 @@ def silent(x, trial, reporter, folder):
 
 def test_f25_silence_is_ended_by_report_timeout(lagom):
     """F25: a trial that has ceased to report fails, and keeps what it has reported."""
-    first, second = lagom(silent, report_timeout=0.5).trials
+    first, second = lagom(silent, report_timeout=3.0).trials
     assert (first.status, second.status) == ("failed", "completed")
-    assert "it reported nothing for 0.5 s" in first.error
+    assert "it reported nothing for 3 s" in first.error
     assert len(first.curve) == 3
 
 

@@ -110,8 +110,8 @@ def test_f43_refused_slots_are_given_up_while_others_work(lagom, other_maggy, ca
     """F43: one slot's machine has an older maggy: it is tried twice, then left; the study goes on with the other."""
     other_maggy(
         "executor/worker.py",
-        "self._slot, platform.python_version(), VERSION)",
-        "self._slot, platform.python_version(), '1.9.3' if self._slot == 1 else VERSION)",
+        "platform.python_version(), VERSION, again",
+        "platform.python_version(), '1.9.3' if self._slot == 1 else VERSION, again",
     )
 
     def slowly(x, reporter):
