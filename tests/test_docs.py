@@ -26,6 +26,19 @@ def test_every_make_target_that_is_named_exists():
     assert {"demo", "test"} <= named <= targets
 
 
+def test_every_fault_of_the_table_has_a_test():
+    """A row of docs/reliability.md is a promise, and a test's name keeps it: `test_f05_…` is of row F5."""
+    page = (ROOT / "docs" / "reliability.md").read_text(encoding="utf-8")
+    promised = set()
+    for row in re.findall(r"^\| ((?:F\d+(?:, | to )?)+) \|", page, re.MULTILINE):
+        numbers = [int(number) for number in re.findall(r"\d+", row)]
+        promised |= set(range(numbers[0], numbers[-1] + 1)) if " to " in row else set(numbers)
+    names = "".join(path.read_text(encoding="utf-8") for path in ROOT.glob("tests/**/test_*.py"))
+    tested = {int(number) for name in re.findall(r"def test(\w+)", names) for number in re.findall(r"_f(\d\d)", name)}
+    assert len(promised) > 40
+    assert promised <= tested, promised - tested
+
+
 @pytest.mark.spark
 def test_the_first_block_of_the_readme_runs(tmp_path):
     """A new user pastes the README's ten lines into a script, and gets a result."""
