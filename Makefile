@@ -53,7 +53,7 @@ $(VENV)/.dev: $(VENV)/.venv pyproject.toml
 # py4j leaves sockets to the garbage collector, which is no news.
 OLD := .venv-spark-3.5
 test-spark35: $(OLD)/.dev  ## run the Spark tests on PySpark 3.5
-	$(OLD)/bin/python -m pytest -m "spark and not chaos" -W ignore::ResourceWarning -W ignore::pytest.PytestUnraisableExceptionWarning
+	$(OLD)/bin/python -m pytest tests/spark tests/test_docs.py -m "spark and not chaos" -W ignore::ResourceWarning -W ignore::pytest.PytestUnraisableExceptionWarning
 
 $(OLD)/.dev: pyproject.toml
 	$(PYTHON) -m venv $(OLD)

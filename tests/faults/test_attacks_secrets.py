@@ -278,6 +278,7 @@ print(json.dumps({{
 
 
 @pytest.mark.spark
+@pytest.mark.chaos
 @pytest.mark.timeout(180)
 @pytest.mark.parametrize("master", ["local[2]", "local-cluster[2,1,1024]"])
 def test_a13_a_study_on_spark_tells_nobody(master, tmp_path):

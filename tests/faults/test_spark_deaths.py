@@ -25,7 +25,7 @@ from maggy.store import open_store
 for pickler in (cloudpickle, pyspark.cloudpickle):  # as if this were a notebook
     pickler.register_pickle_by_value(sys.modules[__name__])
     pickler.register_pickle_by_value(sys.modules["clusters"])
-pytestmark = [pytest.mark.spark, pytest.mark.timeout(300)]  # a JVM may take its time where others work
+pytestmark = [pytest.mark.spark, pytest.mark.chaos, pytest.mark.timeout(300)]  # a JVM may take its time
 SPACE = Searchspace(x=Float(0, 1))
 
 

@@ -16,7 +16,7 @@ from maggy.driver.sparksession import exposed
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])  # as if this were a notebook
 cloudpickle.register_pickle_by_value(sys.modules["clusters"])
-pytestmark = [pytest.mark.spark, pytest.mark.timeout(300)]  # a JVM may take its time where others work
+pytestmark = [pytest.mark.spark, pytest.mark.chaos, pytest.mark.timeout(300)]  # a JVM may take its time
 SPACE = Searchspace(x=Float(0, 1))
 HERE = {
     "spark__driver__host": "127.0.0.1",

@@ -128,6 +128,7 @@ def test_f43_refused_slots_are_given_up_while_others_work(lagom, other_maggy, ca
 
 
 @pytest.mark.spark
+@pytest.mark.chaos
 @pytest.mark.skipif(OTHER is None, reason="there is no second Python (3.12 or later) under ~/.pyenv")
 def test_f43_pysparks_own_refusal_is_shown_once(tmp_path):
     """F43: PySpark looks at the Python of its workers before any of maggy runs there."""
