@@ -287,7 +287,7 @@ def _bytes(name: str, given: int | str | None) -> int | None:
     if isinstance(given, str) and (
         found := re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]?)(i?)B?\s*", given, re.IGNORECASE)
     ):
-        return int(float(found[1]) * 1024 ** (" KMGT".index(found[2].upper() or " ")))
+        given = int(float(found[1]) * 1024 ** (" KMGT".index(found[2].upper() or " ")))
     if isinstance(given, Integral) and not isinstance(given, bool) and given > 0:
         return int(given)
     raise ConfigError(f"{name}={given!r}; it must be a number of bytes or a text such as '2GB'")

@@ -523,6 +523,14 @@ def test_what_an_attempt_goes_on_from_stays_while_it_runs():
     assert log.gone == ["1/1-1.tar", "1/2-1.tar"]
 
 
+@pytest.mark.parametrize("continues", [True, False])
+def test_of_equals_the_first_that_ended_is_kept(continues):
+    """As the study's own best trial: what `result.checkpoint()` returns must be there."""
+    log = Log(keep=1, continues=continues).start(1).start(2).save(1, 1).save(2, 1).end(2, 0.9).end(1, 0.9)
+    log.add(StudyClosed(0, "done"))
+    assert log.gone == ["1/1-1.tar"]
+
+
 def test_a_trial_that_leaves_nothing_is_not_looked_after():
     """Only who has saved, was lost or has failed may have left files."""
     log = Log().start(1).end(1).start(2).end(2, None, "failed").start(3).add(Lost(0, 3, 1, "died"))

@@ -375,6 +375,20 @@ def test_saving_is_a_sign_of_life():
     assert Terminate() in session.tick(9.0)
 
 
+def test_who_waits_for_the_driver_has_not_fallen_silent():
+    """A trial that restores, or whose pipe is full, has nothing to say until the driver answers, however long."""
+    session = limited(report_timeout=5.0, trial_timeout=100.0)
+    session.kept("Fetch", {"checkpoint": NAME, "offset": 0}, 1.0)
+    for now in (5.0, 9.0, 13.0):
+        assert Terminate() not in session.tick(now)
+    session.received(Piece(1, 1, NAME, 0, "AAAA", True), 14.0)
+    assert Terminate() not in session.tick(18.0)
+    session.waiting(18.5)  # its pipe is full
+    assert Terminate() not in session.tick(23.0)
+    assert Terminate() in session.tick(24.0)
+    assert Terminate() in limited(trial_timeout=10.0).tick(10.0)
+
+
 def test_a_piece_is_handed_to_the_trial_that_asked():
     """And to no other attempt."""
     session = running()

@@ -41,7 +41,10 @@ class Retention:
         self._held: dict[int, list[str]] = {}  # by running trial: what it may be reading
         self._superseded: set[str] = set()
         self._uneven: set[int] = set()  # trials that were lost, and may have left what the log does not know
-        self._ranked: list[tuple[float, float, int]] = []  # completed trials, the best first
+        self._ranked: list[
+            tuple[float, float, int, int]
+        ] = []  # completed trials, the best first, of equals the earlier
+        self._ends = 0
 
     def recorded(self, event: Event) -> Due:
         """Take in the next event of the log, and say what may go because of it."""
@@ -64,7 +67,7 @@ class Retention:
             case Ended():
                 self._ended(event, due)
             case StudyClosed() if event.reason == "done" and self._keep is not None:
-                best = {trial for _, _, trial in self._ranked[: self._keep]}
+                best = {trial for _, _, _, trial in self._ranked[: self._keep]}
                 for trial in self._lineage.trials:
                     if trial not in best:
                         self._forget(trial, due)
@@ -79,9 +82,10 @@ class Retention:
             due.sweep.append((event.trial, frozenset(needed)))
             self._uneven.discard(event.trial)
         if event.status == Status.COMPLETED and event.value is not None and math.isfinite(event.value):
-            insort(self._ranked, (-(trial.budget or 0), self._objective.loss(event.value), event.trial))
+            self._ends += 1
+            insort(self._ranked, (-(trial.budget or 0), self._objective.loss(event.value), self._ends, event.trial))
             if self._trims and self._keep is not None and len(self._ranked) > self._keep:
-                self._forget(self._ranked.pop()[2], due)
+                self._forget(self._ranked.pop()[-1], due)
 
     def _free(self, due: Due) -> None:
         """Let go what has been superseded and nobody reads."""

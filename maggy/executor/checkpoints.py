@@ -124,7 +124,7 @@ class Checkpoints:
                         raise
                     if not isinstance(error, CheckpointError | OSError):
                         error = CheckpointError(f"{type(error).__name__}: {error}")
-                    self._notice(f"Checkpoint {name} cannot be restored, so the one before it has to do: {error}")
+                    self._notice(f"Checkpoint {name} cannot be restored, so an earlier one has to do, or none: {error}")
             return None
 
     def directory(self) -> Path:

@@ -15,6 +15,7 @@ from maggy.rpc.messages import (
     KEPT,
     Beat,
     Bye,
+    Fetch,
     Finished,
     Log,
     Message,
@@ -103,6 +104,7 @@ class Session:
         self._terminate_at = math.inf
         self._kill_at = math.inf
         self._broken: str | None = None  # the limit that the trial has broken
+        self._fetching = False  # whether the trial waits for a piece of a checkpoint
         self._printed = 0
         self._dropped = 0
         self._last = ""  # of what was printed
@@ -125,6 +127,8 @@ class Session:
                 self._terminate_at = min(self._terminate_at, now + (self._terms.grace if self._terms else 0))
                 self._orders.append(Signal(message))
             case Piece() if self._is(message.trial, message.attempt):
+                self.waiting(now)
+                self._fetching = False
                 self._orders.append(Hand(message))
             case Bye():
                 if self.run is not None:
@@ -159,9 +163,15 @@ class Session:
         if not isinstance(message, KEPT):
             raise ProtocolError(f"{kind} is no word of a trial's process")
         self._limit_at = self._limit(now)
+        self._fetching = isinstance(message, Fetch)
         self._flush(now)  # what it has reported came before
         self._tell(message, now)
         return self._taken()
+
+    def waiting(self, now: float) -> None:
+        """Take in that the trial waits for us, or for the driver: its silence says nothing of it."""
+        if self.run is not None:
+            self._limit_at = self._limit(now)
 
     def measured(self, memory: int) -> list[Order]:
         """Take in how many bytes of memory the trial's process and what it has started hold."""
@@ -212,6 +222,8 @@ class Session:
         """Take in that time has passed."""
         if self._points and now >= self._flushed + FLUSH_SECONDS:
             self._flush(now)
+        if self._fetching:
+            self.waiting(now)
         if self.run is not None:
             self._mind_limits(now)
         if self._terms is not None and now >= self._told + self._terms.beat:
@@ -266,6 +278,7 @@ class Session:
         self.run = run
         self._began = now
         self._stopping = self._broken = None
+        self._fetching = False
         self._terminate_at = self._kill_at = math.inf
         self._limit_at = self._limit(now)
         self._printed = self._dropped = 0

@@ -93,6 +93,8 @@ class Agent:
             if self._left is None:
                 key.data()
         self._weigh()
+        if self._paused:
+            self._session.waiting(time.monotonic())
         self._do(self._session.tick(time.monotonic()))
         if self._left is None:
             self._line.tick(time.monotonic())
@@ -126,7 +128,7 @@ class Agent:
         try:
             facts = process.told()
             self._take_in(process, facts or ())
-        except ProtocolError as error:
+        except (ProtocolError, TypeError, ValueError, KeyError) as error:
             self._bury(f"it wrote what it must not into its pipe to maggy ({error})")
             return
         if facts is None:
@@ -149,6 +151,8 @@ class Agent:
     def _from_end(self) -> None:
         """Take in that the process has ended; what it said before is still in its pipe."""
         before = self._process
+        if before is None or before.alive:
+            return  # it was another's end, noticed in the same moment as what made this one start
         while self._process is not None and self._process is before and self._process.told_something:
             self._from_process()
         if self._process is before:
@@ -259,7 +263,11 @@ class Agent:
         if self._process is not None and not self._process.alive:
             self._drop_process()  # it died between two trials: no fault of the next one's
         if self._process is None:
-            self._process = self._new_process()
+            try:
+                self._process = self._new_process()
+            except OSError as error:
+                self._do(self._session.died(f"it could not be started: {error}", time.monotonic()))
+                return
             self._decoder.reset()
             self._listen()
         run, terms = order.run, self._session.terms
