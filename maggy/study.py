@@ -106,9 +106,10 @@ class Study:
         """Return the study's index of this kind, built from all trials at first use and kept up to date after."""
         found = self._indexes.get(kind)
         if found is None:
-            found = self._indexes[kind] = kind(self)
+            found = kind(self)
             for trial in self.trials.values():
                 found.update(trial)
+            self._indexes[kind] = found
         return found
 
     def snapshot(self) -> dict[str, Any]:

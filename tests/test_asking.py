@@ -69,8 +69,9 @@ def test_f40_a_stand_in_counts(asking):
     assert asking.answered(5, ValueError(), 5, 0.0, busy=True) is None
     assert asking.waits
     asking.ask(0.0)
-    assert asking.answered(5, ValueError(), 5, 0.0, busy=False) is None
-    assert asking.done
+    assert asking.answered(5, ValueError("no idea"), 5, 0.0, busy=False) is None
+    assert not asking.done  # what it would have said, nobody knows: the study can be resumed
+    assert asking.failed == "the optimizer failed: no idea"
 
 
 @pytest.mark.parametrize("answer", [WAIT, DONE])

@@ -74,3 +74,12 @@ def test_f48_a_driver_that_stood_still_blames_nobody():
     assert talk.received("a", Beat(), at=30.6) == []
     assert [event.trial for event in recorded(talk.tick(at=31.5), Lost)] == [2]
     assert talk.tick(at=39.0) == []
+
+
+def test_f48_nor_the_optimizer():
+    """What it could not be heard to answer is not overdue."""
+    talk = dialogue()
+    talk.joined(hello("a"))
+    due = talk.scheduler.asking.due
+    talk.scheduler.away(100.0)
+    assert talk.scheduler.asking.due == due + 100.0

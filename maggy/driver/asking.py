@@ -58,7 +58,7 @@ class Asking:
         self.out, self.due = None, math.inf
         if isinstance(answer, Exception):
             if not self._proven:
-                self.failed = f"the optimizer failed: {answer}"
+                self.failed = f"the optimizer failed: {answer}"[:LONGEST_ORIGIN]
                 return None
             return self._stand_in(number, f"the optimizer failed: {answer}", now, busy=busy)
         self._proven = True
@@ -74,6 +74,9 @@ class Asking:
         return self._stand_in(number, f"the optimizer has not answered for {PATIENCE:.0f} s", now, busy=busy)
 
     def _stand_in(self, number: int, why: str, now: float, *, busy: bool) -> Suggested | None:
+        if not self._study.remaining and not busy:
+            self.failed = why  # nothing can stand in for what only the optimizer knows: the study is not done
+            return None
         self.stood_in = why[:LONGEST_ORIGIN]
         rng = rng_for(self._study.settings.get("seed", 0), number)
         first = self._study.trials.get(1)
@@ -86,7 +89,7 @@ class Asking:
         if isinstance(answer, Suggestion) and answer.parent is None and not self._study.remaining:
             answer = WAIT if busy else DONE  # an optimizer that does not count is held to num_trials
         if isinstance(answer, Suggestion):
-            return Suggested(now, number, answer.params, answer.budget, answer.parent, seen, origin)
+            return Suggested(now, number, dict(answer.params), answer.budget, answer.parent, seen, origin)
         if answer is WAIT:
             self._waits = seen
         else:

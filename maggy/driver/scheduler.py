@@ -167,6 +167,9 @@ class Scheduler:
         for worker in self.executors.values():
             worker.heard += gap
             worker.gone_for_good += gap
+        self.asking.due += gap
+        if self._ending is not None:
+            self._ends_at += gap
         return []
 
     def suggested(self, number: int, answer: Suggestion | Answer | Exception, seen: int, now: float) -> list[Action]:
@@ -194,6 +197,8 @@ class Scheduler:
                 if worker.trial is not None:
                     self._give_up(worker.trial, why, now)
         self._suggest(self.asking.overdue(now, busy=self._busy()))
+        if self.asking.failed is not None:
+            return self.interrupted(self.asking.failed, now)
         if now >= self._ends_at:
             if self._ending is None:
                 self._wind_down("timeout", now)

@@ -23,9 +23,9 @@ from maggy.driver.journal import Journal
 from maggy.driver.logs import TrialLogs
 from maggy.driver.outage import Outage
 from maggy.driver.roll import LIMIT, Input, Roll
-from maggy.driver.scheduler import Scheduler
+from maggy.driver.scheduler import LONGEST_REASON, Scheduler
 from maggy.driver.strangers import Strangers
-from maggy.errors import MaggyError, StoreUnavailable
+from maggy.errors import StoreUnavailable
 from maggy.rpc.door import BACKLOG, Door
 from maggy.rpc.messages import Bye, Chunk, Fetch, Kept, Log, Message, Notice, Saved
 from maggy.rpc.stream import Peer
@@ -292,7 +292,7 @@ class Server:
             if self._outage.failed(error, self._clock.now()) is None:
                 self._fail(error)
                 return
-        except MaggyError as error:
+        except Exception as error:  # noqa: BLE001 - whatever a store raises
             self._fail(error)
             return
         if "stop" in wishes:
@@ -313,10 +313,12 @@ class Server:
 
     def _abandon(self, reason: str) -> None:
         """Send everybody home without a word in the log, which ends at the last turn that the store took."""
-        self.scheduler.interrupted(reason, self._clock.now())
         self.unrecorded = True
         self._held = None
         self._inputs.clear()
         self._turn_due = False
-        self._roll.tell_all(Bye(reason))
-        self.closed.set()
+        try:
+            self.scheduler.interrupted(reason, self._clock.now())
+            self._roll.tell_all(Bye(reason[:LONGEST_REASON]))
+        finally:  # an index of somebody's optimizer may raise again
+            self.closed.set()

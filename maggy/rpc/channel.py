@@ -8,6 +8,7 @@ connection, says how many it has; the other side goes on from there. Messages th
 from __future__ import annotations
 
 from collections import deque
+from itertools import islice
 
 from maggy.errors import ProtocolError
 from maggy.rpc.messages import Ack, Beat, Chunk, Fenced, Join, Message, Rejoin, Resumed, encode
@@ -57,8 +58,10 @@ class Channel:
         """Return the frames that a peer which has so many lacks. Raises `ProtocolError` if some are gone."""
         if received < self._first:
             raise ProtocolError(f"the peer has {received} messages and confirmed {self._first} before")
-        self.confirm(received)
-        return b"".join(self._kept)
+        if received > self._first + len(self._kept):
+            raise ProtocolError(f"the peer has {received} messages of {self._first + len(self._kept)}")
+        # They are kept until they are confirmed: what has only been heard may be lost with the peer.
+        return b"".join(islice(self._kept, received - self._first, None))
 
     def confirmation(self, *, at_once: bool = False) -> Ack | None:
         """Return the confirmation that is due to the peer, if one is: every so many messages, or at once if any is."""
