@@ -3,7 +3,7 @@
 PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
-SIDE_BY_SIDE := -n 4 --dist loadgroup  # most tests wait most of the time; see tests/conftest.py
+SIDE_BY_SIDE := -n 3 --dist loadgroup  # most tests wait most of the time
 
 .PHONY: help demo test test-all test-spark35 lint format bench clean
 help:  ## show this list
@@ -13,10 +13,12 @@ demo: $(VENV)/.run  ## watch ASHA tune a network on Spark
 	$(RUN) examples/digits_asha.py
 
 test: $(VENV)/.dev  ## run all tests but those that take minutes
-	$(RUN) -m pytest $(SIDE_BY_SIDE) -m "not chaos"
+	$(RUN) -m pytest $(SIDE_BY_SIDE) -m "not chaos and not spark"
+	$(RUN) -m pytest -m "spark and not chaos"
 
 test-all: $(VENV)/.dev  ## run all tests
-	$(RUN) -m pytest $(SIDE_BY_SIDE)
+	$(RUN) -m pytest $(SIDE_BY_SIDE) -m "not spark"
+	$(RUN) -m pytest -m "spark"
 
 lint: $(VENV)/.dev  ## check style and types
 	$(VENV)/bin/ruff check .

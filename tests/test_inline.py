@@ -30,10 +30,11 @@ def lagom(tmp_path):
         how = {"launcher": "local", "isolation": "inline", "seed": 1, "quiet": True}
         return experiment.lagom(train_fn, SPACE, **places | how | options)
 
+    before = set(threading.enumerate())
     yield run
     until = time.monotonic() + 5
     while (
-        left := [each for each in threading.enumerate() if each.name.startswith("maggy-")]
+        left := [each for each in set(threading.enumerate()) - before if each.name.startswith("maggy-")]
     ) and time.monotonic() < until:
         left[0].join(0.1)
     assert left == []

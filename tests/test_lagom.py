@@ -526,8 +526,8 @@ def test_a_timeout_stops_what_runs(lagom):
         return x
 
     began = time.monotonic()
-    result = lagom(train, timeout=1.0)
-    assert 1.0 <= time.monotonic() - began < 2.5
+    result = lagom(train, timeout=4.0)  # long enough for executors to start on the busiest machine
+    assert 4.0 <= time.monotonic() - began < 7.0
     assert [(trial.status, trial.stop_reason) for trial in result.trials] == [
         *[("completed", None)] * 2,
         *[("stopped", "timeout")] * 2,
