@@ -149,9 +149,10 @@ def take_up(
             opened.checkpoints = _own_root(checkpoint_dir, name)
             opened.append(StudyOpened(time.time(), _settings(config, opened)))
             return opened, config
+        moved = given.log_dir and str(opened.files) != str(study.settings.get("files"))
         if not given.log_dir:
             opened.files = Path(study.settings["files"]) if study.settings.get("files") else None
-        opened.checkpoints = _known_root(study, name, checkpoint_dir)
+        opened.checkpoints = _known_root(study, name, checkpoint_dir, say, moved=moved)
         return opened, _reconciled(name, study, config, given)
     except BaseException:
         opened.release()
@@ -251,12 +252,30 @@ def _settings(config: StudyConfig, opened: Opened) -> dict[str, Any]:
     return {"name": opened.name, **config.settings(), "files": files, "checkpoints": opened.checkpoints}
 
 
-def _known_root(study: Study, name: str, checkpoint_dir: str | None) -> str | None:
-    """Return where a study has its checkpoints. Raises `ConfigError` where the call names another place."""
+def _known_root(
+    study: Study, name: str, checkpoint_dir: str | None, say: Callable[[str], None], *, moved: bool
+) -> str | None:
+    """Return where a study has its checkpoints. Raises `ConfigError` where the call names another place.
+
+    A call with a `log_dir` of its own (`moved`) does not go where the log says: the log may be somebody else's.
+    """
     has: str | None = study.settings.get("checkpoints")
+    saved = any(trial.checkpoint is not None for trial in study.trials.values())
     if has is None:
+        if saved and (moved or checkpoint_dir is not None):
+            say(
+                f"The checkpoints of study {name!r} stay in {study.settings.get('files')}: with another place for "
+                "them, trials start without."
+            )
         return _own_root(checkpoint_dir, name)
+    if checkpoint_dir is None and moved:
+        raise ConfigError(
+            f"study {name!r} has its checkpoints at {has}, by its log; with a log_dir of your own name checkpoint_dir= "
+            "as well, that place or another"
+        )
     if checkpoint_dir is not None and not has.startswith(f"{checkpoint_dir}/"):
+        if moved:
+            return _own_root(checkpoint_dir, name)
         raise ConfigError(f"study {name!r} has its checkpoints at {has}; leave checkpoint_dir= out to find them")
     return has
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 import pytest
 
-from maggy import experiment
+from maggy import experiment, opening
 from maggy.config import configure
 from maggy.errors import ConfigError, StoreError, StudyOwned
-from maggy.events import LOG_VERSION, Ended, Started, StudyClosed, StudyOpened, StudyResumed, Suggested
+from maggy.events import LOG_VERSION, Ended, Saved, Started, StudyClosed, StudyOpened, StudyResumed, Suggested
 from maggy.opening import Given, begin, check_folder, claim, go_on, history, nothing_left, take_up
 from maggy.optimizers import Asha, RandomSearch
 from maggy.store import MemoryStore, Owner, open_store
@@ -275,3 +275,39 @@ def test_reading_makes_no_store(tmp_path):
         with pytest.raises(StoreError, match=r"there is no store at .*no\.db"):
             read()
     assert not (tmp_path / "no.db").exists()
+
+
+@pytest.fixture
+def logged():
+    """Give a study with a checkpoint, and the place that its log names for it."""
+
+    def study(root):
+        settings = {"searchspace": {}, "files": "/logs/s", "checkpoints": root}
+        events = [Suggested(0.0, 1, {}, None, None, 1), Started(0.0, 1, 1, "e"), Saved(0.0, 1, 1, "1/1-1.tar", 1)]
+        return Study.of([StudyOpened(0.0, settings), *events])
+
+    return study
+
+
+def test_checkpoints_that_stay_behind_are_said(logged):
+    """With another place for them trials start without, and the user hears of it; where nothing changes, not."""
+    told = []
+    assert opening._known_root(logged(None), "s", None, told.append, moved=False) is None
+    assert told == []
+    assert opening._known_root(logged(None), "s", "/new", told.append, moved=False).startswith("/new/s-")
+    assert opening._known_root(logged(None), "s", None, told.append, moved=True) is None
+    assert (
+        told == ["The checkpoints of study 's' stay in /logs/s: with another place for them, trials start without."] * 2
+    )
+
+
+def test_a16_a_log_chooses_no_place_against_the_call(logged):
+    """A16: who names a log_dir, since the log is somebody else's, goes nowhere that the log says."""
+    study = logged("/home/you/data/s-1234")
+    assert opening._known_root(study, "s", None, print, moved=False) == "/home/you/data/s-1234"
+    with pytest.raises(ConfigError, match="name checkpoint_dir= as well"):
+        opening._known_root(study, "s", None, print, moved=True)
+    assert opening._known_root(study, "s", "/mine", print, moved=True).startswith("/mine/s-")
+    assert opening._known_root(study, "s", "/home/you/data", print, moved=True) == "/home/you/data/s-1234"
+    with pytest.raises(ConfigError, match="leave checkpoint_dir= out"):
+        opening._known_root(study, "s", "/mine", print, moved=False)

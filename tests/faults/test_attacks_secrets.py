@@ -24,7 +24,7 @@ from maggy.executor.line import Ticket
 from maggy.executor.worker import Agent
 from maggy.rpc.messages import Join, Rejoin
 
-MARKER = b"MARKER\xfe\x00\x7f of this study, 32 byte"
+MARKER = b"MARKER\xfe\x00\x7f" + secrets.token_bytes(23)  # another one in each process: tests run side by side
 SPACE = Searchspace(x=Float(0, 1))
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="looks into /proc")
