@@ -101,6 +101,7 @@ class Surroundings:
     def __init__(self) -> None:
         self._directory = Path.cwd()
         self._environment = dict(os.environ)
+        self._variables = _variables()
         self._path = list(sys.path)
         self._streams = sys.stdout, sys.stderr
 
@@ -108,11 +109,16 @@ class Surroundings:
         """Put back working directory, environment, module path and standard streams."""
         with contextlib.suppress(OSError):
             os.chdir(self._directory)
-        if os.environ != self._environment:
+        if _variables() != self._variables:
             os.environ.clear()
             os.environ.update(self._environment)
         sys.path[:] = self._path
         sys.stdout, sys.stderr = self._streams
+
+
+def _variables() -> dict[Any, Any]:
+    """Return the environment as Python keeps it: bytes, which it need not decode one by one to compare them."""
+    return dict(getattr(os.environ, "_data", os.environ))
 
 
 class TrialProcess:

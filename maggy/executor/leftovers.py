@@ -29,7 +29,7 @@ def adopt_orphans(adopt: bool) -> None:
 def descendants(pid: int) -> Iterator[int]:
     """Yield the processes below `pid`, parents before their children; nothing where the system does not tell.
 
-    The kernel keeps a list of children for each thread. Reading those of an agent and its trial's process takes 0.13 ms
+    The kernel keeps a list of children for each thread. Reading those of an agent and its trial's process takes 0.1 ms
     however many processes the machine has; looking through all of /proc would not.
     """
     with contextlib.suppress(OSError):  # it may end while we look
@@ -37,6 +37,41 @@ def descendants(pid: int) -> Iterator[int]:
             for child in map(int, Path(thread.path, "children").read_text(encoding="ascii").split()):
                 yield child
                 yield from descendants(child)
+
+
+class Sweeper:
+    """Kills what trials leave, one after another, and looks for it only where there can be something.
+
+    Linux tells the number of the youngest process or thread (the last field of /proc/loadavg) in 1 µs. As long as it
+    has not changed since a look that found nothing, nothing has been started.
+    """
+
+    def __init__(self) -> None:
+        self._youngest: bytes | None = None  # when nothing was left
+        self._loads: int | None = None
+        if sys.platform == "linux":
+            with contextlib.suppress(OSError):
+                self._loads = os.open("/proc/loadavg", os.O_RDONLY)
+
+    def kill_all(self, keep: int | None) -> None:
+        """Kill every process below this one but `keep`."""
+        youngest = self._now()
+        if youngest is None or youngest != self._youngest:
+            kill_all(keep)
+            self._youngest = youngest
+
+    def close(self) -> None:
+        """Look no more."""
+        if self._loads is not None:
+            os.close(self._loads)
+            self._loads = None
+
+    def _now(self) -> bytes | None:
+        """Return the number of the youngest process, None where the system does not tell: some say 0 for ever."""
+        if self._loads is None:
+            return None
+        number = os.pread(self._loads, 128, 0).split()[-1]
+        return None if number == b"0" else number
 
 
 def kill_all(keep: int | None) -> int:

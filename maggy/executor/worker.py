@@ -55,6 +55,7 @@ class Agent:
         self._weigh_at = math.inf
         self._sent_home: str | None = None
         self._scratch = tempfile.mkdtemp(prefix="maggy-")
+        self._sweeper = leftovers.Sweeper()
 
     @property
     def _left(self) -> str | None:
@@ -76,6 +77,7 @@ class Agent:
             self._adopt(False)  # Spark runs other tasks in this process
             self._line.close(patience=0.0)
             self._selector.close()
+            self._sweeper.close()
             if self._stored is not None:
                 os.close(self._stored)
             shutil.rmtree(self._scratch, ignore_errors=True)
@@ -231,7 +233,7 @@ class Agent:
         leftovers.adopt_orphans(adopt)
 
     def _kill_leftovers(self, keep: int | None) -> None:
-        leftovers.kill_all(keep)
+        self._sweeper.kill_all(keep)
 
     # -- orders ----------------------------------------------------------------------------------------------------
 
