@@ -14,7 +14,7 @@ from maggy.domains import Categorical, Domain, Ordinal
 from maggy.earlystop import STOP_RULES, Median, StopRule
 from maggy.errors import ConfigError, nearest
 from maggy.jsonvalue import dumps
-from maggy.optimizers import OPTIMIZERS, Asha, GridSearch, Optimizer, RandomSearch, SingleRun
+from maggy.optimizers import OPTIMIZERS, Asha, GridSearch, Optimizer, SingleRun
 from maggy.searchspace import Searchspace
 from maggy.trial import Direction, Objective
 
@@ -105,8 +105,7 @@ class StudyConfig:
     @property
     def continues(self) -> bool:
         """Whether the optimizer may have trials continued by others."""
-        never = isinstance(self.optimizer, RandomSearch | GridSearch | SingleRun)
-        return not never and not (isinstance(self.optimizer, Asha) and self.optimizer.stops)
+        return getattr(self.optimizer, "continues", True)
 
     @property
     def active_rules(self) -> tuple[StopRule, ...]:

@@ -19,6 +19,7 @@ ROWS = {
     "0": ["errors", "jsonvalue", "version"],
     "1": ["domains", "searchspace", "trial", "events", "study", "trainfn"],
     "2a": ["rpc", "rpc.messages", "rpc.frames", "rpc.connection", "rpc.channel", "optimizers.rungs", "plugins"],
+    "2a numbers": ["optimizers.bayes", "optimizers.bayes.*"],
     "2b": ["optimizers", "optimizers.*", "earlystop", "earlystop.*"],
     "2c": ["ablation", "ablation.*"],
     "3": ["config"],
@@ -57,7 +58,8 @@ CHANCE = {"secrets", "uuid"}  # and random, of which the class is an argument
 FILES = {"os", "sys", "io", "pathlib", "shutil", "tempfile", "glob", "sqlite3", "shelve", "pickle", "importlib"}
 SOCKETS = {"socket", "ssl", "select", "selectors", "urllib", "http", "platform", "getpass"}
 THREADS = {"threading", "_thread", "queue", "asyncio", "concurrent", "subprocess", "multiprocessing", "signal"}
-HEAVY = {"sqlalchemy", "pyspark", "numpy", "scipy", "sklearn", "cloudpickle", "tensorboardX", "rich", "click"}
+NUMBERS = {"numpy", "scipy", "sklearn"}  # pure, but heavy: for one row, whose modules are loaded at the first ask
+HEAVY = {"sqlalchemy", "pyspark", "cloudpickle", "tensorboardX", "rich", "click"} | NUMBERS
 IMPURE = CLOCKS | CHANCE | FILES | SOCKETS | THREADS | HEAVY | {"logging", "warnings"}
 
 
@@ -159,7 +161,8 @@ def test_there_is_no_cycle():
 @pytest.mark.parametrize("name", [name for name in MODULES if row_of(name) in PURE])
 def test_pure_rows_touch_nothing(name):
     """Rows 0 to 4 read no clock, global random numbers, file, socket, environment or logger."""
-    assert {module for module, _ in foreign(name) if module.partition(".")[0] in IMPURE} == set()
+    refused = IMPURE - NUMBERS if row_of(name) == "2a numbers" else IMPURE
+    assert {module for module, _ in foreign(name) if module.partition(".")[0] in refused} == set()
 
 
 @pytest.mark.parametrize("name", [name for name in MODULES if row_of(name) in PURE])

@@ -8,7 +8,7 @@ import pytest
 
 from maggy.earlystop import STOP_RULES, Median, NoProgress, Threshold
 from maggy.errors import ConfigError
-from maggy.optimizers import OPTIMIZERS, Asha, GridSearch, RandomSearch, SingleRun
+from maggy.optimizers import OPTIMIZERS, Asha, GridSearch, RandomSearch, SingleRun, Tpe
 from maggy.searchspace import Searchspace
 from maggy.testing.contracts import OptimizerContract, StopRuleContract
 from maggy.testing.play import play
@@ -57,6 +57,13 @@ class TestAshaStopping(OptimizerContract):
 class TestAshaStoppingAsRule(StopRuleContract):
     def rule(self):
         return Asha(mode="stopping", resource_max=9)
+
+
+class TestTpe(OptimizerContract):
+    num_trials = 30
+
+    def optimizer(self):
+        return Tpe(startup=5)
 
 
 class TestMedian(StopRuleContract):

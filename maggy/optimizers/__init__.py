@@ -5,6 +5,7 @@ from maggy.optimizers.base import Optimizer
 from maggy.optimizers.gridsearch import GridSearch
 from maggy.optimizers.randomsearch import RandomSearch
 from maggy.optimizers.single import SingleRun
+from maggy.optimizers.tpe import Tpe
 
 # The first name of a class is the one that logs carry; "asha-stopping" is a setting of Asha, made in `maggy.config`.
 OPTIMIZERS: dict[str, type] = {
@@ -13,7 +14,8 @@ OPTIMIZERS: dict[str, type] = {
     "random": RandomSearch,
     "gridsearch": GridSearch,
     "grid": GridSearch,
+    "tpe": Tpe,
     "none": SingleRun,
 }
 
-__all__ = ["OPTIMIZERS", "Asha", "GridSearch", "Optimizer", "RandomSearch", "SingleRun"]
+__all__ = ["OPTIMIZERS", "Asha", "GridSearch", "Optimizer", "RandomSearch", "SingleRun", "Tpe"]

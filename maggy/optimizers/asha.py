@@ -60,6 +60,11 @@ class Asha(QuickOptimizer):
         """Whether this form stops running trials, and so depends on their reports."""
         return self.mode == "stopping"
 
+    @property
+    def continues(self) -> bool:  # type: ignore[override]
+        """Whether trials are continued by others: in the promotion form."""
+        return not self.stops
+
     def ask(self, study: Study, rng: Random) -> Suggestion | Answer:
         """Continue the best trial that has earned it, highest rung first; else sample a new configuration."""
         if self.stops:

@@ -20,9 +20,10 @@ from maggy.trial import Answer, Suggestion
 class Optimizer(Protocol):
     """Suggests what to try next.
 
-    Three optional class attributes tell more: `lookahead` (suggestions to prepare before an executor is idle, 0 where
-    absent), `quick` (True: asking takes microseconds and needs no thread of its own) and
-    `check(searchspace)` (raises `ConfigError` for a space that it cannot search).
+    Four optional attributes tell more: `lookahead` (suggestions to prepare before an executor is idle, 0 where absent),
+    `quick` (True: asking takes microseconds and needs no thread of its own), `continues` (False: no suggestion has a
+    parent, so no trial's checkpoint is needed by another) and `check(searchspace)` (raises `ConfigError` for a space
+    that it cannot search).
     """
 
     def ask(self, study: Study, rng: Random) -> Suggestion | Answer:
@@ -34,6 +35,7 @@ class QuickOptimizer:
 
     lookahead = 0
     quick = True
+    continues = False
 
     def check(self, searchspace: Searchspace) -> None:
         """Accept any searchspace."""
