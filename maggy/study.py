@@ -196,6 +196,7 @@ class Study:
             self.queued.remove(trial.id)
         self._move(trial, Status(event.status))
         trial.ended = event.at
+        trial.end = self.position
         trial.value = event.value
         trial.metrics = dict(event.metrics)
         trial.stop_reason = event.reason

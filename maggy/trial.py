@@ -165,6 +165,7 @@ class Trial:
     executor: str | None = None
     started: float | None = None
     ended: float | None = None
+    end: int | None = None  # the log position at which it ended
     value: float | None = None
     metrics: dict[str, Any] = field(default_factory=dict)
     stop_reason: str | None = None

@@ -8,7 +8,7 @@ import pytest
 
 from maggy.earlystop import STOP_RULES, Median, NoProgress, Threshold
 from maggy.errors import ConfigError
-from maggy.optimizers import OPTIMIZERS, Asha, GridSearch, RandomSearch, SingleRun, Tpe
+from maggy.optimizers import OPTIMIZERS, Asha, Cqr, DifferentialEvolution, GridSearch, RandomSearch, SingleRun, Tpe
 from maggy.searchspace import Searchspace
 from maggy.testing.contracts import OptimizerContract, StopRuleContract
 from maggy.testing.play import play
@@ -64,6 +64,16 @@ class TestTpe(OptimizerContract):
 
     def optimizer(self):
         return Tpe(startup=5)
+
+
+class TestCqr(OptimizerContract):
+    def optimizer(self):
+        return Cqr(startup=4, trees=4, candidates=20)
+
+
+class TestDifferentialEvolution(OptimizerContract):
+    def optimizer(self):
+        return DifferentialEvolution(population=5)
 
 
 class TestMedian(StopRuleContract):

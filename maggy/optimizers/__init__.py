@@ -2,6 +2,8 @@
 
 from maggy.optimizers.asha import Asha
 from maggy.optimizers.base import Optimizer
+from maggy.optimizers.cqr import Cqr
+from maggy.optimizers.evolution import DifferentialEvolution
 from maggy.optimizers.gridsearch import GridSearch
 from maggy.optimizers.randomsearch import RandomSearch
 from maggy.optimizers.single import SingleRun
@@ -15,7 +17,19 @@ OPTIMIZERS: dict[str, type] = {
     "gridsearch": GridSearch,
     "grid": GridSearch,
     "tpe": Tpe,
+    "cqr": Cqr,
+    "de": DifferentialEvolution,
     "none": SingleRun,
 }
 
-__all__ = ["OPTIMIZERS", "Asha", "GridSearch", "Optimizer", "RandomSearch", "SingleRun", "Tpe"]
+__all__ = [
+    "OPTIMIZERS",
+    "Asha",
+    "Cqr",
+    "DifferentialEvolution",
+    "GridSearch",
+    "Optimizer",
+    "RandomSearch",
+    "SingleRun",
+    "Tpe",
+]

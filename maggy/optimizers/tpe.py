@@ -26,8 +26,8 @@ class Tpe(Model):
     """
 
     startup: int = 10
-    good_share: float = 0.15
-    candidates: int = 64
+    good_share: float = 0.1
+    candidates: int = 48
 
     def __post_init__(self) -> None:
         if not self.startup >= 1 or not self.candidates >= 1 or not 0 < self.good_share < 1:

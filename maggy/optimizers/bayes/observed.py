@@ -21,26 +21,33 @@ class Rung:
     """The trials that were measured at one budget, in the order in which they ended."""
 
     columns: int
+    _ends: array[int] = field(default_factory=lambda: array("q"))
     _rows: array[float] = field(default_factory=lambda: array("d"))
     _losses: array[float] = field(default_factory=lambda: array("d"))
 
     def __len__(self) -> int:
         return len(self._losses)
 
-    def add(self, row: list[float], loss: float) -> None:
-        """Append a measurement."""
+    def add(self, end: int, row: list[float], loss: float) -> None:
+        """Add the measurement of a trial that ended at this position of the log."""
+        self._ends.append(end)
         self._rows.extend(row)
         self._losses.append(loss)
 
     @property
     def rows(self) -> Rows:
         """The configurations, one for each measurement."""
-        return np.array(self._rows).reshape(len(self), self.columns)
+        return np.array(self._rows).reshape(len(self), self.columns)[self._order]
 
     @property
     def losses(self) -> Losses:
         """What was measured, lower is better; infinity for a trial that failed."""
-        return np.array(self._losses)
+        return np.array(self._losses)[self._order]
+
+    @property
+    def _order(self) -> NDArray[np.intp]:
+        """An index that is made late hears of trials by their numbers."""
+        return np.argsort(np.array(self._ends), kind="stable")
 
 
 class Observed:
@@ -107,4 +114,4 @@ class Observed:
                 budget = float(step + (trial.curve.steps[0] == 0))
         else:
             loss = math.inf
-        self.rungs.setdefault(budget, Rung(len(self.encoding))).add(row, loss)
+        self.rungs.setdefault(budget, Rung(len(self.encoding))).add(trial.end or 0, row, loss)
