@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Integral, Real
+from random import Random
 from typing import Any, get_args
 
 from maggy import plugins
@@ -15,7 +16,7 @@ from maggy.earlystop import STOP_RULES, Median, StopRule
 from maggy.errors import ConfigError, nearest
 from maggy.jsonvalue import dumps
 from maggy.optimizers import OPTIMIZERS, Asha, GridSearch, Optimizer, SingleRun
-from maggy.searchspace import Searchspace
+from maggy.searchspace import DRAWS, Searchspace
 from maggy.trial import Direction, Objective
 
 NUM_TRIALS = 100
@@ -24,6 +25,7 @@ LEASE = 10.0  # seconds of silence after which an executor's trial is given to a
 GRACE = 5.0  # seconds that a trial has to heed a stop before its process is killed
 MAX_PARAMS = 128 * 1024  # bytes of a configuration as JSON: it has to fit a message
 RELAY_LIMIT = 100_000_000  # bytes of a checkpoint that the driver takes from executors that cannot keep it themselves
+LEAST_ALLOWED = 0.02  # of the configurations: of 1,000 draws in a row one is allowed then, but for 2 in 10^9
 MAX_LOST = 3  # executors that a trial may cost before it is taken for the cause
 
 # A warm process for all trials of an executor, or a fresh one for each, or none at all, for debugging.
@@ -144,6 +146,8 @@ def configure(
     if check is not None:
         check(space)
     _check_size(space)
+    if not isinstance(chosen, GridSearch):
+        _check_odds(space)
     rules = _rules(earlystop, chosen, es_min, es_interval)
     limits = {"trial_timeout": trial_timeout, "report_timeout": report_timeout, "memory_limit": memory_limit}
     return StudyConfig(
@@ -195,6 +199,20 @@ def _check_size(space: Searchspace) -> None:
         raise ConfigError(
             f"a configuration may have {MAX_PARAMS:,} bytes, but {name!r} alone has choices of {largest[name]:,}: "
             "let the choices be names, and look the large values up in train_fn, or pass them in train_args"
+        )
+
+
+def _check_odds(space: Searchspace) -> None:
+    """Raise `ConfigError` where so much is forbidden that drawing again would at times find nothing."""
+    if not space.forbidden:
+        return
+    rng = Random(0)
+    points = ([rng.random() for _ in space.keys()] for _ in range(DRAWS))  # noqa: SIM118 - iterating gives dicts
+    allowed = sum(space.contains(space.from_unit(point)) for point in points)
+    if allowed < LEAST_ALLOWED * DRAWS:
+        raise ConfigError(
+            f"of {DRAWS} configurations drawn from this searchspace {DRAWS - allowed} are forbidden, too many to draw "
+            "again: forbid less, say it with when=, or make what goes together the choices of one Categorical"
         )
 
 

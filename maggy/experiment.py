@@ -362,7 +362,8 @@ def _at(store: str | Path | Store | None, *, existing: bool = False) -> Iterator
 
 def _check(train_fn: TrainFn, config: StudyConfig, train_args: Mapping[str, Any]) -> None:
     """Raise `ConfigError` where the function cannot be called, or cannot do what is asked of it."""
-    trainfn.check(train_fn, config.searchspace.keys(), train_args)
+    space = config.searchspace
+    trainfn.check(train_fn, space.keys(), train_args, {name: each.when for name, each in space.items() if each.when})
     optimizer = config.optimizer
     if not isinstance(optimizer, Asha):
         return

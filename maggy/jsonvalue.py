@@ -47,6 +47,11 @@ def is_json(value: Any) -> bool:
     return False
 
 
+def identity(value: Any) -> str:
+    """Return what tells JSON values apart: `True` is not `1`, `1` is not `1.0`, and dicts are equal in any order."""
+    return _SORTED.encode(value)
+
+
 def _marked(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return {_MARK: "nan" if math.isnan(value) else "inf" if value > 0 else "-inf"}
@@ -72,3 +77,4 @@ def _refuse(literal: str) -> Any:
 
 _ENCODER = json.JSONEncoder(allow_nan=False, separators=(",", ":"), ensure_ascii=False)
 _DECODER = json.JSONDecoder(object_pairs_hook=_unmarked, parse_constant=_refuse)
+_SORTED = json.JSONEncoder(sort_keys=True)

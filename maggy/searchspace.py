@@ -8,6 +8,8 @@ Rules of this file:
    searchspaces that differ only in it are different, since the same seed draws other configurations from them.
 2. Whatever can be written as a domain goes through `parse_domain`: Python literals, Maggy's tuples, JSON.
 3. Names become keyword arguments of the training function: what cannot be one is refused here, not on an executor.
+4. A parameter whose `when` does not hold is inactive: it is absent from the configuration, and its axis of the unit
+   cube says nothing. It costs a random number all the same, so that no other parameter's draws shift.
 """
 
 from __future__ import annotations
@@ -18,18 +20,22 @@ import math
 import random
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from numbers import Integral, Real
 from types import MappingProxyType
 from typing import Any
 
-from maggy.domains import Categorical, Domain, Float, Integer, Ordinal, domain_from_json
+from maggy.combinations import Case, Grid, bind, contradiction
+from maggy.conditions import Condition
+from maggy.domains import TYPES, Domain, Float, Integer, parse_domain
 from maggy.errors import ConfigError, nearest
 
 RESERVED = frozenset({"reporter", "budget", "trial", "hparams", "model", "dataset"})
 """What a training function may ask for besides its hyperparameters."""
 
-TYPES: dict[str, type[Domain]] = {"DOUBLE": Float, "INTEGER": Integer, "DISCRETE": Ordinal, "CATEGORICAL": Categorical}
-"""Maggy's words for the domains."""
+FORBIDDEN = "!forbidden"
+"""The key of the forbidden combinations in JSON, which can name no parameter."""
+
+DRAWS = 1000
+"""How many configurations in a row may be drawn that are forbidden."""
 
 
 class Searchspace:
@@ -37,7 +43,7 @@ class Searchspace:
 
     Each parameter is a domain or whatever `parse_domain` reads as one; a mapping, or another searchspace, may come
     first. ConfigError, naming the parameter, for whatever cannot be. Domains never change; a searchspace only grows,
-    by `add`, so whoever keeps one keeps a `copy`.
+    by `add` and `forbid`, so whoever keeps one keeps a `copy`.
 
     Maggy's methods are here with its meaning, except that `get`, `values`, `items` and attributes give domains, which
     know more than a list of bounds. A parameter called like a method (`names`, `size`, …) is `space["size"]`.
@@ -45,18 +51,63 @@ class Searchspace:
 
     def __init__(self, params: Mapping[str, Any] | Searchspace = MappingProxyType({}), /, **more: Any) -> None:
         self._domains: dict[str, Domain] = {}
-        if not isinstance(params, Mapping | Searchspace):
+        self._conditions: dict[str, Case] = {}
+        self._forbidden: dict[Condition, Case] = {}
+        self._numbered: Grid | None = None
+        if isinstance(params, Searchspace):
+            params = {**dict(params.items()), FORBIDDEN: params.forbidden}
+        if not isinstance(params, Mapping):
             raise ConfigError(f"a searchspace is a mapping from names to domains, not {params!r}")
-        for given in (params, more):
-            for name in given.keys():  # noqa: SIM118 - iterating over a searchspace gives dicts
-                self.add(name, given[name])
+        forbidden = [*_combinations(params), *_combinations(more)]
+        given = [pair for each in (params, more) for pair in each.items() if pair[0] != FORBIDDEN]
+        names = [name for name, _ in given]
+        for rank, (name, domain) in enumerate(given):
+            self._add(name, domain, later=names[rank + 1 :])
+        self._forbid(forbidden)
 
     def add(self, name: str, domain: Any) -> None:
-        """Append a parameter; ConfigError if the name or the domain cannot be."""
+        """Append a parameter; ConfigError if the name, the domain or its `when` cannot be."""
+        self._add(name, domain)
+
+    def _add(self, name: str, spec: Any, later: Sequence[str] = ()) -> None:
         _check_name(name)
         if name in self._domains:
             raise ConfigError(f"parameter {name!r} is defined twice: first as {self._domains[name]!r}")
-        self._domains[name] = parse_domain(name, domain)
+        domain = parse_domain(name, spec)
+        if isinstance(domain.when, Condition):
+            if name in domain.when:
+                raise ConfigError(f"parameter {name!r} depends on itself; leave it out of its when")
+            case = bind(f"parameter {name!r} depends on", domain.when, self._domains, later)
+            if clash := contradiction(name, {**self._conditions, name: case}):
+                raise ConfigError(
+                    f"parameter {name!r} would never be active: its conditions, with those of the parameters that it "
+                    f"depends on, leave no value to {clash!r}"
+                )
+            self._conditions[name] = case
+        self._domains[name] = domain
+        self._numbered = None
+
+    def forbid(self, /, **values: Any) -> None:
+        """Forbid all configurations in which each of the parameters named has the value, or one of the values.
+
+        `space.forbid(kernel="poly", degree=[4, 5])`. ConfigError if a parameter is unknown or continuous, if it has no
+        such value, or if nothing would be left. Each draw of a forbidden configuration is repeated.
+        """
+        self._forbid([values])
+
+    def _forbid(self, combinations: Sequence[Any]) -> None:
+        forbidden = dict(self._forbidden)
+        for each in combinations:
+            condition = Condition(each, "a forbidden combination")
+            if not condition:
+                raise ConfigError("a forbidden combination names no parameter; write forbid(name=value)")
+            forbidden[condition] = bind("a forbidden combination has", condition, self._domains)
+        grid = Grid(self._domains, self._conditions, list(forbidden.values())) if combinations else None
+        if grid and grid.size == 0:
+            raise ConfigError(
+                f"nothing is left of the searchspace, since it is forbidden that {'; '.join(map(str, forbidden))}"
+            )
+        self._forbidden, self._numbered = forbidden, grid
 
     def copy(self) -> Searchspace:
         """Return a searchspace of its own with the same parameters."""
@@ -86,10 +137,39 @@ class Searchspace:
         return self._domains.get(name, default)
 
     @property
+    def conditional(self) -> bool:
+        """Whether some parameter has a `when`, so that not all configurations have the same names."""
+        return bool(self._conditions)
+
+    @property
+    def forbidden(self) -> list[Condition]:
+        """The combinations that are forbidden."""
+        return list(self._forbidden)
+
+    @property
     def size(self) -> int | None:
-        """How many configurations there are, 1 (the empty one) without parameters; None when any is continuous."""
-        sizes = [domain.size for domain in self._domains.values()]
-        return None if None in sizes else math.prod(size for size in sizes if size is not None)
+        """How many different configurations there are, 1 (the empty one) without parameters.
+
+        None when any parameter is continuous, or when so many conditions and forbidden combinations cross one another
+        that it would take too long to count (more than 10,000 states, see `maggy.combinations`).
+        """
+        if any(domain.size is None for domain in self._domains.values()):
+            return None
+        return self._grid().size
+
+    def nth(self, rank: int) -> dict[str, Any]:
+        """Return configuration number `rank` of the `size` that there are, the last parameter going fastest.
+
+        Parameters that depend on one another go together. ValueError where there is no such number.
+        """
+        if self.size is None or not 0 <= rank < self.size:
+            raise ValueError(f"there is no configuration number {rank} among {self.size}")
+        return self._grid().nth(rank)
+
+    def _grid(self) -> Grid:
+        if self._numbered is None:
+            self._numbered = Grid(self._domains, self._conditions, list(self._forbidden.values()))
+        return self._numbered
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         """Iterate as Maggy did, over dicts with `name`, `type` and `values` (bounds or choices)."""
@@ -119,29 +199,66 @@ class Searchspace:
         return [*super().__dir__(), *self._domains]
 
     def __eq__(self, other: object) -> bool:
-        return self.items() == other.items() if isinstance(other, Searchspace) else NotImplemented
+        if not isinstance(other, Searchspace):
+            return NotImplemented
+        return self.items() == other.items() and self._forbidden.keys() == other._forbidden.keys()
 
     __hash__ = None  # type: ignore[assignment]  # it grows
 
     def __repr__(self) -> str:
-        return f"Searchspace({', '.join(f'{name}={domain!r}' for name, domain in self._domains.items())})"
+        forbidden = [f"**{ {FORBIDDEN: self.forbidden}!r}"] if self._forbidden else []
+        return f"Searchspace({', '.join([*(f'{name}={domain!r}' for name, domain in self.items()), *forbidden])})"
 
     # -- configurations ----------------------------------------------------------------------------
 
+    def active(self, name: str, params: Mapping[str, Any]) -> bool:
+        """Tell whether parameter `name` is part of the configuration, given those defined before it that are."""
+        if name not in self._domains:
+            raise KeyError(self._unknown(name))
+        case = self._conditions.get(name)
+        return case is None or case.holds(params)
+
     def sample(self, rng: random.Random) -> dict[str, Any]:
-        """Draw one configuration, with one `rng.random()` per parameter, in order."""
-        return {name: domain.sample(rng) for name, domain in self._domains.items()}
+        """Draw one configuration, with one `rng.random()` per parameter, in order, whether it is active or not.
+
+        What is forbidden is drawn again; ConfigError when a thousand draws in a row were forbidden.
+        """
+        for _ in range(DRAWS):
+            params = self.from_unit([rng.random() for _ in self._domains])
+            if self._banned(params) is None:
+                return params
+        raise ConfigError(
+            f"{DRAWS} configurations in a row were drawn that are forbidden; forbid less, or say it with when="
+        )
 
     def to_unit(self, params: Mapping[str, Any]) -> list[float]:
-        """Return the configuration's point in the unit cube; ValueError or KeyError if it is not of this space."""
-        return [domain.to_unit(params[name]) for name, domain in self._domains.items()]
+        """Return the configuration's point in the unit cube, NaN on the axes of inactive parameters.
+
+        ValueError or KeyError if it is not of this space.
+        """
+        point = []
+        for name, domain in self._domains.items():
+            active = self.active(name, params)
+            if not active and name in params:
+                raise ValueError(self._inactive(name, params[name]))
+            point.append(domain.to_unit(params[name]) if active else math.nan)
+        return point
 
     def from_unit(self, point: Sequence[float]) -> dict[str, Any]:
-        """Return the configuration at a point of the unit cube; ValueError if it lies outside."""
-        return {name: domain.from_unit(u) for (name, domain), u in zip(self._domains.items(), point, strict=True)}
+        """Return the configuration at a point of the unit cube; ValueError if it lies outside.
+
+        On the axis of an inactive parameter the point may be anywhere, NaN included. What is found may be forbidden:
+        `contains` tells.
+        """
+        params: dict[str, Any] = {}
+        for (name, domain), u in zip(self._domains.items(), point, strict=True):
+            case = self._conditions.get(name)
+            if case is None or case.holds(params):
+                params[name] = domain.from_unit(u)
+        return params
 
     def contains(self, params: object) -> bool:
-        """Tell whether `params` has exactly this space's names, each with one of its values."""
+        """Tell whether `params` has exactly the active names, each with one of its values, and is not forbidden."""
         return self._flaw(params) is None
 
     def check(self, params: object) -> None:
@@ -156,11 +273,26 @@ class Searchspace:
             if name not in self._domains:
                 return self._unknown(name)
         for name, domain in self._domains.items():
-            if name not in params:
+            if not self.active(name, params):
+                if name in params:
+                    return self._inactive(name, params[name])
+            elif name not in params:
                 return f"parameter {name!r} is missing; it takes a value of {domain!r}"
-            if not domain.contains(params[name]):
+            elif not domain.contains(params[name]):
                 return f"parameter {name!r} is {params[name]!r}, which is not a value of {domain!r}"
+        if (banned := self._banned(params)) is not None:
+            return f"it is forbidden that {banned}"
         return None
+
+    def _banned(self, params: Mapping[str, Any]) -> Condition | None:
+        """Return the first forbidden combination that the configuration has."""
+        for condition, case in self._forbidden.items():
+            if case.holds(params):
+                return condition
+        return None
+
+    def _inactive(self, name: str, value: Any) -> str:
+        return f"parameter {name!r} is {value!r}, but it is absent unless {self._domains[name].when}"
 
     def _unknown(self, name: object) -> str:
         known = ", ".join(self._domains) or "none"
@@ -168,9 +300,10 @@ class Searchspace:
 
     # -- as data -----------------------------------------------------------------------------------
 
-    def to_dict(self) -> dict[str, dict[str, Any]]:
+    def to_dict(self) -> dict[str, Any]:
         """Return the space as JSON values; `Searchspace(**space.to_dict()) == space`."""
-        return {name: domain.to_json() for name, domain in self._domains.items()}
+        forbidden = {FORBIDDEN: [each.to_json() for each in self._forbidden]} if self._forbidden else {}
+        return {name: domain.to_json() for name, domain in self._domains.items()} | forbidden
 
     def json(self) -> str:
         """Return the space as JSON, whose order is part of it: do not sort the keys."""
@@ -196,65 +329,16 @@ class Searchspace:
         ]
         order = [name for name in other.keys() if name in self]  # noqa: SIM118 - iterating gives dicts
         moved = [f"the order was {', '.join(common)} and is now {', '.join(order)}"] if common != order else []
-        return gone + changed + new + moved
+        allowed = [f"it is no longer forbidden that {each}" for each in self.forbidden if each not in other.forbidden]
+        banned = [f"it is now forbidden that {each}" for each in other.forbidden if each not in self.forbidden]
+        return gone + changed + new + moved + allowed + banned
 
 
-def parse_domain(name: str, spec: Any) -> Domain:
-    """Return the domain that `spec` stands for; ConfigError, naming the parameter, if it stands for none.
-
-    ==============================================  =====================================================
-    a domain                                        itself
-    `(low, high)`                                   `Integer` if both are ints, `Float` if either is a float
-    `[a, b, …]`                                     `Categorical`
-    `range(start, stop, step)`                      `Integer`
-    `("DOUBLE", [low, high])`, `("INTEGER", …)`,    Maggy's types, in any case, in a tuple or a list
-    `("DISCRETE", […])`, `("CATEGORICAL", […])`
-    `{"type": "float", "low": 0, "high": 1}`        what `Domain.to_json` gives
-    ==============================================  =====================================================
-    """
-    try:
-        return _parse(spec)
-    except ConfigError as error:
-        raise ConfigError(f"parameter {name!r}: {error}") from None
-
-
-def _parse(spec: Any) -> Domain:
-    match spec:
-        case Domain():
-            return spec
-        case range() if spec:  # before the sequences, as which a long range would be unrolled
-            ends = sorted((spec[0], spec[-1]))
-            return Integer(*ends, step=abs(spec.step) if len(spec) > 1 else None)
-        case (str() as kind, list() | tuple() as region):
-            return _parse_typed(kind, region)
-        case (str() as kind, *region) if isinstance(spec, tuple) and kind.upper() in TYPES:
-            raise ConfigError(f"{spec!r} has its values beside the type; write ({kind!r}, {region!r})")
-        case (Real(), Real()) if isinstance(spec, tuple) and not any(isinstance(bound, bool) for bound in spec):
-            return _parse_typed("INTEGER" if all(isinstance(bound, Integral) for bound in spec) else "DOUBLE", spec)
-        case tuple():
-            raise ConfigError(f"a tuple is (low, high), two numbers; write choices as a list: {list(spec)!r}")
-        case list():
-            return Categorical(spec)
-        case Mapping():
-            return domain_from_json(spec)
-    raise ConfigError(
-        f"{spec!r} is no domain; write Float(low, high), Integer(low, high), (low, high) or a list of choices, "
-        "which may be a single one"
-    )
-
-
-def _parse_typed(kind: str, region: Sequence[Any]) -> Domain:
-    """Return the domain that Maggy's `(TYPE, region)` stands for."""
-    domain = TYPES.get(kind.upper())
-    if domain is None:
-        raise ConfigError(
-            f"{kind!r} is no type of parameter, which are: {', '.join(TYPES)}{nearest(kind.upper(), TYPES)} "
-            f"(if these are two choices, write Categorical([{kind!r}, {region!r}]))"
-        )
-    listed = domain in (Categorical, Ordinal)
-    if not listed and len(region) != 2:  # noqa: PLR2004 - low and high
-        raise ConfigError(f"{kind} takes [low, high], not {region!r}")
-    return domain(*([region] if listed else region))
+def _combinations(given: Mapping[str, Any]) -> list[Any]:
+    found = given.get(FORBIDDEN, [])
+    if not isinstance(found, list):
+        raise ConfigError(f"the forbidden combinations are a list of mappings, not {found!r}")
+    return found
 
 
 def _check_name(name: object) -> None:

@@ -2,7 +2,8 @@
 
 By name: each hyperparameter, and, where the function names them, `hparams` (all of them in a dict), `reporter`,
 `budget`, `trial` (its number); `train_args` fill the rest. A `**kwargs`, whatever it is called, takes hyperparameters
-and `train_args` that have no parameter of their own. The driver checks this before anything starts, the trial's process
+and `train_args` that have no parameter of their own. A hyperparameter that is inactive in a trial is passed in none of
+these ways, so the function has a default for it. The driver checks this before anything starts, the trial's process
 does it.
 """
 
@@ -11,6 +12,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterable, Mapping
 from inspect import Parameter
+from types import MappingProxyType
 from typing import Any
 
 from maggy.errors import ConfigError, nearest
@@ -51,8 +53,16 @@ def arguments(train_fn: TrainFn, params: Mapping[str, Any], provided: Mapping[st
     return kept | {name: value for name, value in params.items() if name in wanted or open_ended}
 
 
-def check(train_fn: TrainFn, names: Iterable[str], train_args: Iterable[str] = ()) -> None:
-    """Raise `ConfigError` where the function cannot be called with these hyperparameters."""
+def check(
+    train_fn: TrainFn,
+    names: Iterable[str],
+    train_args: Iterable[str] = (),
+    conditions: Mapping[str, object] = MappingProxyType({}),
+) -> None:
+    """Raise `ConfigError` where the function cannot be called with these hyperparameters.
+
+    `conditions` has those that are absent at times, and what has to be so that they are not.
+    """
     wanted, open_ended = parameters(train_fn)
     names, extra = list(names), list(train_args)
     takes = ", ".join(wanted) or "nothing"
@@ -64,6 +74,11 @@ def check(train_fn: TrainFn, names: Iterable[str], train_args: Iterable[str] = (
             raise ConfigError(
                 f"{label(train_fn)} has no parameter {name!r}, which the searchspace defines{nearest(name, wanted)}; "
                 f"it takes: {takes}"
+            )
+        if name in conditions and name in wanted and wanted[name].default is Parameter.empty:
+            raise ConfigError(
+                f"{label(train_fn)} needs {name!r}, which is absent unless {conditions[name]}: "
+                f"give it a default, as in {name}=None"
             )
     for name in extra:
         if name in names or name in PROVIDED:

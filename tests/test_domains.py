@@ -1,15 +1,19 @@
 import copy
+import dataclasses
 import enum
+import itertools
 import math
 import pickle
 import random
 from collections import Counter
+from statistics import NormalDist
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from maggy.conditions import Condition
 from maggy.domains import Categorical, Float, Integer, Ordinal, domain_from_json
 from maggy.errors import ConfigError
 
@@ -17,8 +21,9 @@ finite = st.floats(-1e12, 1e12)
 positive = st.floats(1e-12, 1e12)
 unit = st.floats(0, 1)
 scalars = st.none() | st.booleans() | st.integers() | finite | st.text(max_size=5)
+keys = st.text(max_size=3).filter(lambda key: key != "$f")  # the mark of infinities
 json_values = st.recursive(
-    scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3)
+    scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(keys, inner, max_size=3)
 )
 
 
@@ -33,19 +38,41 @@ def stepped(kind, numbers, steps):
     )
 
 
-continuous = st.one_of(
+def with_prior(domain, share, width):
+    """Return a domain with a normal prior: its mean at a share of the range, its sd so many ranges wide."""
+    low, high = domain.low, domain.high
+    mean = min(max(low * (high / low) ** share if domain.log else low + share * (high - low), low), high)
+    sd = width * ((math.log(high) - math.log(low)) if domain.log else high - low) or 1.0
+    return dataclasses.replace(domain, mean=mean, sd=sd)
+
+
+# From a needle to what is as good as flat.
+widths = st.floats(-12, 6).map(lambda exponent: 10**exponent)
+uniform = st.one_of(
     bounds(finite).map(lambda b: Float(*b)),
     bounds(positive).map(lambda b: Float(*b, log=True)),
 )
+continuous = uniform | st.builds(with_prior, uniform, unit, widths)
 # Lists that JSON would hold for doubled (2 and 2.0 are not) are left to the table of errors.
 lists = st.lists(json_values, min_size=1, max_size=6, unique_by=repr)
+counted = st.one_of(
+    bounds(st.integers(-(2**28), 2**28)).map(lambda b: Integer(*b)),
+    bounds(st.integers(1, 2**28)).map(lambda b: Integer(*b, log=True)),
+    stepped(Integer, st.integers(-(2**20), 2**20), st.integers(1, 1000)),
+    stepped(Float, st.integers(-1000, 1000).map(lambda n: n / 10), st.sampled_from([0.1, 0.25, 0.003])),
+)
+weighted = st.lists(st.tuples(scalars, st.floats(1e-3, 1e3)), min_size=1, max_size=6).map(
+    lambda pairs: Categorical([value for value, _ in pairs], weights=[weight for _, weight in pairs])
+)
 discrete = st.one_of(
+    st.builds(with_prior, counted, unit, widths),
+    weighted,
     bounds(st.integers(-(2**38), 2**38)).map(lambda b: Integer(*b)),
     bounds(st.integers(1, 2**40)).map(lambda b: Integer(*b, log=True)),
     stepped(Integer, st.integers(-(2**30), 2**30), st.integers(1, 1000)),
     st.builds(lambda low, n, s: Integer(low, low + n * s, log=True, step=s), *[st.integers(1, 1000)] * 3),
     stepped(Float, st.integers(-1000, 1000).map(lambda n: n / 10), st.sampled_from([0.1, 0.25, 0.003, 1 / 3, 7.0])),
-    st.lists(scalars, min_size=1, max_size=6, unique_by=repr).map(Categorical),
+    st.lists(scalars, min_size=1, max_size=6).map(Categorical),
     st.lists(scalars, min_size=1, max_size=6, unique_by=repr).map(Ordinal),
 )
 
@@ -92,7 +119,12 @@ def test_every_position_gives_a_contained_value(domain, u):
         (Integer(1, 1000, log=True), 1, 1000),
         (Integer(5, 5), 5, 5),
         (Integer(5, 5, log=True), 5, 5),
+        (Float(1e-3, 3.6, log=True, mean=0.1, sd=0.5), 1e-3, 3.6),
+        (Float(-1, 3, mean=0, sd=1e-9), -1.0, 3.0),
+        (Integer(2, 8, mean=8, sd=0.01), 2, 8),
+        (Integer(5, 5, mean=5, sd=1), 5, 5),
         (Categorical(["a", "b", "c"]), "a", "c"),
+        (Categorical(["a", "b", "c"], weights=[1e-3, 5, 1e-3]), "a", "c"),
         (Ordinal([16, 64, 256]), 16, 256),
         (Categorical([None]), None, None),
     ],
@@ -139,6 +171,11 @@ def test_a_wide_logarithmic_step_takes_half_of_low_for_the_edge():
         Integer(1, 300, log=True),
         Integer(1, 30, log=True, step=3),
         Float(1, 3, step=0.1),
+        Integer(1, 300, mean=3.5, sd=1e-3),
+        Integer(1, 300, log=True, mean=300, sd=0.2),
+        Float(1, 3, step=0.1, mean=2.5, sd=0.3),
+        Ordinal([[1], [2], [4]], when={"layers": 3}),
+        Categorical(["a", "b", "c"], weights=[1, 1e6, 3]),
     ],
 )
 def test_every_value_has_its_place_in_order(domain):
@@ -184,6 +221,89 @@ def test_floats_are_uniform_in_their_scale(log, median):
     rng, domain = random.Random(7), Float(1e-4, 1.0, log=log)
     below = sum(domain.sample(rng) < median for _ in range(10_000))
     assert abs(below - 5000) < 4 * 50
+
+
+def normal_share(domain, low, high):
+    """Return the share that a normal distribution, cut off at the bounds, has between two numbers."""
+    axis = math.log if domain.log else float
+    cdf = NormalDist(axis(domain.mean), domain.sd).cdf
+    return (cdf(axis(high)) - cdf(axis(low))) / (cdf(axis(domain.high)) - cdf(axis(domain.low)))
+
+
+@pytest.mark.parametrize(
+    "domain",
+    [
+        Float(-1, 9, mean=4, sd=1),
+        Float(0, 1, mean=0.9, sd=0.3),
+        Float(0, 1, mean=0, sd=5),
+        Float(1e-5, 1, log=True, mean=1e-3, sd=math.log(10)),
+        Float(1e-3, 1, log=True, mean=1e-3, sd=0.5),
+    ],
+)
+def test_a_prior_is_a_normal_distribution_cut_off_at_the_bounds(domain):
+    """Between any two numbers lie as many of 10,000 draws as the distribution has there."""
+    rng, draws = random.Random(7), 10_000
+    drawn = [domain.sample(rng) for _ in range(draws)]
+    marks = [domain.low, *(dataclasses.replace(domain, mean=None, sd=None).from_unit(k / 8) for k in range(1, 9))]
+    for low, high in itertools.pairwise(marks):
+        share = normal_share(domain, low, high)
+        found = sum(low < value <= high for value in drawn)
+        assert abs(found - draws * share) <= 4 * math.sqrt(draws * share) + 2
+
+
+def test_the_mean_of_a_logarithmic_prior_is_its_median():
+    """In the parameter's own unit; a standard deviation is a factor."""
+    domain = Float(1e-6, 1e2, log=True, mean=1e-2, sd=math.log(3))
+    assert domain.from_unit(0.5) == pytest.approx(1e-2)
+    assert domain.from_unit(NormalDist().cdf(1)) == pytest.approx(3e-2, rel=1e-3)
+
+
+@pytest.mark.parametrize("log", [False, True])
+def test_an_integer_has_the_share_of_its_cell(log):
+    """Each integer is as likely as the distribution is to lie within half a step of it, within the bounds."""
+    rng, draws, domain = random.Random(7), 20_000, Integer(1, 9, log=log, mean=3, sd=0.5 if log else 2)
+    counts = Counter(domain.sample(rng) for _ in range(draws))
+    cells = dataclasses.replace(Float(0.5, 9.5), log=log, mean=3, sd=domain.sd)
+    for k in range(1, 10):
+        share = normal_share(cells, k - 0.5, k + 0.5)
+        assert abs(counts[k] - draws * share) < 4 * math.sqrt(draws * share) + 2
+
+
+def test_beyond_four_deviations_values_are_told_apart():
+    """A prior as sharp as a needle leaves every value its place, as near as floats get."""
+    domain = Float(0, 1, mean=0.5, sd=1e-9)
+    for value in (0.0, 1e-9, 0.1, 0.4999, 0.5, 0.5000000001, 0.9, 1 - 1e-9, 1.0):
+        assert domain.from_unit(domain.to_unit(value)) == pytest.approx(value, abs=1e-11)
+    assert domain.to_unit(0.4999) < 3.2e-5
+
+
+def test_categories_are_as_likely_as_their_weights():
+    """Of 10,000 draws each choice gets its share, within four standard deviations."""
+    rng, draws = random.Random(7), 10_000
+    counts = Counter(Categorical(["a", "b", "c"], weights=[5, 1, 2]).sample(rng) for _ in range(draws))
+    for choice, share in (("a", 5 / 8), ("b", 1 / 8), ("c", 2 / 8)):
+        assert abs(counts[choice] - draws * share) < 4 * math.sqrt(draws * share * (1 - share))
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (Categorical(["a", "a", "b"]), Categorical(["a", "b"], weights=[2, 1])),
+        (Categorical(["a", "b", "a"], weights=[1, 2.5, 1]), Categorical(["a", "b"], weights=[4, 5])),
+        (Categorical(["a", "b"], weights=[0.5, 0.5]), Categorical(["a", "b"])),
+        (Categorical(["a", "b", "b", "a"]), Categorical(["a", "b"])),
+        (Categorical([1, True, 1]), Categorical([1, True], weights=[2, 1])),
+        (Categorical([{"a": 1, "b": 2}, {"b": 2, "a": 1}]), Categorical([{"a": 1, "b": 2}])),
+        (Float(0, 1, when={"a": 1, "b": [2, 3]}), Float(0, 1, when={"b": (3, 2, 2), "a": [1]})),
+        (Float(0, 1, when={}), Float(0, 1)),
+        (Integer(0, 9, when={"n": range(2, 5)}), Integer(0, 9, when={"n": [2, 3, 4]})),
+    ],
+)
+def test_two_ways_to_say_the_same_are_equal(one, other):
+    """What is listed twice has twice the weight, equal weights are none, and a condition has no order."""
+    assert one == other
+    assert hash(one) == hash(other)
+    assert one.grid() == other.grid()
 
 
 @given(continuous | discrete, st.integers(0, 2**32))
@@ -262,6 +382,13 @@ def test_a_grid_of_floats_stays_in_its_bounds(domain):
         (Integer(1, 8, log=True, step=2), {"type": "integer", "low": 1, "high": 8, "log": True, "step": 2}),
         (Categorical(["a", None]), {"type": "categorical", "choices": ["a", None]}),
         (Ordinal((1, 2)), {"type": "ordinal", "values": [1, 2]}),
+        (Float(0, 1, mean=0.5, sd=2), {"type": "float", "low": 0.0, "high": 1.0, "mean": 0.5, "sd": 2.0}),
+        (Categorical(["a", "b", "a"]), {"type": "categorical", "choices": ["a", "b"], "weights": [2, 1]}),
+        (Integer(1, 8, when={"a": "b"}), {"type": "integer", "low": 1, "high": 8, "when": {"a": ["b"]}}),
+        (
+            Ordinal([1], when={"a": [[1, 2]], "b": (3, 4)}),
+            {"type": "ordinal", "values": [1], "when": {"a": [[1, 2]], "b": [3, 4]}},
+        ),
     ],
 )
 def test_json_says_no_more_than_needed(domain, data):
@@ -269,7 +396,11 @@ def test_json_says_no_more_than_needed(domain, data):
     assert domain.to_json() == data
 
 
-@given(continuous | discrete | lists.map(Categorical) | lists.map(Ordinal))
+conditions = st.dictionaries(st.text(max_size=3), lists | scalars, max_size=2)
+conditional = st.builds(lambda domain, when: dataclasses.replace(domain, when=when), continuous | discrete, conditions)
+
+
+@given(conditional | lists.map(Categorical) | lists.map(Ordinal))
 def test_a_domain_survives_json_repr_and_pickle(domain):
     """All of a domain's forms lead back to an equal domain with the same hash."""
     for again in (domain_from_json(domain.to_json()), eval(repr(domain)), pickle.loads(pickle.dumps(domain))):  # noqa: S301, S307
@@ -286,6 +417,13 @@ def test_a_domain_survives_json_repr_and_pickle(domain):
         (Categorical([1]), Categorical([1.0])),
         (Categorical([1, 2]), Categorical([2, 1])),
         (Categorical([1, 2]), Ordinal([1, 2])),
+        (Categorical([1, 2]), Categorical([1, 2], weights=[2, 1])),
+        (Categorical([1, 2], weights=[1, 2]), Categorical([1, 2], weights=[2, 1])),
+        (Float(1, 2), Float(1, 2, mean=1, sd=1)),
+        (Float(1, 2), Float(1, 2, when={"a": 1})),
+        (Float(1, 2, when={"a": True}), Float(1, 2, when={"a": 1})),
+        (Ordinal([1], when={"a": 1}), Ordinal([1], when={"b": 1})),
+        (Ordinal([1], when={"a": 1}), Ordinal([1], when={"a": [1, 2]})),
     ],
 )
 def test_different_domains_are_not_equal(one, other):
@@ -307,12 +445,14 @@ def test_numpy_scalars_are_bounds_too():
 def test_choices_belong_to_the_domain():
     """Neither the list that was given nor a value that came out leads back into the domain."""
     given_list = [["relu"], ["gelu"]]
-    domain = Categorical(given_list)
+    domain = Categorical(given_list, when={"a": given_list})
     before = copy.deepcopy(domain)
     given_list[0].append("x")
-    for out in (domain.from_unit(0), domain.grid()[0], domain.to_json()["choices"][0]):
+    parts = domain.from_unit(0), domain.grid()[0], domain.to_json()["choices"][0], domain.when["a"][0]
+    for out in (*parts, domain.to_json()["when"]["a"]):
         out.append("x")
     assert domain.grid() == before.grid() == [["relu"], ["gelu"]]
+    assert domain.when == before.when == Condition({"a": [["relu"], ["gelu"]]})
 
 
 def test_choices_are_stored_plainly():
@@ -355,8 +495,30 @@ def test_choices_are_stored_plainly():
         (lambda: Ordinal([]), "Ordinal has no values; list at least one"),
         (lambda: Categorical("abc"), "takes a list of choices, not 'abc'"),
         (lambda: Categorical({"a", "b"}), "takes a list of choices, not {"),
-        (lambda: Categorical(["a", "b", "a"]), "lists 'a' twice"),
-        (lambda: Categorical([{"a": 1, "b": 2}, {"b": 2, "a": 1}]), "twice"),
+        (lambda: Ordinal(["a", "b", "a"]), "lists 'a' twice"),
+        (lambda: Ordinal([{"a": 1, "b": 2}, {"b": 2, "a": 1}]), "twice"),
+        (lambda: Float(0, 1, mean=0.5), "takes mean and sd together, and got mean=0.5 and sd=None"),
+        (lambda: Integer(0, 9, sd=1), r"takes mean and sd together, and got mean=None and sd=1\.0"),
+        (lambda: Float(0, 1, mean=2, sd=1), r"mean 2\.0 lies outside of its bounds 0\.0 and 1\.0"),
+        (lambda: Float(0, 1, mean=0.5, sd=0), r"sd is 0\.0; write one above 0"),
+        (lambda: Float(0, 1, mean=0.5, sd=math.inf), "Float's sd is inf; write a finite number"),
+        (lambda: Integer(0, 9, mean="5", sd=1), "Integer's mean is '5'; write a finite number"),
+        (lambda: Integer(0, 2**28 + 1, mean=5, sd=1), r"finer than the 2\.68e\+08"),
+        (lambda: Float(0, 1e6, step=1e-3, mean=5, sd=1), r"finer than the 2\.68e\+08"),
+        (lambda: Categorical(["a", "b"], weights=[1]), r"weights=\[1\]; list 2, one for each"),
+        (lambda: Categorical(["a", "b"], weights=3), "weights=3; list 2, one for each"),
+        (lambda: Categorical(["a", "b"], weights=[1, 0]), "a weight of Categorical's is 0; write one above 0"),
+        (lambda: Categorical(["a", "b"], weights=[1, math.nan]), "a weight of Categorical's is nan; write a finite"),
+        (lambda: Categorical(["a", "b"], weights=[1, "2"]), "a weight of Categorical's is '2'; write a finite"),
+        (lambda: Categorical(["a", "b"], weights=[1, 1e-10]), "none may be below 1e-09 of their sum"),
+        (lambda: Categorical(["a", "a", "b"], weights=[1e308] * 3), "none may be below 1e-09 of their sum"),
+        (lambda: Float(0, 1, when="kernel"), "Float's when is a mapping from names to values, .* not 'kernel'"),
+        (lambda: Ordinal([1], when={"kernel": []}), "Ordinal's when lists no value of 'kernel'"),
+        (lambda: Categorical([1], when={3: 1}), "Categorical's when names 3; write the name of a parameter"),
+        (
+            lambda: Integer(0, 1, when={"kernel": np.int64(3)}),
+            r"Integer's when has .*3.* for 'kernel'; write a JSON value",
+        ),
         (lambda: Categorical([(1, 2)]), r"which \(1, 2\) is not; write a list for a tuple"),
         (lambda: Categorical([["a", (1, 2)]]), "write a list for a tuple"),
         (lambda: Ordinal([1.0, math.inf]), "which inf is not; .* nothing infinite"),

@@ -17,7 +17,20 @@ MAX_LINES = 400
 # the modules of a folder that have no row of their own.
 ROWS = {
     "0": ["errors", "jsonvalue", "version"],
-    "1": ["domains", "searchspace", "trial", "events", "study", "trainfn"],
+    "1": [
+        "conditions",
+        "scales",
+        "domain",
+        "numeric",
+        "choices",
+        "domains",
+        "combinations",
+        "searchspace",
+        "trial",
+        "events",
+        "study",
+        "trainfn",
+    ],
     "2a": ["rpc", "rpc.messages", "rpc.frames", "rpc.connection", "rpc.channel", "optimizers.rungs", "plugins"],
     "2a numbers": ["optimizers.bayes", "optimizers.bayes.*"],
     "2b": ["optimizers", "optimizers.*", "earlystop", "earlystop.*"],

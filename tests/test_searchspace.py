@@ -1,5 +1,9 @@
+import contextlib
 import copy
+import dataclasses
+import itertools
 import json
+import math
 import pickle
 import random
 
@@ -24,9 +28,52 @@ def example():
     )
 
 
+def svm():
+    space = Searchspace(
+        kernel=["linear", "poly", "rbf"],
+        degree=Integer(2, 5, when={"kernel": "poly"}),
+        gamma=Float(1e-4, 1, log=True, when={"kernel": ["poly", "rbf"]}),
+        scale=Categorical([True, 1, None], when={"degree": [4, 5]}),
+        c=Float(0.1, 10, log=True, mean=1, sd=1),
+    )
+    space.forbid(kernel="poly", degree=[2, 5])
+    return space
+
+
 names = st.from_regex(r"x[a-z0-9_]{0,6}", fullmatch=True)
 domains = st.sampled_from(example().values())
-spaces = st.lists(st.tuples(names, domains), max_size=6, unique_by=lambda pair: pair[0]).map(dict).map(Searchspace)
+plain = st.lists(st.tuples(names, domains), max_size=6, unique_by=lambda pair: pair[0]).map(dict).map(Searchspace)
+
+PARENTS = [
+    Categorical(["a", True, 1]),
+    Integer(0, 4),
+    Float(0, 1, step=0.5),
+    Ordinal([3, 1]),
+    Categorical(["x", "y", "x"]),
+]
+
+
+def entangled(seed, kinds):
+    """Return a space of up to six parameters that depend on one another, some of whose combinations are forbidden."""
+    rng, space = random.Random(seed), Searchspace()
+
+    def some(most):
+        known = [name for name, domain in space.items() if domain.size is not None]
+        named = rng.sample(known, min(len(known), rng.randint(0, most)))
+        return {name: rng.choices(space[name].grid()[:9], k=rng.randint(1, 3)) for name in named}
+
+    # What contradicts itself, or leaves nothing, is refused: see the tests of that.
+    for number in range(rng.randint(1, 6)):
+        with contextlib.suppress(ConfigError):
+            space.add(f"x{number}", dataclasses.replace(rng.choice(kinds), when=some(2)))
+    for _ in range(rng.randint(0, 3)):
+        with contextlib.suppress(ConfigError):
+            space.forbid(**some(3))
+    return space
+
+
+seeds = st.integers(0, 2**32)
+spaces = plain | seeds.map(lambda seed: entangled(seed, PARENTS + example().values()))
 
 
 # -- what can be written ---------------------------------------------------------------------------
@@ -209,7 +256,7 @@ def test_a_sample_is_a_configuration_of_the_space(space, seed):
     """Samples belong to the space and depend on the generator alone."""
     params = space.sample(random.Random(seed))
     assert space.contains(params)
-    assert list(params) == space.keys()
+    assert list(params) == [name for name in space.keys() if space.active(name, params)]  # noqa: SIM118 - not a dict
     assert params == space.copy().sample(random.Random(seed))
 
 
@@ -219,11 +266,22 @@ def test_a_point_of_the_cube_leads_to_a_configuration_and_back(space, data):
     point = data.draw(st.lists(st.floats(0, 1), min_size=len(space), max_size=len(space)))
     params = space.from_unit(point)
     again = space.to_unit(params)
-    assert space.contains(params)
-    assert all(0 <= u <= 1 for u in again)
+    assert space.contains(params) or space.forbidden
+    assert all(0 <= u <= 1 if name in params else math.isnan(u) for name, u in zip(space.keys(), again, strict=True))
     assert space.from_unit(again) == {
         name: pytest.approx(value) if isinstance(value, float) else value for name, value in params.items()
     }
+
+
+@given(spaces, st.integers(0, 2**32))
+def test_a_draw_costs_one_random_number_a_parameter(space, seed):
+    """Active or not, and as many again for each configuration that was forbidden."""
+    used, expected = random.Random(seed), random.Random(seed)
+    params = space.sample(used)
+    while not space.contains(drawn := space.from_unit([expected.random() for _ in range(len(space))])):
+        pass
+    assert json.dumps(drawn) == json.dumps(params)
+    assert used.random() == expected.random()
 
 
 @pytest.mark.parametrize("point", [[], [0.5], [0.5, 0.5, 0.5], [0.5, 1.5]])
@@ -253,6 +311,247 @@ def test_check_says_what_is_wrong(params, sentence):
         space.check(params)
 
 
+@pytest.mark.parametrize(
+    ("params", "sentence"),
+    [
+        (
+            {"kernel": "linear", "degree": 3, "c": 1.0},
+            "parameter 'degree' is 3, but it is absent unless kernel is 'poly'",
+        ),
+        (
+            {"kernel": "linear", "gamma": 0.1, "c": 1.0},
+            "parameter 'gamma' is 0.1, but .* unless kernel is 'poly' or 'rbf'",
+        ),
+        (
+            {"kernel": "poly", "gamma": 0.1, "c": 1.0},
+            r"parameter 'degree' is missing; it takes a value of Integer\(2, 5, ",
+        ),
+        ({"kernel": "rbf", "c": 1.0}, "parameter 'gamma' is missing"),
+        (
+            {"kernel": "poly", "degree": 3, "gamma": 0.1, "scale": 1, "c": 1.0},
+            "parameter 'scale' is 1, but .* degree is 4 or 5",
+        ),
+        (
+            {"kernel": "poly", "degree": 4, "gamma": 0.1, "scale": 1.0, "c": 1.0},
+            "parameter 'scale' is 1.0, which is not a value",
+        ),
+        (
+            {"kernel": "poly", "degree": 2, "gamma": 0.1, "c": 1.0},
+            "it is forbidden that kernel is 'poly', and degree is 2 or 5",
+        ),
+    ],
+)
+def test_check_knows_conditions_and_what_is_forbidden(params, sentence):
+    """A missing active parameter and a present inactive one are flaws, and so is a forbidden combination."""
+    assert not svm().contains(params)
+    with pytest.raises(ConfigError, match=f"^{sentence}"):
+        svm().check(params)
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"kernel": "linear", "c": 1.0},
+        {"kernel": "rbf", "gamma": 0.1, "c": 1.0},
+        {"kernel": "poly", "degree": 3, "gamma": 0.1, "c": 1.0},
+        {"kernel": "poly", "degree": 4, "gamma": 0.1, "scale": True, "c": 1.0},
+    ],
+)
+def test_an_inactive_parameter_is_absent(params):
+    """What is not active is not in the configuration, and its axis of the cube says nothing."""
+    space = svm()
+    space.check(params)
+    there = space.to_unit(params)
+    assert [name for name, u in zip(space.keys(), there, strict=True) if not math.isnan(u)] == list(params)
+    anywhere = [0.3 if math.isnan(u) else u for u in there]
+    assert space.from_unit(there) == space.from_unit(anywhere) == pytest.approx(params)
+    assert [name for name in space.keys() if space.active(name, params)] == list(params)  # noqa: SIM118 - not a dict
+
+
+def test_what_is_inactive_has_no_position_and_what_is_unknown_no_activity():
+    """A configuration that is not of the space is an error, and so is an axis that is NaN and should not be."""
+    with pytest.raises(ValueError, match="'degree' is 3, but it is absent unless kernel is 'poly'"):
+        svm().to_unit({"kernel": "linear", "degree": 3, "c": 1.0})
+    with pytest.raises(KeyError, match="degree"):
+        svm().to_unit({"kernel": "poly", "gamma": 0.1, "c": 1.0})
+    with pytest.raises(ValueError, match="from 0 to 1, not nan"):
+        svm().from_unit([math.nan] * 5)
+    with pytest.raises(KeyError, match="did you mean 'gamma'"):
+        svm().active("gama", {})
+
+
+def test_a_condition_knows_a_value_however_it_is_written():
+    """0.1 + 0.2 is the 0.3 of a grid, and 1 its 1.0; True is not 1."""
+    space = Searchspace(
+        x=Float(0, 1, step=0.1), y=Integer(1, 2, when={"x": [0.3, 1]}), z=[1, True], w=Integer(1, 2, when={"z": True})
+    )
+    assert [space.active("y", {"x": x}) for x in (0.3, 0.1 + 0.2, 1, 1.0, 0.4, True)] == [True] * 4 + [False] * 2
+    assert [space.active("w", {"z": z}) for z in (True, 1)] == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("define", "sentence"),
+    [
+        (
+            lambda: Searchspace(kernel=["a"], d=Integer(1, 2, when={"kernl": "a"})),
+            "parameter 'd' depends on 'kernl', but the parameters are, so far: kernel; did you mean 'kernel'?",
+        ),
+        (
+            lambda: Searchspace(d=Integer(1, 2, when={"kernel": "a"}), kernel=["a"]),
+            "parameter 'd' depends on 'kernel', which is defined after it; define 'kernel' first",
+        ),
+        (
+            lambda: Searchspace(d=Integer(1, 2, when={"d": 1})),
+            "parameter 'd' depends on itself; leave it out of its when",
+        ),
+        (
+            lambda: Searchspace(x=(0.0, 1.0), d=Integer(1, 2, when={"x": 0.5})),
+            "parameter 'd' depends on values of 'x', which is continuous; give it a step, or list its values",
+        ),
+        (
+            lambda: Searchspace(kernel=["poly", "rbf"], d=Integer(1, 2, when={"kernel": "polly"})),
+            "parameter 'd' depends on 'kernel' being 'polly', which is not a value of Categorical(['poly', 'rbf']); "
+            "did you mean 'poly'?",
+        ),
+        (
+            lambda: Searchspace(n=(1, 10**9), d=Integer(1, 2, when={"n": "1"})),
+            "parameter 'd' depends on 'n' being '1', which is not a value of Integer(1, 1000000000)",
+        ),
+        (
+            lambda: Searchspace(
+                a=[1, 2],
+                b=Integer(1, 2, when={"a": 1}),
+                c=Integer(1, 2, when={"a": 2}),
+                d=Integer(1, 2, when={"b": 1, "c": 1}),
+            ),
+            "parameter 'd' would never be active: its conditions, with those of the parameters that it depends on, "
+            "leave no value to 'a'",
+        ),
+        (
+            lambda: svm().forbid(),
+            "a forbidden combination names no parameter; write forbid(name=value)",
+        ),
+        (
+            lambda: svm().forbid(c=1.0),
+            "a forbidden combination has values of 'c', which is continuous; give it a step, or list its values",
+        ),
+        (
+            lambda: svm().forbid(kernel="rbf", kernels=3),
+            "a forbidden combination has 'kernels', but the parameters are, so far: kernel, degree, gamma, scale, c; "
+            "did you mean 'kernel'?",
+        ),
+        (
+            lambda: Searchspace({"a": [1], "!forbidden": {"a": 1}}),
+            "the forbidden combinations are a list of mappings, not {'a': 1}",
+        ),
+        (
+            lambda: Searchspace({"a": [1], "!forbidden": [1]}),
+            "a forbidden combination is a mapping from names to values, such as {'kernel': 'poly'}, not 1",
+        ),
+    ],
+)
+def test_a_dependence_that_cannot_be_is_refused(define, sentence):
+    """Each misfit is one sentence, when the parameter or the combination is defined."""
+    with pytest.raises(ConfigError) as caught:
+        define()
+    assert str(caught.value) == sentence
+
+
+def test_a_space_in_which_all_is_forbidden_is_refused():
+    """It is seen at once, continuous parameters or not, and the combination that was one too many is not taken up."""
+    space = Searchspace(a=[1, 2], b=Integer(1, 2, when={"a": 1}), c=(0.0, 1.0))
+    space.forbid(a=2)
+    space.forbid(b=1)
+    with pytest.raises(ConfigError) as caught:
+        space.forbid(b=2)
+    assert str(caught.value) == (
+        "nothing is left of the searchspace, since it is forbidden that a is 2; b is 1; b is 2"
+    )
+    assert space.sample(random.Random(0)).keys() == {"a", "b", "c"}
+    assert [str(each) for each in space.forbidden] == ["a is 2", "b is 1"]
+
+
+def test_a_thousand_forbidden_draws_in_a_row_are_an_error():
+    """What can hardly be drawn is not drawn for ever."""
+    space = Searchspace(a=(0, 10**9), b=(0, 10**9))
+    space.forbid(a=range(1000, 2000))
+    assert space.sample(random.Random(0))
+    rare = Searchspace(a=Categorical([1, 2], weights=[1, 10**8]))
+    rare.forbid(a=2)
+    assert rare.size == 1
+    with pytest.raises(ConfigError, match="1000 configurations in a row were drawn that are forbidden; forbid less"):
+        rare.sample(random.Random(0))
+
+
+# -- counting --------------------------------------------------------------------------------------
+
+
+def brute_force(space):
+    """Return each different configuration of a space, from all points of its grid."""
+    found = {}
+    for ranks in itertools.product(*(range(domain.size) for domain in space.values())):
+        params = {}
+        for (name, domain), rank in zip(space.items(), ranks, strict=True):
+            if space.active(name, params):
+                params[name] = domain.nth(rank)
+        if space.contains(params):
+            found[json.dumps(params)] = params
+    return list(found.values())
+
+
+@given(seeds)
+def test_every_different_configuration_has_one_number(seed):
+    """The size is what going through all of them finds, and each of them is the n-th for one n."""
+    space = entangled(seed, PARENTS)
+    expected = brute_force(space)
+    numbered = [space.nth(rank) for rank in range(space.size)]
+    assert sorted(map(json.dumps, numbered)) == sorted(map(json.dumps, expected))
+
+
+def test_numbers_follow_the_order_of_the_parameters():
+    """Without conditions as nested loops do, the last fastest; with them, what belongs together goes together."""
+    flat = Searchspace(a=[1, 2], b=Integer(1, 2), c=Ordinal(["x", "y", "z"]))
+    assert [tuple(flat.nth(k).values()) for k in range(12)] == list(itertools.product([1, 2], [1, 2], "xyz"))
+    space = Searchspace(a=[1, 2], b=["x", "y"], c=Integer(7, 8, when={"a": 2}))
+    assert [tuple(space.nth(k).values()) for k in range(space.size)] == [
+        (1, "x"),
+        (1, "y"),
+        (2, "x", 7),
+        (2, "y", 7),
+        (2, "x", 8),
+        (2, "y", 8),
+    ]
+
+
+def test_a_large_space_is_counted_without_being_gone_through():
+    """Twenty switches, each with a wide parameter of its own, defined after all of the switches."""
+    space = Searchspace({f"on{k}": [True, False] for k in range(20)})
+    for k in range(20):
+        space.add(f"x{k}", Integer(1, 10**9, when={f"on{k}": True}))
+    assert space.size == (10**9 + 1) ** 20
+    assert space.nth(space.size - 1) == {f"on{k}": False for k in range(20)}
+    space.forbid(on0=True, x0=range(1, 1001))
+    assert space.size == (10**9 + 1 - 1000) * (10**9 + 1) ** 19
+
+
+def test_what_is_too_entangled_is_not_counted():
+    """Beyond ten thousand states there is no size; samples there are all the same."""
+    space = Searchspace({f"x{k}": [0, 1] for k in range(40)})
+    for k in range(20):
+        space.forbid(**{f"x{k}": 0, f"x{k + 20}": 0, f"x{20 + (k + 1) % 20}": 0})
+    assert space.size is None
+    assert space.contains(space.sample(random.Random(0)))
+    with pytest.raises(ValueError, match="there is no configuration number 0 among None"):
+        space.nth(0)
+
+
+@pytest.mark.parametrize("rank", [-1, 4])
+def test_a_number_that_is_too_large_is_refused(rank):
+    """There are as many as `size` says."""
+    with pytest.raises(ValueError, match=f"no configuration number {rank} among 4"):
+        Searchspace(a=(1, 4)).nth(rank)
+
+
 def test_check_lets_a_configuration_pass():
     """A configuration of the space, in any order, passes."""
     space = Searchspace(lr=(0.0, 1.0), units=(1, 8))
@@ -266,6 +565,8 @@ def test_check_lets_a_configuration_pass():
         (Searchspace(), 1),
         (Searchspace(a=(1, 4), b=["x", "y"], c=Float(0, 1, step=0.5)), 24),
         (Searchspace(a=(1, 4), b=(0.0, 1.0)), None),
+        (Searchspace(a=(1, 4), b=Integer(1, 10, when={"a": [2, 3]})), 22),
+        (svm(), None),
     ],
 )
 def test_size_counts_the_configurations(space, size):
@@ -336,6 +637,10 @@ def test_a_searchspace_has_no_hash():
         (Searchspace(lr=(0.0, 1.0), units=(1, 8), act=["a"]), ["'act' is new: Categorical(['a'])"]),
         (Searchspace(units=(1, 8), lr=(0.0, 1.0)), ["the order was lr, units and is now units, lr"]),
         (
+            Searchspace({"lr": (0.0, 1.0), "units": (1, 8), "!forbidden": [{"units": [1, 8]}]}),
+            ["it is now forbidden that units is 1 or 8"],
+        ),
+        (
             Searchspace(act=["a"], lr=(0, 1)),
             [
                 "'units' was Integer(1, 8) and is gone",
@@ -348,6 +653,21 @@ def test_a_searchspace_has_no_hash():
 def test_differences_are_sentences(other, sentences):
     """What was and what is now, one sentence each."""
     assert Searchspace(lr=(0.0, 1.0), units=(1, 8)).differences(other) == sentences
+
+
+def test_differences_tell_conditions_and_what_is_forbidden():
+    """A condition is part of the domain; combinations are told one by one, whatever their order."""
+    was = Searchspace(a=[1, 2], b=Integer(1, 2, when={"a": 1}), c=["x"])
+    now = Searchspace(a=[1, 2], b=Integer(1, 2, when={"a": [1, 2]}), c=["x"])
+    was.forbid(a=1, c="x")
+    for space in (was, now):
+        space.forbid(a=[1, 2], b=2)
+    assert was.differences(now) == [
+        "'b' was Integer(1, 2, when={'a': [1]}) and is now Integer(1, 2, when={'a': [1, 2]})",
+        "it is no longer forbidden that a is 1, and c is 'x'",
+    ]
+    now.forbid(c="x", a=1)
+    assert was.differences(now)[1:] == []
 
 
 @given(spaces, spaces)

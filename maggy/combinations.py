@@ -1,0 +1,201 @@
+"""Which configurations there are where parameters depend on one another: judged, counted and numbered.
+
+A *case* is a condition bound to domains: some parameters, each with one of some ranks. A parameter is active where its
+case holds; a configuration is forbidden where one of the forbidden cases does. An inactive parameter is absent, so a
+case that names it does not hold.
+
+`Grid` goes through the parameters in order, and at each one knows of the past only which cases are broken: that is its
+state. Only cases that have begun and not yet ended count, and parameters that no case connects stand in groups of their
+own, so the states are few: a grid of 10^33 configurations is counted, and its k-th found, without being gone through.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+
+from maggy.conditions import Condition
+from maggy.domain import Domain
+from maggy.errors import ConfigError, nearest
+
+MOST_STATES = 10_000
+"""States at one parameter beyond which nothing is counted: it takes 14 cases that all cross one another."""
+
+_LISTED = 1000
+
+State = frozenset[int]
+"""The numbers of the cases that are broken."""
+
+_NONE: State = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A condition bound to the domains of the parameters that it names."""
+
+    ranks: Mapping[str, frozenset[int]]
+    domains: Mapping[str, Domain]
+
+    def holds(self, params: Mapping[str, Any]) -> bool:
+        """Tell whether each of the parameters is there and has one of its values."""
+        for name, ranks in self.ranks.items():
+            domain = self.domains[name]
+            if name not in params or not domain.contains(params[name]) or domain.rank(params[name]) not in ranks:
+                return False
+        return True
+
+
+def bind(what: str, condition: Condition, domains: Mapping[str, Domain], later: Iterable[str] = ()) -> Case:
+    """Return the condition's case. ConfigError, beginning with `what`, where a parameter or value of it cannot be.
+
+    `later` are the names that will be defined only after it.
+    """
+    ranks: dict[str, frozenset[int]] = {}
+    for name, values in condition.items():
+        if name in later:
+            raise ConfigError(f"{what} {name!r}, which is defined after it; define {name!r} first")
+        domain = domains.get(name)
+        if domain is None:
+            known = ", ".join(domains) or "none"
+            raise ConfigError(f"{what} {name!r}, but the parameters are, so far: {known}{nearest(name, domains)}")
+        if domain.size is None:
+            raise ConfigError(f"{what} values of {name!r}, which is continuous; give it a step, or list its values")
+        for value in values:
+            if not domain.contains(value):
+                raise ConfigError(
+                    f"{what} {name!r} being {value!r}, which is not a value of {domain!r}{_near(value, domain)}"
+                )
+        ranks[name] = frozenset(map(domain.rank, values))
+    return Case(ranks, {name: domains[name] for name in ranks})
+
+
+def _near(value: Any, domain: Domain) -> str:
+    if not isinstance(value, str) or (domain.size or 0) > _LISTED:
+        return ""
+    return nearest(value, [each for each in domain.grid() or () if isinstance(each, str)])
+
+
+def contradiction(name: str, conditions: Mapping[str, Case]) -> str | None:
+    """Return a parameter to which the conditions of `name`, and those of what it depends on, leave no value."""
+    allowed: dict[str, frozenset[int]] = {}
+    todo = [name]
+    while todo:
+        case = conditions.get(todo.pop())
+        for parent, ranks in case.ranks.items() if case else ():
+            allowed[parent] = allowed.get(parent, ranks) & ranks
+            if not allowed[parent]:
+                return parent
+            todo.append(parent)
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class _Axis:
+    """One parameter of a grid, with the cases that concern it, by number."""
+
+    name: str
+    domain: Domain
+    own: int | None  # the case on which it depends
+    named: State  # the cases that name it
+    fatal: State  # the forbidden cases of which it is the last parameter
+    runs: Sequence[tuple[int, int, State]]  # first rank, how many, which of the cases that name it they match
+
+    def after(self, state: State, matched: State) -> State | None:
+        """Return the state behind this parameter; None where a forbidden case holds."""
+        state |= self.named - matched
+        if self.fatal - state:
+            return None
+        return state - self.fatal - {self.own}
+
+    def branches(self, state: State) -> list[tuple[int, int, State]]:
+        """Return (first rank, how many, state behind) for what is allowed here; a single one where it is inactive."""
+        runs = [(0, 1, _NONE)] if self.own in state else self.runs
+        found = ((first, width, self.after(state, matched)) for first, width, matched in runs)
+        return [(first, width, after) for first, width, after in found if after is not None]
+
+
+class Grid:
+    """The configurations of a searchspace: how many there are, and which is the k-th.
+
+    The last parameter goes fastest, and those that cases connect go together. A continuous one counts as one value.
+    """
+
+    def __init__(
+        self, domains: Mapping[str, Domain], conditions: Mapping[str, Case], forbidden: Sequence[Case]
+    ) -> None:
+        cases = [*conditions.values(), *forbidden]
+        links = [{name, *case.ranks} for name, case in conditions.items()] + [set(case.ranks) for case in forbidden]
+        order = _together(list(domains), links)
+        owner = {name: number for number, name in enumerate(conditions)}
+        place = {name: rank for rank, name in enumerate(order)}
+        last = [max(case.ranks, key=place.__getitem__) for case in cases]
+        self._names = list(domains)
+        self._axes = []
+        for name in order:
+            named = {number for number, case in enumerate(cases) if name in case.ranks}
+            fatal = {number for number in named if number >= len(conditions) and last[number] == name}
+            runs = _runs(domains[name].size or 1, {number: cases[number].ranks[name] for number in named})
+            axis = _Axis(name, domains[name], owner.get(name), frozenset(named), frozenset(fatal), runs)
+            self._axes.append(axis)
+        self._counts = self._counted()
+
+    def _counted(self) -> list[dict[State, int]] | None:
+        """Return for each parameter how many ways lead on from each state; None where there are too many states."""
+        reached: list[set[State]] = [{_NONE}]
+        for axis in self._axes:
+            reached.append({after for state in reached[-1] for _, _, after in axis.branches(state)})
+            if len(reached[-1]) > MOST_STATES:
+                return None
+        counts = [{_NONE: 1}]
+        for axis, states in zip(reversed(self._axes), reversed(reached[:-1]), strict=True):
+            ways = {
+                state: sum(width * counts[-1][after] for _, width, after in axis.branches(state)) for state in states
+            }
+            counts.append(ways)
+        return counts[::-1]
+
+    @property
+    def size(self) -> int | None:
+        """How many configurations there are; None where there are too many states to tell."""
+        return self._counts[0][_NONE] if self._counts else None
+
+    def nth(self, rank: int) -> dict[str, Any]:
+        """Return the configuration number `rank`, from 0 and below `size`; asked where all domains are discrete."""
+        params = {}
+        state = _NONE
+        for axis, counts in zip(self._axes, (self._counts or [])[1:], strict=True):
+            for first, width, after in axis.branches(state):
+                ways = counts[after]
+                if rank < width * ways:
+                    digit, rank = divmod(rank, ways)
+                    if axis.own not in state:
+                        params[axis.name] = axis.domain.nth(first + digit)
+                    state = after
+                    break
+                rank -= width * ways
+        return {name: params[name] for name in self._names if name in params}
+
+
+def _together(names: Sequence[str], links: Iterable[set[str]]) -> list[str]:
+    """Return the names with those that links connect side by side, and else in their order."""
+    group = {name: {name} for name in names}
+    for link in links:
+        merged = set().union(*(group[name] for name in link))
+        group |= dict.fromkeys(merged, merged)
+    place = {name: rank for rank, name in enumerate(names)}
+    order: dict[str, None] = {}
+    for name in names:
+        if name not in order:
+            order |= dict.fromkeys(sorted(group[name], key=place.__getitem__))
+    return list(order)
+
+
+def _runs(size: int, cases: Mapping[int, frozenset[int]]) -> list[tuple[int, int, State]]:
+    """Return the ranks below `size` as runs (first, how many, cases), of which the same cases have all ranks."""
+    edges = sorted({0, size, *(edge for ranks in cases.values() for rank in ranks for edge in (rank, rank + 1))})
+    starts = ((start, frozenset(n for n, ranks in cases.items() if start in ranks)) for start in edges[:-1])
+    runs = [next(same) for _, same in groupby(starts, key=lambda start: start[1])]
+    ends = [first for first, _ in runs[1:]] + [size]
+    return [(first, end - first, matched) for (first, matched), end in zip(runs, ends, strict=True)]
