@@ -4,7 +4,7 @@ A *case* is a condition bound to domains: some parameters, each with one of some
 case holds; a configuration is forbidden where one of the forbidden cases does. An inactive parameter is absent, so a
 case that names it does not hold.
 
-`Grid` goes through the parameters in order, and at each one knows of the past only which cases are broken: that is its
+`Grid` goes through the parameters in order, and at each one knows of the past only which cases are broken: its
 state. Only cases that have begun and not yet ended count, and parameters that no case connects stand in groups of their
 own, so the states are few: a grid of 10^33 configurations is counted, and its k-th found, without being gone through.
 """
@@ -20,15 +20,13 @@ from maggy.conditions import Condition
 from maggy.domain import Domain
 from maggy.errors import ConfigError, nearest
 
-MOST_STATES = 10_000
-"""States at one parameter beyond which nothing is counted: it takes 14 cases that all cross one another."""
+MOST_STATES = 4096
+"""States at one parameter beyond which nothing is counted: it takes 13 cases that all cross one another."""
 
 _LISTED = 1000
 
-State = frozenset[int]
-"""The numbers of the cases that are broken."""
-
-_NONE: State = frozenset()
+Cases = int
+"""A set of cases, as bits: the case number n is 1 << n."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,23 +95,19 @@ class _Axis:
 
     name: str
     domain: Domain
-    own: int | None  # the case on which it depends
-    named: State  # the cases that name it
-    fatal: State  # the forbidden cases of which it is the last parameter
-    runs: Sequence[tuple[int, int, State]]  # first rank, how many, which of the cases that name it they match
+    own: Cases  # the case on which it depends
+    named: Cases  # the cases that name it
+    fatal: Cases  # the forbidden cases of which it is the last parameter
+    runs: Sequence[tuple[int, int, Cases]]  # first rank, how many, which of the cases that name it they match
 
-    def after(self, state: State, matched: State) -> State | None:
-        """Return the state behind this parameter; None where a forbidden case holds."""
-        state |= self.named - matched
-        if self.fatal - state:
-            return None
-        return state - self.fatal - {self.own}
-
-    def branches(self, state: State) -> list[tuple[int, int, State]]:
-        """Return (first rank, how many, state behind) for what is allowed here; a single one where it is inactive."""
-        runs = [(0, 1, _NONE)] if self.own in state else self.runs
-        found = ((first, width, self.after(state, matched)) for first, width, matched in runs)
-        return [(first, width, after) for first, width, after in found if after is not None]
+    def branches(self, broken: Cases) -> list[tuple[int, int, Cases]]:
+        """Return (first rank, how many, what is broken behind) for what is allowed; one where it is inactive."""
+        found = []
+        for first, width, matched in [(0, 1, 0)] if self.own & broken else self.runs:
+            after = broken | self.named & ~matched
+            if not self.fatal & ~after:  # else a forbidden case holds
+                found.append((first, width, after & ~(self.own | self.fatal)))
+        return found
 
 
 class Grid:
@@ -125,30 +119,29 @@ class Grid:
     def __init__(
         self, domains: Mapping[str, Domain], conditions: Mapping[str, Case], forbidden: Sequence[Case]
     ) -> None:
-        cases = [*conditions.values(), *forbidden]
+        cases = {1 << number: case for number, case in enumerate([*conditions.values(), *forbidden])}
+        own = dict(zip(conditions, cases, strict=False))
         links = [{name, *case.ranks} for name, case in conditions.items()] + [set(case.ranks) for case in forbidden]
-        order = _together(list(domains), links)
-        owner = {name: number for number, name in enumerate(conditions)}
-        place = {name: rank for rank, name in enumerate(order)}
-        last = [max(case.ranks, key=place.__getitem__) for case in cases]
         self._names = list(domains)
         self._axes = []
+        order = _together(self._names, links)
+        place = {name: rank for rank, name in enumerate(order)}
+        last = {bit: max(case.ranks, key=place.__getitem__) for bit, case in cases.items() if bit not in own.values()}
         for name in order:
-            named = {number for number, case in enumerate(cases) if name in case.ranks}
-            fatal = {number for number in named if number >= len(conditions) and last[number] == name}
-            runs = _runs(domains[name].size or 1, {number: cases[number].ranks[name] for number in named})
-            axis = _Axis(name, domains[name], owner.get(name), frozenset(named), frozenset(fatal), runs)
-            self._axes.append(axis)
+            ranks = {bit: case.ranks[name] for bit, case in cases.items() if name in case.ranks}
+            fatal = sum(bit for bit in ranks if last.get(bit) == name)
+            runs = _runs(domains[name].size or 1, ranks)
+            self._axes.append(_Axis(name, domains[name], own.get(name, 0), sum(ranks), fatal, runs))
         self._counts = self._counted()
 
-    def _counted(self) -> list[dict[State, int]] | None:
+    def _counted(self) -> list[dict[Cases, int]] | None:
         """Return for each parameter how many ways lead on from each state; None where there are too many states."""
-        reached: list[set[State]] = [{_NONE}]
+        reached = [{0}]
         for axis in self._axes:
             reached.append({after for state in reached[-1] for _, _, after in axis.branches(state)})
             if len(reached[-1]) > MOST_STATES:
                 return None
-        counts = [{_NONE: 1}]
+        counts = [{0: 1}]
         for axis, states in zip(reversed(self._axes), reversed(reached[:-1]), strict=True):
             ways = {
                 state: sum(width * counts[-1][after] for _, width, after in axis.branches(state)) for state in states
@@ -159,18 +152,18 @@ class Grid:
     @property
     def size(self) -> int | None:
         """How many configurations there are; None where there are too many states to tell."""
-        return self._counts[0][_NONE] if self._counts else None
+        return self._counts[0][0] if self._counts else None
 
     def nth(self, rank: int) -> dict[str, Any]:
         """Return the configuration number `rank`, from 0 and below `size`; asked where all domains are discrete."""
         params = {}
-        state = _NONE
+        state = 0
         for axis, counts in zip(self._axes, (self._counts or [])[1:], strict=True):
             for first, width, after in axis.branches(state):
                 ways = counts[after]
                 if rank < width * ways:
                     digit, rank = divmod(rank, ways)
-                    if axis.own not in state:
+                    if not axis.own & state:
                         params[axis.name] = axis.domain.nth(first + digit)
                     state = after
                     break
@@ -192,10 +185,10 @@ def _together(names: Sequence[str], links: Iterable[set[str]]) -> list[str]:
     return list(order)
 
 
-def _runs(size: int, cases: Mapping[int, frozenset[int]]) -> list[tuple[int, int, State]]:
+def _runs(size: int, cases: Mapping[Cases, frozenset[int]]) -> list[tuple[int, int, Cases]]:
     """Return the ranks below `size` as runs (first, how many, cases), of which the same cases have all ranks."""
     edges = sorted({0, size, *(edge for ranks in cases.values() for rank in ranks for edge in (rank, rank + 1))})
-    starts = ((start, frozenset(n for n, ranks in cases.items() if start in ranks)) for start in edges[:-1])
+    starts = ((start, sum(bit for bit, ranks in cases.items() if start in ranks)) for start in edges[:-1])
     runs = [next(same) for _, same in groupby(starts, key=lambda start: start[1])]
     ends = [first for first, _ in runs[1:]] + [size]
     return [(first, end - first, matched) for (first, matched), end in zip(runs, ends, strict=True)]

@@ -151,7 +151,7 @@ class Searchspace:
         """How many different configurations there are, 1 (the empty one) without parameters.
 
         None when any parameter is continuous, or when so many conditions and forbidden combinations cross one another
-        that it would take too long to count (more than 10,000 states, see `maggy.combinations`).
+        that it would take too long to count (over 4,096 states, see `maggy.combinations`).
         """
         if any(domain.size is None for domain in self._domains.values()):
             return None

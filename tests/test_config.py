@@ -95,6 +95,14 @@ def train(lr=None):
         ({"name": "a/b"}, "'a/b' cannot name a study"),
         ({"searchspace": [("lr", 0, 1)]}, "the searchspace is of type list; write Searchspace(lr="),
         ({"searchspace": {"lr": (1.0, 0.0)}}, "parameter 'lr'"),
+        (
+            {"searchspace": {"opt": ["sgd"], "lr": Float(0, 1, when={"opt": "sgd"})}, "optimizer": "gridsearch"},
+            "'lr' is continuous",
+        ),
+        (
+            {"searchspace": {"opt": ["sgd"], "lr": Float(0, 1, when={"opt": "adam"})}},
+            "parameter 'lr' depends on 'opt' being 'adam', which is not a value",
+        ),
     ],
 )
 def test_bad_input_is_a_sentence_and_nothing_is_started(options, sentence, tmp_path, monkeypatch):
@@ -103,6 +111,33 @@ def test_bad_input_is_a_sentence_and_nothing_is_started(options, sentence, tmp_p
     with pytest.raises(ConfigError, match=re.escape(sentence)):
         experiment.lagom(train, **{"searchspace": CONTINUOUS, **options})
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_function_that_cannot_do_without_what_may_be_absent_is_refused(tmp_path, monkeypatch):
+    """A conditional parameter is absent at times, so the function has a default for it."""
+
+    def fit(opt, momentum):
+        return momentum
+
+    monkeypatch.chdir(tmp_path)
+    space = Searchspace(opt=["sgd", "adam"], momentum=Float(0, 1, when={"opt": "sgd"}))
+    with pytest.raises(ConfigError, match="needs 'momentum', which is absent unless opt is 'sgd': give it a default"):
+        experiment.lagom(fit, space)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_space_that_is_nearly_all_forbidden_is_refused():
+    """Nobody can draw from it; a grid finds what is left."""
+    space = Searchspace(a=(1, 200), b=["x"])
+    space.forbid(a=range(2, 201), b="x")
+    with pytest.raises(
+        ConfigError, match=r"of 1000 configurations drawn .* 99\d are forbidden, too many to draw again"
+    ):
+        configured(space)
+    assert configured(space, optimizer="grid").num_trials == 1
+    space = Searchspace(a=(1, 10))
+    space.forbid(a=range(2, 11))
+    assert configured(space).searchspace == space
 
 
 @pytest.mark.parametrize(
@@ -115,6 +150,7 @@ def test_bad_input_is_a_sentence_and_nothing_is_started(options, sentence, tmp_p
         (GRID, {"optimizer": "gridsearch"}, 6),
         (GRID, {"optimizer": "grid", "timeout": 5}, 6),
         (GRID, {"optimizer": "gridsearch", "num_trials": 4}, 4),
+        ({"a": [1, 2], "b": Integer(1, 3, when={"a": 2})}, {"optimizer": "gridsearch"}, 4),
         (None, {"optimizer": None}, 1),
         (None, {}, 1),
         (None, {"timeout": 5}, 1),

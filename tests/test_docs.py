@@ -1,3 +1,4 @@
+import math
 import os
 import re
 import subprocess
@@ -37,6 +38,19 @@ def test_every_fault_of_the_table_has_a_test():
     tested = {int(number) for name in re.findall(r"def test(\w+)", names) for number in re.findall(r"_f(\d\d)", name)}
     assert len(promised) > 40
     assert promised <= tested, promised - tested
+
+
+def test_the_searchspace_is_as_its_page_says():
+    """The blocks of docs/searchspace.md run, one after the other, and give what stands behind `# →`."""
+    page = (ROOT / "docs" / "searchspace.md").read_text(encoding="utf-8")
+    names, compared = {"nan": math.nan}, 0
+    for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL):
+        exec(block, names)  # noqa: S102 - the page is ours
+        for said, expected in re.findall(r"^(.*?)  # → (.*)$", block, re.MULTILINE):
+            found = eval(said, names)  # noqa: S307
+            assert repr(found) == repr(eval(expected, names)), said  # noqa: S307
+            compared += 1
+    assert compared > 15
 
 
 @pytest.mark.spark

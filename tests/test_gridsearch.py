@@ -64,6 +64,45 @@ def test_the_grid_is_never_built():
     assert ask(space, 10**33) is DONE
 
 
+def test_of_a_conditional_space_every_different_configuration_once():
+    """An inactive parameter multiplies nothing, and what is forbidden is left out."""
+    space = Searchspace(
+        kernel=["linear", "poly", "rbf"],
+        degree=Integer(2, 4, when={"kernel": "poly"}),
+        scale=Categorical([True, False], when={"degree": 2}),
+    )
+    space.forbid(kernel="poly", degree=[3])
+    expected = [
+        {"kernel": "linear"},
+        {"kernel": "poly", "degree": 2, "scale": True},
+        {"kernel": "poly", "degree": 2, "scale": False},
+        {"kernel": "poly", "degree": 4},
+        {"kernel": "rbf"},
+    ]
+    assert grid(space) == expected
+    assert grid(space, num_trials=2) == expected[:2]
+    assert ask(space, 5) is DONE
+
+
+def test_a_large_conditional_grid_is_never_built():
+    """The last of 10²⁷ combinations is found as quickly as the first."""
+    space = Searchspace(on=[True, False], a=Integer(1, 10**9, when={"on": True}), b=(1, 10**9), c=(1, 10**9))
+    space.forbid(b=1, c=range(1, 1001))
+    GridSearch().check(space)
+    assert ask(space).params == {"on": True, "a": 1, "b": 1, "c": 1001}
+    assert ask(space, space.size - 1).params == {"on": False, "b": 10**9, "c": 10**9}
+    assert ask(space, space.size) is DONE
+
+
+def test_a_grid_that_cannot_be_counted_is_refused():
+    """Too many combinations that cross one another are refused before anything starts."""
+    space = Searchspace({f"x{k}": [0, 1] for k in range(40)})
+    for k in range(20):
+        space.forbid(**{f"x{k}": 0, f"x{k + 20}": 0, f"x{20 + (k + 1) % 20}": 0})
+    with pytest.raises(ConfigError, match="cannot count this searchspace, since too many of its conditions"):
+        GridSearch().check(space)
+
+
 def test_a_continuous_parameter_is_refused():
     """The error names the parameter and what to write."""
     with pytest.raises(ConfigError) as caught:

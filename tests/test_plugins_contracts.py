@@ -10,7 +10,7 @@ from maggy.earlystop import STOP_RULES, Median, NoProgress, Threshold
 from maggy.errors import ConfigError
 from maggy.optimizers import OPTIMIZERS, Asha, Cqr, DifferentialEvolution, GridSearch, RandomSearch, SingleRun, Tpe
 from maggy.searchspace import Searchspace
-from maggy.testing.contracts import OptimizerContract, StopRuleContract
+from maggy.testing.contracts import OptimizerContract, StopRuleContract, conditional
 from maggy.testing.play import play
 from maggy.trial import DONE, WAIT, Suggestion
 
@@ -99,6 +99,26 @@ class TestThreshold(StopRuleContract):
         return Threshold(lower=-0.6, upper=-0.2, grace_steps=2)
 
 
+class TestConditionalRandomSearch(TestRandomSearch):
+    def searchspace(self):
+        return conditional()
+
+
+class TestConditionalGridSearch(TestGridSearch):
+    def searchspace(self):
+        return conditional()
+
+
+class TestConditionalAsha(TestAsha):
+    def searchspace(self):
+        return conditional()
+
+
+class TestConditionalAshaStopping(TestAshaStopping):
+    def searchspace(self):
+        return conditional()
+
+
 # -- the contracts can fail ------------------------------------------------------------------------
 
 
@@ -121,6 +141,15 @@ class Outside(RandomSearch):
     def ask(self, study, rng):
         answer = super().ask(study, rng)
         return Suggestion({**answer.params, "x": 1.5}) if isinstance(answer, Suggestion) else answer
+
+
+class Unconditional(RandomSearch):
+    """Knows domains, and not on what they depend."""
+
+    def ask(self, study, rng):
+        if not study.remaining:
+            return DONE
+        return Suggestion({name: domain.sample(rng) for name, domain in study.searchspace.items()})
 
 
 class Greedy(RandomSearch):
@@ -168,6 +197,7 @@ class Meddles(RandomSearch):
         (Global, "test_same_question_same_answer"),
         (Global, "test_a_seed_repeats_a_study"),
         (Outside, "test_suggestions_lie_in_the_space"),
+        (Unconditional, "test_conditional_spaces_are_searched_or_refused"),
         (Greedy, "test_num_trials_is_honoured"),
         (Waits, "test_wait_ends_and_done_is_final"),
         (Repents, "test_wait_ends_and_done_is_final"),

@@ -2,6 +2,7 @@ import functools
 
 import pytest
 
+from maggy.conditions import Condition
 from maggy.errors import ConfigError
 from maggy.trainfn import arguments, check, label, names_any, parameters
 
@@ -171,6 +172,48 @@ def test_a_function_that_cannot_be_called_is_refused(train_fn, names, train_args
     with pytest.raises(ConfigError) as caught:
         check(train_fn, names, train_args)
     assert str(caught.value) == message
+
+
+CONDITIONS = {"degree": Condition({"kernel": ["poly", "rbf"]})}
+
+
+@pytest.mark.parametrize(
+    "train_fn",
+    [
+        lambda kernel, degree=None: degree,
+        lambda kernel, *, degree=3: degree,
+        lambda hparams: hparams,
+        lambda **kwargs: kwargs,
+        lambda kernel, **rest: rest,
+        functools.partial(lambda kernel, degree: degree, degree=3),
+    ],
+)
+def test_a_parameter_that_may_be_absent_can_be_left_out(train_fn):
+    """A default, hparams and **kwargs all do without it, and get it where it is there."""
+    check(train_fn, ["kernel", "degree"], [], CONDITIONS)
+    for params in ({"kernel": "linear"}, {"kernel": "poly", "degree": 4}):
+        train_fn(**arguments(train_fn, params, {"hparams": params}))
+
+
+def needy(kernel, degree):
+    return degree
+
+
+@pytest.mark.parametrize(
+    "train_fn",
+    [
+        needy,
+        functools.wraps(needy)(lambda *args, **kwargs: (args, kwargs)),
+        functools.update_wrapper(functools.partial(needy, kernel="poly"), needy),
+    ],
+)
+def test_a_parameter_that_may_be_absent_needs_a_default(train_fn):
+    """The sentence says when it is absent, and what to write."""
+    with pytest.raises(ConfigError) as caught:
+        check(train_fn, ["kernel", "degree"], [], CONDITIONS)
+    assert str(caught.value) == (
+        "needy() needs 'degree', which is absent unless kernel is 'poly' or 'rbf': give it a default, as in degree=None"
+    )
 
 
 def test_parameters_tell_an_open_end():

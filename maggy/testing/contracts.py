@@ -23,6 +23,7 @@ from typing import Any
 from maggy import plugins
 from maggy.domains import Float, Integer
 from maggy.earlystop import STOP_RULES, StopRule
+from maggy.errors import ConfigError
 from maggy.events import Ended, Event, Reported, Started, StudyOpened, StudyResumed, Suggested
 from maggy.jsonvalue import dumps, is_json, loads
 from maggy.optimizers import OPTIMIZERS, Optimizer
@@ -46,6 +47,18 @@ def climbing(trial: Trial) -> Iterator[float]:
     """Yield a curve that rises towards the trial's value, as long as its budget, or of nine steps."""
     for step in range(1, math.ceil(trial.budget or 9) + 1):
         yield hashed(trial) * (1 - 0.5**step)
+
+
+def conditional() -> Searchspace:
+    """Return a searchspace in which parameters depend on one another; a grid search finds 1,300 configurations."""
+    space = Searchspace(
+        kernel=["linear", "poly", "rbf"],
+        degree=Integer(2, 5, when={"kernel": "poly"}),
+        gamma=Float(0.1, 0.4, step=0.1, when={"kernel": ["poly", "rbf"]}),
+        c=Integer(1, 100, log=True, mean=10, sd=1),
+    )
+    space.forbid(kernel="poly", degree=[4, 5])
+    return space
 
 
 class OptimizerContract:
@@ -88,6 +101,21 @@ class OptimizerContract:
                 assert answer.budget is None or 0 < answer.budget < math.inf
 
         assert self.play(workers=4, watch=watch).trials, "nothing was suggested"
+
+    def test_conditional_spaces_are_searched_or_refused(self) -> None:
+        """Where parameters depend on one another every suggestion is right, unless `check` refuses the space."""
+        space = conditional()
+        try:
+            getattr(self.optimizer(), "check", lambda _: None)(space)
+        except ConfigError:
+            return
+
+        def watch(study: Study, _: int, answer: Suggestion | Answer) -> None:
+            if isinstance(answer, Suggestion):
+                study.searchspace.check(answer.params)
+
+        for workers in (1, 4):
+            assert self.play(searchspace=space, workers=workers, watch=watch).trials, "nothing was suggested"
 
     def test_same_question_same_answer(self) -> None:
         """Asked again, or in another instance, or of the study read back from its log, the answer is the same."""
