@@ -46,7 +46,8 @@ class Searchspace:
     by `add` and `forbid`, so whoever keeps one keeps a `copy`.
 
     Maggy's methods are here with its meaning, except that `get`, `values`, `items` and attributes give domains, which
-    know more than a list of bounds. A parameter called like a method (`names`, `size`, …) is `space["size"]`.
+    know more than a list of bounds. A parameter called like a method (`names`, `size`, …) is `space["size"]`; `**space`
+    gives the parameters, without the forbidden combinations.
     """
 
     def __init__(self, params: Mapping[str, Any] | Searchspace = MappingProxyType({}), /, **more: Any) -> None:

@@ -92,6 +92,22 @@ def lagom(tmp_path):
 # -- what comes back -----------------------------------------------------------------------------------------------
 
 
+def test_an_inactive_parameter_is_not_passed(lagom):
+    """A conditional grid is run once through; what is absent has the function's own default."""
+
+    def train(kernel, degree=-1):
+        return float(degree)
+
+    space = Searchspace(kernel=["linear", "poly"], degree=Integer(2, 4, when={"kernel": "poly"}))
+    space.forbid(degree=3)
+    result = lagom(train, space, optimizer="gridsearch")
+    assert [(trial.params, trial.value) for trial in result.trials] == [
+        ({"kernel": "linear"}, -1.0),
+        ({"kernel": "poly", "degree": 2}, 2.0),
+        ({"kernel": "poly", "degree": 4}, 4.0),
+    ]
+
+
 def test_a_function_takes_what_it_names_and_the_result_tells_all(lagom, tmp_path):
     """Parameters by name, reports, a dict returned: best, trials and Maggy's mapping fit together."""
 
