@@ -45,8 +45,8 @@ class Mixture:
         numeric = ~encoding.categorical
         spread = np.ones(len(encoding))
         if len(rows) > 1:
-            with np.errstate(invalid="ignore"):
-                spread = np.nan_to_num(np.nanstd(rows, axis=0), nan=1.0)
+            active = ~np.isnan(rows).all(axis=0)  # numpy warns of a column without a number
+            spread[active] = np.nanstd(rows[:, active], axis=0)
         scott = 0.8 * spread * count ** (-1 / (4 + numeric.sum()))
         least = np.maximum(LEAST_WIDTH, 0.5 / np.maximum(encoding.sizes, 1) * (encoding.sizes > 0))
         widths = np.clip(scott, np.maximum(least, 1 / min(100, count + 1) * 0.5), 1.0)
