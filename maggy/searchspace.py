@@ -163,8 +163,9 @@ class Searchspace:
 
         Parameters that depend on one another go together. ValueError where there is no such number.
         """
-        if self.size is None or not 0 <= rank < self.size:
-            raise ValueError(f"there is no configuration number {rank} among {self.size}")
+        size = self.size
+        if size is None or not 0 <= rank < size:
+            raise ValueError(f"there is no configuration number {rank} among {size}")
         return self._grid().nth(rank)
 
     def _grid(self) -> Grid:
