@@ -4,9 +4,9 @@ Salinas, Golebiowski, Klein, Seeger, Archambeau, "Optimizing Hyperparameters wit
 2023. The quantiles are those of a forest's leaves (Meinshausen, "Quantile Regression Forests", JMLR 7, 2006), and what
 each tree has not seen takes the place of the split that conformal prediction needs, so that no measurement is spared.
 
-A draw from a configuration's predicted distribution is a measurement from its leaf in a random tree; its distance from
-the forest's mean is stretched until intervals cover as often as they say. The best of many such draws (Thompson) is
-tried. Nothing is assumed of scales, noise or order, so categories and steps are at home here.
+A draw from a configuration's predicted distribution is one of its quantiles, by lot; its distance from the forest's mean
+is stretched until intervals cover as often as they say. The best of many such draws (Thompson) is tried. Nothing is
+assumed of scales, noise or order, so categories and steps are at home here.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from maggy.optimizers.bayes.observed import Observed
 from maggy.study import Study
 
 Numbers = NDArray[np.float64]
-COVERAGE = 0.8  # of the interval that is calibrated
+LEVELS = np.linspace(0.1, 0.9, 9)
 NEIGHBOURS = 8  # of the best configurations around which candidates are drawn
 FEW = 10  # measurements, with less of which nothing is calibrated
 MOST = 1000  # measurements that a forest learns from; the best and the last of more
@@ -51,67 +51,62 @@ def gaussian_ranks(losses: Numbers) -> Numbers:
 
 
 class QuantileForest:
-    """A forest fitted to rows and scores, that draws from what it predicts."""
+    """A forest fitted to rows and scores, that predicts distributions: scores with weights."""
 
     def __init__(self, inputs: Rows, scores: Numbers, trees: int, seed: int) -> None:
         self._forest = RandomForestRegressor(
             n_estimators=trees, min_samples_leaf=2, max_features=0.8, random_state=seed, n_jobs=1
         )
         self._forest.fit(inputs, scores)
-        self._scores = scores
-        leaves = self._forest.apply(inputs)
-        self._samples = [_by_leaf(leaves[:, tree]) for tree in range(trees)]
-        self._stretch = self._calibrated(leaves)
+        self._order = np.argsort(scores, kind="stable")
+        self._scores = scores[self._order]
+        self._leaves: NDArray[np.int64] = self._forest.apply(inputs)[self._order]
+        self._stretch = self._calibrated()
 
     def draw(self, inputs: Rows, rng: np.random.Generator) -> Numbers:
-        """Return one draw from the predicted distribution of each row."""
+        """Return, for each row, one draw from what is predicted for it."""
         leaves = self._forest.apply(inputs)
-        tree = rng.integers(leaves.shape[1], size=len(inputs))
-        luck = rng.random(len(inputs))
-        drawn = np.empty(len(inputs))
-        for number in np.unique(tree):
-            order, starts, counts = self._samples[number]
-            mine = tree == number
-            leaf = leaves[mine, number]
-            drawn[mine] = self._scores[order[starts[leaf] + (luck[mine] * counts[leaf]).astype(int)]]
-        mean: Numbers = self._forest.predict(inputs)
-        return mean + self._stretch * (drawn - mean)
+        weights = np.zeros((len(inputs), len(self._scores)))
+        for tree in range(leaves.shape[1]):
+            same = leaves[:, tree][:, None] == self._leaves[:, tree][None, :]
+            weights += same / same.sum(axis=1, keepdims=True)
+        weights /= leaves.shape[1]
+        mean = weights @ self._scores
+        return mean + self._stretch * (self._quantile(weights, rng.choice(LEVELS, size=len(inputs))) - mean)
 
-    def _calibrated(self, leaves: NDArray[np.int64]) -> float:
-        """Return by how much distances from the mean have to grow for `COVERAGE` of the measurements to be covered.
+    def _quantile(self, weights: Numbers, levels: Numbers) -> Numbers:
+        """Return where each row's weights add up to its level, between two scores as a rule."""
+        up_to = np.cumsum(weights, axis=1)
+        upper = np.minimum(np.argmax(up_to >= levels[:, None] - 1e-12, axis=1), len(self._scores) - 1)
+        lower = np.maximum(upper - 1, 0)
+        rows = np.arange(len(weights))
+        share = 1 - (up_to[rows, upper] - levels) / np.maximum(weights[rows, upper], 1e-12)
+        found: Numbers = self._scores[lower] + np.clip(share, 0, 1) * (self._scores[upper] - self._scores[lower])
+        return found
+
+    def _calibrated(self) -> float:
+        """Return by how much distances from the mean have to grow for intervals to cover what they should.
 
         Each measurement is compared with what the trees say that have not seen it.
         """
-        count = len(leaves)
+        count = len(self._scores)
         weights = np.zeros((count, count))
+        places = np.argsort(self._order)
         for tree, seen in enumerate(self._forest.estimators_samples_):
-            unseen = np.setdiff1d(np.arange(count), seen)
-            same = leaves[unseen, tree][:, None] == leaves[:, tree][None, :]
+            unseen = np.setdiff1d(np.arange(count), places[seen])
+            same = self._leaves[unseen, tree][:, None] == self._leaves[:, tree][None, :]
+            np.put_along_axis(same, unseen[:, None], values=False, axis=1)
             weights[unseen] += same / np.maximum(same.sum(axis=1, keepdims=True), 1)
-        np.fill_diagonal(weights, 0.0)
         total = weights.sum(axis=1)
         known = total > 0
         if known.sum() < FEW:
             return 1.0
         weights = weights[known] / total[known, None]
-        mean = weights @ self._scores
-        order = np.argsort(self._scores)
-        cumulated = np.cumsum(weights[:, order], axis=1)
-        tails = [self._scores[order][np.argmax(cumulated >= share, axis=1)] for share in _tails()]
-        half = np.maximum((tails[1] - tails[0]) / 2, 1e-3)
-        nonconformity = np.abs(self._scores[known] - mean) / half
-        level = min(1.0, np.ceil((known.sum() + 1) * COVERAGE) / known.sum())
-        return float(np.clip(np.quantile(nonconformity, level), 0.5, 3.0))
-
-
-def _tails() -> tuple[float, float]:
-    return (1 - COVERAGE) / 2, (1 + COVERAGE) / 2
-
-
-def _by_leaf(leaf: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """Return the measurements sorted by leaf, and for each leaf where its own begin and how many they are."""
-    counts = np.bincount(leaf)
-    return np.argsort(leaf, kind="stable"), np.concatenate([[0], np.cumsum(counts)[:-1]]), counts
+        low, high = (self._quantile(weights, np.full(known.sum(), level)) for level in (LEVELS[0], LEVELS[-1]))
+        half = np.maximum((high - low) / 2, 1e-3)
+        off = np.abs(self._scores[known] - weights @ self._scores) / half
+        level = min(1.0, np.ceil((known.sum() + 1) * (LEVELS[-1] - LEVELS[0])) / known.sum())
+        return float(np.clip(np.quantile(off, level), 0.5, 2.0))
 
 
 def neighbours(encoding: Encoding, rows: Rows, count: int, rng: np.random.Generator) -> Rows:
