@@ -8,7 +8,7 @@ import pytest
 
 from maggy.earlystop import STOP_RULES, Median, NoProgress, Threshold
 from maggy.errors import ConfigError
-from maggy.optimizers import OPTIMIZERS, Asha, Cqr, DifferentialEvolution, GridSearch, RandomSearch, SingleRun, Tpe
+from maggy.optimizers import OPTIMIZERS, Asha, Cqr, DifferentialEvolution, Gp, GridSearch, RandomSearch, SingleRun, Tpe
 from maggy.searchspace import Searchspace
 from maggy.testing.contracts import OptimizerContract, StopRuleContract, conditional
 from maggy.testing.play import play
@@ -74,6 +74,13 @@ class TestCqr(OptimizerContract):
 class TestDifferentialEvolution(OptimizerContract):
     def optimizer(self):
         return DifferentialEvolution(population=5)
+
+
+class TestGp(OptimizerContract):
+    num_trials = 12
+
+    def optimizer(self):
+        return Gp(startup=4)
 
 
 class TestMedian(StopRuleContract):

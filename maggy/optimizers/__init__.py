@@ -4,6 +4,7 @@ from maggy.optimizers.asha import Asha
 from maggy.optimizers.base import Optimizer
 from maggy.optimizers.cqr import Cqr
 from maggy.optimizers.evolution import DifferentialEvolution
+from maggy.optimizers.gp import Gp
 from maggy.optimizers.gridsearch import GridSearch
 from maggy.optimizers.randomsearch import RandomSearch
 from maggy.optimizers.single import SingleRun
@@ -16,6 +17,7 @@ OPTIMIZERS: dict[str, type] = {
     "random": RandomSearch,
     "gridsearch": GridSearch,
     "grid": GridSearch,
+    "gp": Gp,
     "tpe": Tpe,
     "cqr": Cqr,
     "de": DifferentialEvolution,
@@ -27,6 +29,7 @@ __all__ = [
     "Asha",
     "Cqr",
     "DifferentialEvolution",
+    "Gp",
     "GridSearch",
     "Optimizer",
     "RandomSearch",

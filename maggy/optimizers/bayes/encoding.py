@@ -103,6 +103,14 @@ class Encoding:
             rows[~active, column] = np.nan
         return rows
 
+    def beside(self, column: int, value: float) -> Rows:
+        """Return the positions before and after a value's in a discrete column, as far as there are any."""
+        positions = self._positions[column]
+        if positions is None:
+            return np.empty(0)
+        nearest = int(np.searchsorted((positions[1:] + positions[:-1]) / 2, value))
+        return positions[[number for number in (nearest - 1, nearest + 1) if 0 <= number < len(positions)]]
+
     def first_allowed(self, rows: Rows, tried: set[bytes], rng: np.random.Generator) -> dict[str, Any]:
         """Return the first configuration of `rows` that may be and was not tried; else one that may be."""
         fallback: dict[str, Any] | None = None

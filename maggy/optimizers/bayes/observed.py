@@ -45,6 +45,11 @@ class Rung:
         return np.array(self._losses)[self._order]
 
     @property
+    def ends(self) -> NDArray[np.int64]:
+        """The positions of the log at which the trials ended, one for each measurement, rising."""
+        return np.sort(np.array(self._ends, dtype=np.int64))
+
+    @property
     def _order(self) -> NDArray[np.intp]:
         """An index that is made late hears of trials by their numbers."""
         return np.argsort(np.array(self._ends), kind="stable")
@@ -75,6 +80,15 @@ class Observed:
             self.tried.add(self.encoding.key(row))
         if trial.status.final and self._open.pop(trial.id, None) is not None:
             self._ended(trial, row)
+
+    def row(self, trial: Trial) -> list[float]:
+        """Return a trial's configuration."""
+        return self._known[trial.id]
+
+    @property
+    def measured(self) -> int:
+        """How many measurements there are, at all budgets."""
+        return sum(map(len, self.rungs.values()))
 
     @property
     def pending(self) -> Rows:
