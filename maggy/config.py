@@ -15,7 +15,7 @@ from maggy.domains import Categorical, Domain, Ordinal
 from maggy.earlystop import STOP_RULES, Median, StopRule
 from maggy.errors import ConfigError, nearest
 from maggy.jsonvalue import dumps
-from maggy.optimizers import OPTIMIZERS, Asha, GridSearch, Optimizer, SingleRun
+from maggy.optimizers import OPTIMIZERS, Asha, Foreign, GridSearch, Optimizer, SingleRun
 from maggy.searchspace import DRAWS, Searchspace
 from maggy.trial import Direction, Objective
 
@@ -230,6 +230,8 @@ def _optimizer(given: str | Optimizer | None, space: Searchspace) -> Optimizer:
     if given is None:
         return SingleRun()
     if isinstance(given, str):
+        if ":" in given:
+            return Foreign(given)
         if given.lower() == "asha-stopping":
             return Asha(mode="stopping")
         chosen: Optimizer = plugins.by_name("optimizer", given, {**OPTIMIZERS, "asha-stopping": Asha})

@@ -33,6 +33,8 @@ ROWS = {
     ],
     "2a": ["rpc", "rpc.messages", "rpc.frames", "rpc.connection", "rpc.channel", "optimizers.rungs", "plugins"],
     "2a numbers": ["optimizers.bayes", "optimizers.bayes.*"],
+    "2a bases": ["optimizers.model", "optimizers.base"],
+    "2a libraries": ["optimizers.foreign", "optimizers.foreign.*"],
     "2b": ["optimizers", "optimizers.*", "earlystop", "earlystop.*"],
     "2c": ["ablation", "ablation.*"],
     "3": ["config"],

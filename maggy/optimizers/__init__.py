@@ -4,6 +4,7 @@ from maggy.optimizers.asha import Asha
 from maggy.optimizers.base import Optimizer
 from maggy.optimizers.cqr import Cqr
 from maggy.optimizers.evolution import DifferentialEvolution
+from maggy.optimizers.foreign import Foreign, Wrapped
 from maggy.optimizers.gp import Gp
 from maggy.optimizers.gridsearch import GridSearch
 from maggy.optimizers.randomsearch import RandomSearch
@@ -20,6 +21,7 @@ OPTIMIZERS: dict[str, type] = {
     "gp": Gp,
     "tpe": Tpe,
     "cqr": Cqr,
+    "foreign": Foreign,
     "de": DifferentialEvolution,
     "none": SingleRun,
 }
@@ -29,10 +31,12 @@ __all__ = [
     "Asha",
     "Cqr",
     "DifferentialEvolution",
+    "Foreign",
     "Gp",
     "GridSearch",
     "Optimizer",
     "RandomSearch",
     "SingleRun",
     "Tpe",
+    "Wrapped",
 ]

@@ -4,9 +4,9 @@ Salinas, Golebiowski, Klein, Seeger, Archambeau, "Optimizing Hyperparameters wit
 2023. The quantiles are those of a forest's leaves (Meinshausen, "Quantile Regression Forests", JMLR 7, 2006), and what
 each tree has not seen takes the place of the split that conformal prediction needs, so that no measurement is spared.
 
-A draw from a configuration's predicted distribution is one of its quantiles, by lot; its distance from the forest's mean
-is stretched until intervals cover as often as they say. The best of many such draws (Thompson) is tried. Nothing is
-assumed of scales, noise or order, so categories and steps are at home here.
+A draw from a configuration's predicted distribution is one of its quantiles, by lot; its distance from the forest's
+mean is stretched until intervals cover as often as they say. The best of many such draws (Thompson) is tried. Nothing
+is assumed of scales, noise or order, so categories and steps are at home here.
 """
 
 from __future__ import annotations

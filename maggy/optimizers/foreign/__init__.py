@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from importlib import import_module
 from random import Random
 from typing import Any, Protocol
 
@@ -18,6 +17,7 @@ from maggy.searchspace import Searchspace
 from maggy.study import Study
 from maggy.trial import Trial
 
+FORBIDDEN = 100  # answers in a row that may lie outside of the searchspace
 LIBRARIES = ("optuna", "nevergrad", "skopt")
 
 
@@ -78,11 +78,21 @@ class _Live:
         for trial in list(study.trials.values()):
             if trial.id not in self.answers and trial.parent is None and trial.origin is None:
                 self._tell(study, ended, trial.seen)
-                self.answers[trial.id] = trial.seen, dict(self.object.ask())
+                self.answers[trial.id] = trial.seen, self._asked(study.searchspace)
         if study.next_id not in self.answers:
             self._tell(study, ended, study.position)
-            self.answers[study.next_id] = study.position, dict(self.object.ask())
+            self.answers[study.next_id] = study.position, self._asked(study.searchspace)
         return self.answers[study.next_id][1]
+
+    def _asked(self, searchspace: Searchspace) -> dict[str, Any]:
+        """Ask; what is forbidden is told to have failed, and asked for again."""
+        for _ in range(FORBIDDEN):
+            params = dict(self.object.ask())
+            if searchspace.contains(params):
+                return params
+            self.object.tell(params, None)
+        searchspace.check(params)
+        return params
 
     def _tell(self, study: Study, ended: list[Trial], position: int) -> None:
         while ended and _end(ended[0]) <= position:
@@ -101,19 +111,19 @@ class Foreign(Model):
     """An optimizer of another library.
 
     Arguments:
-        name: `"optuna:TPESampler"`, `"nevergrad:NGOpt"`, `"skopt:GP"`: a library and what it calls its optimizer.
+        optimizer: `"optuna:TPESampler"`, `"nevergrad:NGOpt"`, `"skopt:GP"`: a library and what it calls its optimizer.
         settings: keyword arguments for it; JSON values.
 
     """
 
-    name: str
+    optimizer: str
     settings: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        library, colon, optimizer = self.name.partition(":")
-        if library not in LIBRARIES or not colon or not optimizer:
+        library, colon, name = self.optimizer.partition(":")
+        if library not in LIBRARIES or not colon or not name:
             raise ConfigError(
-                f"there is no optimizer {self.name!r}{nearest(library, LIBRARIES)}; write the library and its "
+                f"there is no optimizer {self.optimizer!r}{nearest(library, LIBRARIES)}; write the library and its "
                 "optimizer, such as 'optuna:TPESampler', 'nevergrad:NGOpt' or 'skopt:GP'"
             )
 
@@ -126,14 +136,20 @@ class Foreign(Model):
         return study.index(Replay).proposed(repr(self), self._make)
 
     def _make(self, searchspace: Searchspace, seed: int) -> AskTell:
-        library, _, optimizer = self.name.partition(":")
+        library, _, name = self.optimizer.partition(":")
+        module: Any
         try:
-            module = import_module(f"maggy.optimizers.foreign.{library}s")
+            if library == "optuna":
+                from maggy.optimizers.foreign import optunas as module
+            elif library == "nevergrad":
+                from maggy.optimizers.foreign import nevergrads as module
+            else:
+                from maggy.optimizers.foreign import skopts as module
         except ModuleNotFoundError as error:
             raise ConfigError(
-                f"optimizer={self.name!r} needs {error.name}, which is not installed: pip install 'maggy[{library}]'"
+                f"optimizer={self.optimizer!r} needs {error.name}, which is not installed: pip install 'maggy[{library}]'"
             ) from None
-        made: AskTell = module.make(optimizer, searchspace, seed, **self.settings)
+        made: AskTell = module.make(name, searchspace, seed, **self.settings)
         return made
 
 
