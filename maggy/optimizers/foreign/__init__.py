@@ -147,7 +147,7 @@ class Foreign(Model):
                 from maggy.optimizers.foreign import skopts as module
         except ModuleNotFoundError as error:
             raise ConfigError(
-                f"optimizer={self.optimizer!r} needs {error.name}, which is not installed: pip install 'maggy[{library}]'"
+                f"optimizer={self.optimizer!r} needs {error.name}, which is missing: pip install 'maggy[{library}]'"
             ) from None
         made: AskTell = module.make(name, searchspace, seed, **self.settings)
         return made
