@@ -211,7 +211,8 @@ class Run:
             ticket = Ticket(
                 platform.advertise, port, version, server.secret, certificate, platform.beside, platform.gpus
             )
-            platform.launcher.start(partial(platform.serve, ticket, platform.share(function)), platform.count)
+            task = partial(platform.serve, ticket, platform.share(function))
+            platform.launcher.start(task, platform.count, server.dismissed)
             problem = self._wait(f"{platform.advertise}:{port}")
         except KeyboardInterrupt:
             server.interrupt("interrupted")
@@ -240,6 +241,8 @@ class Run:
             self._mind_reports()
             self._mind_store()
             self._mind_notices()
+            if self.study.queued:
+                self._platform.launcher.wanted()
             # A position that has risen: some have come, even if they did not live to be seen.
             if executors or self._server.trouble is not None or self.study.position > seen:
                 alone_since, told, seen = None, False, self.study.position

@@ -101,6 +101,11 @@ class Server:
         if not self.closed.is_set():
             self._loop.call_soon_threadsafe(self._interrupted, reason)
 
+    def dismissed(self, slot: int, why: str) -> None:
+        """Take in that somebody else ends what runs in a slot."""
+        if not self.closed.is_set():
+            self._loop.call_soon_threadsafe(self._put, lambda now: self.scheduler.dismissed(slot, why, now))
+
     @property
     def trouble(self) -> str | None:
         """What the user should know of a store that fails; None while it works."""

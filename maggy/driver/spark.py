@@ -20,7 +20,7 @@ from pyspark import InheritableThread, SparkContext
 from pyspark.errors import PySparkException
 from pyspark.resource import ResourceProfile
 
-from maggy.driver.launcher import NO_DRIVER, Cancelled, Gone, SlotLauncher, Task
+from maggy.driver.launcher import NO_DRIVER, Cancelled, Gone, SlotLauncher, Taken, Task
 from maggy.errors import ConfigError, LauncherError, last_line
 from maggy.version import REFUSED
 
@@ -65,10 +65,10 @@ class SparkLauncher(SlotLauncher):
                 raise ConfigError(f"Spark refuses this resource_profile: {brief(str(error))}") from error
         self._group = group
 
-    def start(self, task: Task, count: int) -> None:
+    def start(self, task: Task, count: int, taken: Taken = lambda *_: None) -> None:
         """Keep `count` executors running. Raises `Gone` where Spark is."""
         try:
-            super().start(patient(task), count)
+            super().start(patient(task), count, taken)
         except (Py4JError, OSError, AttributeError) as error:  # a thread takes the properties of this one along
             raise self._told(error) from error
 
