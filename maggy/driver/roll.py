@@ -110,6 +110,11 @@ class Roll:
         else:
             self._put(lambda now: self._scheduler.broke(name, why, now))
 
+    @property
+    def connected(self) -> int:
+        """How many executors there is a connection to. It may be asked from any thread."""
+        return sum(life.line is not None for life in list(self._lives.values()))
+
     def knows(self, executor: str) -> bool:
         """Whether somebody of that name is here, or may come back."""
         return executor in self._lives
