@@ -19,6 +19,7 @@ from maggy.version import VERSION, misfit
 
 Input = Callable[[float], list[Action]]
 Said = Callable[[str, Message, float], list[Action]]
+TAKEN = "another executor has its slot by now"  # how who begins anew is sent home: Spark has given its slot away
 LIMIT = 10_000  # executors at one time
 
 
@@ -159,7 +160,7 @@ class Roll:
                 line.close()
                 return False
             case Join() if message.again and any(life.slot == message.slot for life in self._lives.values()):
-                line.send(Bye("another executor has its slot by now"))  # Spark has started one, and forgotten this one
+                line.send(Bye(TAKEN))
                 line.close()
                 return False
             case Join() if message.executor not in self._lives and line.executor is None:

@@ -10,9 +10,11 @@ from pyspark import TaskContext
 
 import maggy.driver.spark as launching
 from maggy.driver.launcher import HOPELESS, NO_DRIVER, Cancelled, Gone, SlotLauncher
+from maggy.driver.roll import TAKEN
 from maggy.driver.scheduler import REST
-from maggy.driver.spark import SparkLauncher, brief, patient
+from maggy.driver.spark import SparkLauncher, brief, copied, patient
 from maggy.errors import LauncherError
+from maggy.version import REFUSED
 
 FRAMES = "\n\tat org.apache.spark.api.python.BasePythonRunner$ReaderIterator.x(PythonRunner.scala:1)"
 
@@ -235,6 +237,38 @@ def test_f13_a_copy_that_cannot_join_does_not_return(monkeypatch, attempt, lives
 
     assert list(patient(task)([7])) == [ends[lives - 1]]
     assert tried == [7] * lives
+
+
+@pytest.mark.parametrize("attempt", [0, 1])
+@pytest.mark.parametrize("end", [f"{NO_DRIVER} at 127.0.0.1:1", TAKEN])
+def test_f13_where_there_are_copies_none_returns_before_its_time(monkeypatch, attempt, end):
+    """F13: neither the original nor the copy, which may be at work while the other begins anew and is turned away."""
+    monkeypatch.setattr(launching, "COPY_PAUSE", 0.01)
+    monkeypatch.setattr(TaskContext, "get", lambda: SimpleNamespace(attemptNumber=lambda: attempt))
+    ends = [end, end, "done"]
+    assert list(patient(lambda slots: [ends.pop(0)], copied=True)([7])) == ["done"]
+    ends = [TAKEN, "done"]
+    assert list(patient(lambda slots: [ends.pop(0)])([7])) == [TAKEN]  # Spark has forgotten it
+
+
+def test_f43_who_is_refused_says_so_at_once(monkeypatch):
+    """F43: an original that is of no use has not been at work, so it has no copy either."""
+    monkeypatch.setattr(TaskContext, "get", lambda: SimpleNamespace(attemptNumber=lambda: 0))
+    assert list(patient(lambda slots: [f"{REFUSED}: no"], copied=True)([7])) == [f"{REFUSED}: no"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "may"),
+    [
+        ({}, False),
+        ({"spark.speculation": "true"}, False),
+        ({"spark.speculation.task.duration.threshold": "1s"}, False),
+        ({"spark.speculation": "True", "spark.speculation.task.duration.threshold": "1s"}, True),
+    ],
+)
+def test_f13_spark_copies_a_lone_task_only_if_told_twice(settings, may):
+    """F13: that there is nothing to compare it with is Spark's rule; a threshold is the exception."""
+    assert copied(settings) is may
 
 
 def test_f13_a_copy_does_not_wait_for_ever(monkeypatch):
