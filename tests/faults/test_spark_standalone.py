@@ -166,3 +166,32 @@ def test_f05_f13_an_original_that_was_fenced_does_not_end_its_copy(cluster, lago
         assert jobs(spark) == [("SUCCEEDED", 1, 0)]
     assert [(trial.status, trial.attempt) for trial in result.trials] == [("completed", 2), ("completed", 1)]
     assert lost() == [1]
+
+
+def outlasts_the_other(x, trial, folder):
+    if trial == 2 and not until(Path(folder, "shrunk").exists, 100):
+        raise TimeoutError
+    return x
+
+
+def test_f14_a_slot_with_nothing_left_to_do_is_given_back(cluster, lagom, tmp_path):
+    """F14: with dynamic allocation Spark takes its executor away while the last trial still runs on the other."""
+    dynamic = {
+        "spark__dynamicAllocation__enabled": "true",
+        "spark__dynamicAllocation__shuffleTracking__enabled": "true",
+        "spark__dynamicAllocation__executorIdleTimeout": "1s",
+        "spark__dynamicAllocation__maxExecutors": "2",
+    }
+    with session(tmp_path, cluster.url, **HERE, **dynamic) as spark:
+        tracker = spark.sparkContext._jsc.sc().statusTracker()
+
+        def disturb():
+            for executors in (2, 1):
+                until(lambda executors=executors: len(tracker.getExecutorInfos()) == 1 + executors)
+            (tmp_path / "shrunk").touch()
+
+        thread = threading.Thread(target=disturb)
+        thread.start()
+        result = lagom(outlasts_the_other, num_trials=2, quiet=True)
+        thread.join()
+    assert [(trial.status, trial.attempt) for trial in result.trials] == [("completed", 1)] * 2
