@@ -132,15 +132,15 @@ class SlotLauncher:
         while not self._closing.is_set():
             began = time.monotonic()
             try:
-                self.cause = self._run(task, slot)
+                ended = self.cause = self._run(task, slot)
             except Gone as error:
                 self.cause = self.gone = str(error)
                 return
             except BaseException as error:  # noqa: BLE001 - a job may fail in any way; the slot is started again
-                self.cause = str(error) or repr(error)
+                ended = self.cause = str(error) or repr(error)
                 if self._closing.is_set():
                     return
-                self._crashes.append(self.cause)
+                self._crashes.append(ended)
                 if isinstance(error, Cancelled):
                     taken(slot, f"somebody else has cancelled it ({error})")
                     cancelled += 1
@@ -148,14 +148,14 @@ class SlotLauncher:
                         self.cause = f"somebody else has cancelled it {cancelled} times ({error})"
                         return
                     continue
-            if self.cause == REST:
+            if ended == REST:
                 self._sleep()
                 continue
-            refused = self.cause.startswith(REFUSED)
-            if time.monotonic() - began < SHORT_LIFE or self.cause.startswith(NO_DRIVER) or refused:
+            refused = ended.startswith(REFUSED)
+            if time.monotonic() - began < SHORT_LIFE or ended.startswith(NO_DRIVER) or refused:
                 self._short_lives[slot] += 2 if refused else 1  # only another machine could be a better one
                 if refused and self._short_lives[slot] >= HOPELESS:
-                    self._crashes.append(self.cause)
+                    self._crashes.append(ended)
                     return
                 self._closing.wait(min(FIRST_PAUSE * 2 ** min(self._short_lives[slot] - 1, 10), LONGEST_PAUSE))
             else:
