@@ -169,7 +169,7 @@ def test_f05_f13_an_original_that_was_fenced_does_not_end_its_copy(cluster, lago
 
 
 def outlasts_the_other(x, trial, folder):
-    if trial == 2 and not until(Path(folder, "shrunk").exists, 100):
+    if trial == 2 and not until(Path(folder, "shrunk").exists, 200):
         raise TimeoutError
     return x
 
@@ -183,15 +183,17 @@ def test_f14_a_slot_with_nothing_left_to_do_is_given_back(cluster, lagom, tmp_pa
         "spark__dynamicAllocation__maxExecutors": "2",
     }
     with session(tmp_path, cluster.url, **HERE, **dynamic) as spark:
-        tracker = spark.sparkContext._jsc.sc().statusTracker()
+        tracker, seen = spark.sparkContext._jsc.sc().statusTracker(), []
 
         def disturb():
-            for executors in (2, 1):
-                until(lambda executors=executors: len(tracker.getExecutorInfos()) == 1 + executors)
+            for known in (3, 2):  # the driver is one of them
+                found = until(lambda known=known: len(tracker.getExecutorInfos()) == known, 100)
+                seen.append(found)
             (tmp_path / "shrunk").touch()
 
         thread = threading.Thread(target=disturb)
         thread.start()
         result = lagom(outlasts_the_other, num_trials=2, quiet=True)
         thread.join()
+    assert seen == [True, True]
     assert [(trial.status, trial.attempt) for trial in result.trials] == [("completed", 1)] * 2
