@@ -90,7 +90,7 @@ class StopRequested:
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """The attempt is gone and the trial is queued again; `counts` towards `max_lost` unless the driver is to blame."""
+    """The attempt is gone and the trial is queued again; `counts` towards `max_lost` unless others are to blame."""
 
     at: float
     trial: int

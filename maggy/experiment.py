@@ -279,7 +279,6 @@ def _run(
     with _at(store) as where:
         if resume and isinstance(where, MemoryStore) and where is not store:
             raise ConfigError("store='memory:' keeps nothing to resume; name a file, such as store='maggy.db'")
-        check_folder(how.folder)
         how = replace(how, checkpoint_dir=check_place(how.checkpoint_dir))
         owner = Owner.current()
         try:
@@ -315,9 +314,11 @@ def _run_in(
                 console.say(f"Study {found!r} is done; a larger num_trials would go on with it.")
                 opened.release()
                 return _result(opened, Study.of(opened.history))
-        elif resume:
-            _check(train_fn, config, how.train_args)
-            console.say(f"There is no study {base!r} to go on with, so this starts one.")
+        else:
+            check_folder(how.folder)
+            if resume:
+                _check(train_fn, config, how.train_args)
+                console.say(f"There is no study {base!r} to go on with, so this starts one.")
         console.begin("starting Spark" if how.launcher == "spark" else "")
         if how.inline:
             platform = inline_platform(how.num_executors, config.num_trials)

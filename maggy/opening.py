@@ -79,9 +79,7 @@ def check_folder(log_dir: Path | None) -> None:
     if log_dir is None:
         return
     try:
-        log_dir.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=log_dir) as file:
-            file.write(b"\0")  # to make an empty file there may be room on a full disk
+        _probe(log_dir)
     except OSError as error:
         raise ConfigError(f"log_dir={str(log_dir)!r} cannot be written ({error}); name another, or None") from None
 
@@ -105,6 +103,13 @@ def check_place(checkpoint_dir: str | Path | None) -> str | None:
     except Exception as error:  # noqa: BLE001 - fsspec's file systems raise whatever they like
         raise ConfigError(f"checkpoint_dir={given!r} cannot be written from here: {error or repr(error)}") from None
     return root
+
+
+def _probe(folder: Path) -> None:
+    """Write something into a folder, which is made if need be. Raises `OSError`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=folder) as file:
+        file.write(b"\0")  # to make an empty file there may be room on a full disk
 
 
 def begin(
@@ -137,7 +142,8 @@ def take_up(
 ) -> tuple[Opened, StudyConfig]:
     """Claim a study and work out how it goes on: as its log says, but for what the call may change.
 
-    Raises `ConfigError` where the call contradicts the log: another searchspace, objective, optimizer or seed.
+    Raises `ConfigError` where the call contradicts the log: another searchspace, objective, optimizer or seed. So it
+    does where the study is to go on, but nothing can be written where its files or checkpoints are.
     """
     check_name(name)  # it may come from a file that somebody else has made, and becomes a path
     opened = Opened(name, store, owner or Owner.current(), [], log_dir / name if log_dir else None)
@@ -147,16 +153,20 @@ def take_up(
         study = Study.of(opened.history)
         if not opened.history:  # its first driver was killed before it could say what the study is
             opened.checkpoints = _own_root(checkpoint_dir, name)
+            _check_places(opened)
             opened.append(StudyOpened(time.time(), _settings(config, opened)))
             return opened, config
         moved = given.log_dir and str(opened.files) != str(study.settings.get("files"))
         if not given.log_dir:
             opened.files = Path(study.settings["files"]) if study.settings.get("files") else None
         opened.checkpoints = _known_root(study, name, checkpoint_dir, say, moved=moved)
-        return opened, _reconciled(name, study, config, given)
+        config = _reconciled(name, study, config, given)
+        if not nothing_left(opened, config):
+            _check_places(opened)
     except BaseException:
         opened.release()
         raise
+    return opened, config
 
 
 def claim(store: Store, name: str, owner: Owner, say: Callable[[str], None], patience: float = LEASE) -> None:
@@ -278,6 +288,26 @@ def _known_root(
             return _own_root(checkpoint_dir, name)
         raise ConfigError(f"study {name!r} has its checkpoints at {has}; leave checkpoint_dir= out to find them")
     return has
+
+
+def _check_places(opened: Opened) -> None:
+    """Raise `ConfigError` where a study's files or checkpoints cannot be kept: its log may be another machine's."""
+    try:
+        for folder in (opened.files, opened.files / "checkpoints") if opened.files else ():
+            _probe(folder)
+    except OSError as error:
+        raise ConfigError(
+            f"study {opened.name!r} has its files in {opened.files}, and they cannot be written ({error}); go on "
+            "elsewhere with log_dir=, or with none (log_dir=None)"
+        ) from None
+    try:
+        if opened.checkpoints is not None:
+            place(opened.checkpoints).probe()
+    except Exception as error:  # noqa: BLE001 - fsspec's file systems raise whatever they like
+        raise ConfigError(
+            f"study {opened.name!r} has its checkpoints at {opened.checkpoints}, and nothing can be written there "
+            f"({error or repr(error)}); mend that, or go on without them: name log_dir= and checkpoint_dir= anew"
+        ) from None
 
 
 def _own_root(checkpoint_dir: str | None, name: str) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import secrets
 import shutil
 import ssl
@@ -38,6 +39,8 @@ from maggy.views.tensorboard import TensorBoard
 LOOK = 0.2  # seconds between two looks at the study while it runs
 SILENT_TRIALS = 3  # completed trials without a report: then there will not be any
 SLOT_TIMEOUT = 600.0  # seconds without an executor after which the call gives up: clusters queue
+STILL = round(10.0 / LOOK)  # looks that find the driver doing nothing after which the user is told where it hangs
+HANGS = round(600.0 / LOOK)  # and after which the study is given up; when its timeout has passed, the former suffices
 SLOW_START = 60.0  # seconds without an executor after which the user is told
 NO_GPUS = Gpus()
 BROADCAST = 1024 * 1024  # bytes of a pickled function above which Spark broadcasts it
@@ -72,15 +75,9 @@ def local_platform(num_executors: int | None, limit: int | None, shares: tuple[s
 
     from maggy.driver.local import LocalLauncher, cores
 
-    return Platform(
-        "local",
-        LocalLauncher(),
-        _capped(num_executors or len(shares) or cores(), limit),
-        "127.0.0.1",
-        "127.0.0.1",
-        beside=tuple(sys.path),
-        gpus=shares,
-    )
+    here = "127.0.0.1"
+    count = _capped(num_executors or len(shares) or cores(), limit)
+    return Platform("local", LocalLauncher(), count, here, here, beside=tuple(sys.path), gpus=shares)
 
 
 def inline_platform(num_executors: int | None, limit: int | None) -> Platform:
@@ -147,6 +144,7 @@ class Run:
         self._told_of_store: str | None = None
         self._told_of_optimizer = False
         self._unreadable: StoreError | None = None
+        self.failure: str | None = None  # why the study was given up, if it was
         self._scratch = None if opened.files else Path(tempfile.mkdtemp(prefix="maggy-"))
         self.tensorboard = TensorBoard(opened.files) if opened.files else None
         self.study = Study.of(opened.history)
@@ -211,13 +209,16 @@ class Run:
             ticket = Ticket(
                 platform.advertise, port, version, server.secret, certificate, platform.beside, platform.gpus
             )
-            platform.launcher.start(partial(platform.serve, ticket, platform.share(function)), platform.count)
+            task = partial(platform.serve, ticket, platform.share(function))
+            platform.launcher.start(task, platform.count, server.dismissed)
             problem = self._wait(f"{platform.advertise}:{port}")
         except KeyboardInterrupt:
             server.interrupt("interrupted")
             server.closed.wait(1.0)
         finally:
             self._finish(began, told=str(problem))
+        if (self.study.closed or "").startswith(FAILED):
+            self.failure = str(self.study.closed).removeprefix(FAILED)
         return problem or server.error or self._unreadable
 
     def _listen(self, tls: ssl.SSLContext | None) -> int:
@@ -232,6 +233,7 @@ class Run:
     def _wait(self, address: str) -> Exception | None:
         """Show the study until it is over; return an error if there is no hope of an executor."""
         alone_since: float | None = time.monotonic()
+        ends_at = time.monotonic() + self._config.grace + (self._config.timeout or math.inf)
         told = False
         seen = self.study.position
         while not self._server.closed.wait(LOOK):
@@ -240,14 +242,23 @@ class Run:
             self._mind_reports()
             self._mind_store()
             self._mind_notices()
+            if self._mind_driver(late=time.monotonic() > ends_at):
+                return None
+            if self.study.queued:
+                self._platform.launcher.wanted()
+            # In an outage nothing is decided on, so those who are gone still count; connections tell.
+            outage = self._server.trouble is not None
+            here = not self._platform.launcher.gone or self._server.connected if outage else executors
             # A position that has risen: some have come, even if they did not live to be seen.
-            if executors or self._server.trouble is not None or self.study.position > seen:
+            if here or self.study.position > seen:
                 alone_since, told, seen = None, False, self.study.position
                 self._platform.launcher.heard()
                 continue
             alone_since = alone_since or time.monotonic()
             alone = time.monotonic() - alone_since
             cause = self._platform.launcher.failed()
+            if outage and alone < self._config.lease:
+                continue  # they may come back
             if cause is not None or alone > SLOT_TIMEOUT:
                 why = cause or f"none has come for {alone:.0f} s"
                 told_to = "" if self._platform.launcher.gone else f" (they are told to reach {address})"
@@ -259,6 +270,16 @@ class Run:
                 told = True
                 self._console.warn(self._why_alone(address))
         return None
+
+    def _mind_driver(self, *, late: bool) -> bool:
+        """Tell the user where the driver hangs, if it does; return whether to go on without it."""
+        standstill = self._server.standstill
+        looks = standstill.look()
+        if looks == STILL:
+            self._console.warn(f"{standstill.why} After {HANGS * LOOK:.0f} s it is given up.")
+        if looks >= HANGS:
+            self.failure = f"{standstill.name} has not returned for {looks * LOOK:.0f} s"
+        return looks >= (STILL if late else HANGS)
 
     def _why_alone(self, address: str) -> str:
         last = self._platform.launcher.cause
@@ -322,9 +343,10 @@ class Run:
             if self._scratch:
                 shutil.rmtree(self._scratch, ignore_errors=True)
         self._mind_notices()
-        for view in (self._journal, self._logs, self.tensorboard, self._depot):
-            if view is not None and view.trouble is not None:
-                self._console.warn(view.trouble)
+        views = (self._journal, self._logs, self.tensorboard, self._depot)
+        for trouble in (self._server.left, *(view.trouble for view in views if view is not None)):
+            if trouble is not None:
+                self._console.warn(trouble)
         if (crashes := self._platform.launcher.crashes()) and crashes[-1] not in told:
             times = "once" if len(crashes) == 1 else f"{len(crashes)} times"
             self._console.say(f"Executors failed {times} and were started again; the last because: {crashes[-1]}")
@@ -358,12 +380,6 @@ class Run:
         if self.tensorboard:
             places["TensorBoard"] = f"tensorboard --logdir {_near(str(self.tensorboard.directory))}"
         return places
-
-    @property
-    def failure(self) -> str | None:
-        """Why the study was given up, if it was."""
-        closed = self.study.closed or ""
-        return closed.removeprefix(FAILED) if closed.startswith(FAILED) else None
 
 
 def _encryption() -> tuple[ssl.SSLContext, str]:

@@ -11,6 +11,7 @@ from collections import Counter, deque
 from collections.abc import Iterable, Mapping
 from typing import Any, Protocol, TypeVar
 
+from maggy.errors import ConfigError, StoreError
 from maggy.events import (
     Ended,
     Event,
@@ -65,10 +66,20 @@ class Study:
 
     @classmethod
     def of(cls, events: Iterable[Event | None]) -> Study:
-        """Fold a whole log."""
+        """Fold a whole log. Raises `StoreError` for one in which an event does not follow from those before it."""
         study = cls()
         for event in events:
-            study.apply(event)
+            try:
+                study.apply(event)
+            except ConfigError:
+                raise  # settings of a later version, with a sentence of their own
+            except (LookupError, TypeError, ValueError) as error:
+                kind, trial = type(event).__name__, getattr(event, "trial", None)
+                of = "" if trial is None else f" of trial {trial!r}"
+                raise StoreError(
+                    f"the log of study {study.settings.get('name', '')!r} is damaged: position {study.position}, "
+                    f"{kind}{of}, does not fit what stands before it ({error!r}): go back to a copy of the store"
+                ) from error
         return study
 
     # -- what readers ask ------------------------------------------------------------------------------------------

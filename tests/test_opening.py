@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 import time
+from contextlib import closing
 from dataclasses import dataclass
 
 import pytest
@@ -37,7 +38,8 @@ def configured(space=SPACE, **options):
 
 @pytest.fixture
 def store(tmp_path):
-    return open_store(tmp_path / "maggy.db")
+    with closing(open_store(tmp_path / "maggy.db")) as opened:
+        yield opened
 
 
 @pytest.fixture
@@ -86,7 +88,8 @@ def test_a_folder_of_a_study_that_is_gone_is_not_shared(begun, tmp_path):
     """After the store has been deleted, the next `digits` gets `digits.2` and finds nobody's checkpoints."""
     shutil.rmtree(tmp_path / "maggy.db", ignore_errors=True)
     (begun.files / "checkpoints").mkdir()
-    again = begin(open_store(tmp_path / "other.db"), "digits", configured(), tmp_path / "logs")
+    with closing(open_store(tmp_path / "other.db")) as other:
+        again = begin(other, "digits", configured(), tmp_path / "logs")
     assert (again.name, again.files.name, list(again.files.iterdir())) == ("digits", "digits.2", [])
 
 
@@ -126,6 +129,57 @@ def test_a_log_dir_that_is_named_again_is_obeyed(store, begun, tmp_path):
     opened, config = take_up(store, "digits", configured(None), Given(log_dir=True), tmp_path / "elsewhere")
     go_on(opened, config)
     assert Study.of(opened.history).settings["files"] == str(tmp_path / "elsewhere" / "digits")
+
+
+@pytest.fixture
+def elsewhere(store, tmp_path):
+    """Begin `digits` with checkpoints of their own, and a place where nothing can be made."""
+    (tmp_path / "home").touch()
+
+    def begin_at(log_dir, checkpoint_dir=None):
+        opened = begin(store, "digits", configured(num_trials=2), None, checkpoint_dir=checkpoint_dir)
+        opened.files = log_dir
+        go_on(opened, configured(num_trials=2))
+        opened.release()
+        return opened
+
+    return begin_at
+
+
+@pytest.mark.parametrize(
+    ("log_dir", "checkpoint_dir", "said"),
+    [
+        (
+            "home/logs/digits",
+            None,
+            r"has its files in .*home/logs/digits, .*Not a directory.*; go on elsewhere with log_dir=",
+        ),
+        (
+            None,
+            "home/data",
+            r"has its checkpoints at .*home/data/digits-.*; mend that, or .*log_dir= and checkpoint_dir=",
+        ),
+        ("logs", "made://of/nothing", r"has its checkpoints at made://of/nothing/digits-.*; mend that"),
+    ],
+)
+def test_places_that_cannot_be_used_here_are_refused_unrecorded(
+    store, elsewhere, tmp_path, log_dir, checkpoint_dir, said
+):
+    """F35, F37: a log from another machine names folders of that machine; the study is let go as it was."""
+    where = checkpoint_dir if "://" in str(checkpoint_dir) else checkpoint_dir and str(tmp_path / checkpoint_dir)
+    before = elsewhere(log_dir and tmp_path / log_dir, where).history
+    with pytest.raises(ConfigError, match=said):
+        take_up(store, "digits", configured(None), Given(), tmp_path / "maggy_logs")
+    assert list(store.read("digits")) == before
+    assert store.studies()[0].owner is None
+    assert not (tmp_path / "maggy_logs").exists()
+
+
+def test_a_finished_study_is_read_wherever_its_files_are(store, elsewhere, tmp_path):
+    """Nothing is written for it, so nothing has to be writable."""
+    opened = elsewhere(tmp_path / "home" / "logs")
+    finished(store, opened)
+    assert nothing_left(*take_up(store, "digits", configured(None), Given(), None))
 
 
 def test_only_changes_are_recorded(store, begun):

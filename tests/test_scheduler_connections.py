@@ -1,12 +1,13 @@
-"""Dialogues with the scheduler about connections that break and a driver that stands still."""
+"""Dialogues with the scheduler about connections that break, slots that come and go, a driver that stands still."""
 
 import pytest
 from test_scheduler import dialogue, finished, hello, running
 
-from maggy.driver.actions import Drop, Record, Send
+from maggy.driver.actions import Close, Drop, Record, Send
+from maggy.driver.scheduler import REST
 from maggy.events import Ended, Lost, Reported, Started
-from maggy.rpc.messages import Beat, Reports, Run
-from maggy.trial import Suggestion
+from maggy.rpc.messages import Beat, Bye, Join, Reports, Run
+from maggy.trial import DONE, Suggestion
 
 
 def recorded(actions, kind):
@@ -83,3 +84,71 @@ def test_f48_nor_the_optimizer():
     due = talk.scheduler.asking.due
     talk.scheduler.away(100.0)
     assert talk.scheduler.asking.due == due + 100.0
+
+
+def in_slot(slot, name):
+    return Join(name, "host", 1, slot, "3.13", "2")
+
+
+def winding_down(*slots):
+    """Return a dialogue with executors of these slots; the first runs trial 1, and there will be no other."""
+    talk = dialogue(reconnect_grace=1.0)
+    talk.joined(in_slot(slots[0], "a"))
+    talk.suggested(1, Suggestion({"x": 1}), talk.study.position)
+    for slot, name in zip(slots[1:], "bcd", strict=False):
+        talk.joined(in_slot(slot, name))
+    return talk, talk.suggested(2, DONE, talk.study.position)
+
+
+def test_f14_who_can_be_given_nothing_any_more_goes_home():
+    """F14: with the optimizer done and nothing queued an idle slot is free for others; a late joiner's as well."""
+    talk, actions = winding_down(0, 1, 2)
+    assert actions == [Send("b", Bye(REST)), Send("c", Bye(REST))]
+    assert talk.joined(in_slot(3, "late"))[1:] == [Send("late", Bye(REST))]
+    assert [action for action in talk.tick(at=1.0) if isinstance(action, Drop)] == [
+        Drop(name, REST) for name in ("b", "c", "late")
+    ]
+    assert list(talk.scheduler.executors) == ["a"]
+    assert Close("done") in talk.received("a", finished(), at=1.5)
+
+
+def test_f14_a_lost_trial_finds_a_slot():
+    """F14: whoever comes is given it, in the slot of old or in one that had rested."""
+    talk, _ = winding_down(0, 1)
+    talk.lost("a", "gone", at=0.0)
+    assert list(talk.study.queued) == [1]
+    assert recorded(talk.joined(in_slot(1, "again"), at=0.1), Started) == [Started(0.1, 1, 2, "again")]
+
+
+def test_f13_f14_a_copy_of_who_is_at_work_stays():
+    """F13: the first of two copies to return would end the other, so both stay until neither has anything to do."""
+    talk, actions = winding_down(0, 0)
+    assert actions == []
+    assert Send("b", Bye("done")) in talk.received("a", finished(), at=0.5)
+
+
+def test_f14_who_may_be_needed_stays():
+    """F14: while the optimizer only waits, as ASHA does for a promotion, there may be more to give."""
+    talk = running("a", "b")
+    talk.received("b", finished(2))
+    assert "b" in talk.scheduler.executors
+    assert not [action for action in talk.tick(at=0.0) if isinstance(action, Send)]
+
+
+def test_f12_a_slot_that_others_have_ended_blames_no_trial():
+    """F12: the trial runs elsewhere at once, is no step nearer to its poison, and the executor is told to go."""
+    talk = running("a", max_lost=1, reconnect_grace=1.0)
+    actions = talk.dismissed(0, "cancelled", at=0.0)
+    assert recorded(actions, Lost) == [Lost(0.0, 1, 1, "cancelled", counts=False)]
+    assert Send("a", Bye("cancelled")) in actions
+    assert Drop("a", "cancelled") in talk.tick(at=1.0)
+    assert talk.study.trials[1].lost == 0
+    assert recorded(talk.joined(hello("b"), at=1.1), Started) == [Started(1.1, 1, 2, "b")]
+
+
+def test_f12_no_other_slot_is_meant():
+    """F12: executors of other slots go on, and after the end there is nobody to dismiss."""
+    talk = running("a")
+    assert talk.dismissed(1, "cancelled", at=0.0) == []
+    talk.interrupted("enough", at=0.0)
+    assert talk.dismissed(0, "cancelled", at=0.0) == []

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from logs import logs
 
 from maggy.earlystop.median import RunningAverages
+from maggy.errors import StoreError
 from maggy.events import (
     Ended,
     Lost,
@@ -48,6 +49,22 @@ def ran(number, value, *, status="completed", budget=None, parent=None):
 
 def study_of(*trials, direction="max"):
     return Study.of([opened(direction), *(event for trial in trials for event in trial)])
+
+
+@pytest.mark.parametrize(
+    ("event", "said"),
+    [
+        (Started(1.0, 7, 1, "e"), "position 5, Started of trial 7"),
+        (Reported(1.0, 7, 1, 0, {"metric": 1.0}), "position 5, Reported of trial 7"),
+        (Lost(1.0, 1, 1, "gone"), "position 5, Lost of trial 1"),
+        (Ended(1.0, 1, 1, "completed", 1.0, {}), "position 5, Ended of trial 1"),
+    ],
+)
+def test_f37_a_log_that_does_not_hang_together_is_damaged(event, said):
+    """F37: each row may be sound and one before it missing: a sentence says where, and what to do."""
+    with pytest.raises(StoreError, match=f"the log of study 's' is damaged: {said}.*go back to a copy") as caught:
+        Study.of([opened(name="s"), *ran(1, 0.5), event])
+    assert caught.value.__cause__ is not None
 
 
 # -- the fold --------------------------------------------------------------------------------------

@@ -12,10 +12,12 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
+from maggy.driver.scheduler import REST
 from maggy.errors import LauncherError
 from maggy.version import REFUSED
 
 Task = Callable[[Iterable[int]], Iterable[str]]  # be the executor of these slots until the study is over
+Taken = Callable[[int, str], None]  # hear that somebody else has ended a slot's executor, and how
 
 FIRST_PAUSE = 0.1
 LONGEST_PAUSE = 5.0
@@ -42,8 +44,11 @@ class Launcher(Protocol):
     cause: str
     gone: str
 
-    def start(self, task: Task, count: int) -> None:
-        """Keep `count` executors running, each as `task([slot])`."""
+    def start(self, task: Task, count: int, taken: Taken) -> None:
+        """Keep `count` executors running, each as `task([slot])`; one that was sent home to rest, when it is wanted."""
+
+    def wanted(self) -> None:
+        """Take in that a trial waits: one slot that rests is started again."""
 
     def failed(self) -> str | None:
         """Return why no slot can be kept running, or None while one can."""
@@ -66,21 +71,27 @@ class SlotLauncher:
 
     def __init__(self) -> None:
         self._closing = threading.Event()
+        self._wanted = threading.Condition()
         self._threads: list[threading.Thread] = []
         self._short_lives: dict[int, int] = {}
         self.cause = ""  # why the last executor ended that has
         self.gone = ""  # why there can be no other
         self._crashes: list[str] = []
 
-    def start(self, task: Task, count: int) -> None:
+    def start(self, task: Task, count: int, taken: Taken = lambda *_: None) -> None:
         """Keep `count` executors running."""
         self._short_lives = dict.fromkeys(range(count), 0)
         for slot in range(count):
-            thread = self._thread(lambda slot=slot: self._keep(task, slot))  # type: ignore[misc]
+            thread = self._thread(lambda slot=slot: self._keep(task, slot, taken))  # type: ignore[misc]
             thread.daemon = True
             thread.name = f"maggy-slot-{slot}"
             self._threads.append(thread)
             thread.start()
+
+    def wanted(self) -> None:
+        """Take in that a trial waits: one slot that rests is started again."""
+        with self._wanted:
+            self._wanted.notify()
 
     def failed(self) -> str | None:
         """Return the last cause once every slot has died young several times in a row, or is no longer kept."""
@@ -106,6 +117,8 @@ class SlotLauncher:
     def finish(self, patience: float) -> None:
         """Start no more; wait, then cancel, then wait once more."""
         self._closing.set()
+        with self._wanted:
+            self._wanted.notify_all()
         self._join(patience)
         if any(thread.is_alive() for thread in self._threads):
             self._cancel()
@@ -114,33 +127,44 @@ class SlotLauncher:
     def _thread(self, target: Callable[[], None]) -> threading.Thread:
         return threading.Thread(target=target)
 
-    def _keep(self, task: Task, slot: int) -> None:
+    def _keep(self, task: Task, slot: int, taken: Taken) -> None:
         cancelled = 0
         while not self._closing.is_set():
             began = time.monotonic()
             try:
-                self.cause = self._run(task, slot)
+                ended = self.cause = self._run(task, slot)
             except Gone as error:
                 self.cause = self.gone = str(error)
                 return
             except BaseException as error:  # noqa: BLE001 - a job may fail in any way; the slot is started again
-                self.cause = str(error) or repr(error)
-                if not self._closing.is_set():
-                    self._crashes.append(self.cause)
+                ended = self.cause = str(error) or repr(error)
+                if self._closing.is_set():
+                    return
+                self._crashes.append(ended)
                 if isinstance(error, Cancelled):
+                    taken(slot, f"somebody else has cancelled it ({error})")
                     cancelled += 1
                     if cancelled > RESUBMITS:
                         self.cause = f"somebody else has cancelled it {cancelled} times ({error})"
                         return
-            refused = self.cause.startswith(REFUSED)
-            if time.monotonic() - began < SHORT_LIFE or self.cause.startswith(NO_DRIVER) or refused:
+                    continue
+            if ended == REST:
+                self._sleep()
+                continue
+            refused = ended.startswith(REFUSED)
+            if time.monotonic() - began < SHORT_LIFE or ended.startswith(NO_DRIVER) or refused:
                 self._short_lives[slot] += 2 if refused else 1  # only another machine could be a better one
                 if refused and self._short_lives[slot] >= HOPELESS:
-                    self._crashes.append(self.cause)
+                    self._crashes.append(ended)
                     return
                 self._closing.wait(min(FIRST_PAUSE * 2 ** min(self._short_lives[slot] - 1, 10), LONGEST_PAUSE))
             else:
                 self._short_lives[slot] = 0
+
+    def _sleep(self) -> None:
+        with self._wanted:
+            if not self._closing.is_set():
+                self._wanted.wait()
 
     def _run(self, task: Task, slot: int) -> str:
         """Run one executor to its end and return why it ended. Raises what made it fail."""

@@ -1,13 +1,16 @@
-"""What an executor says of a trial's end, judged."""
+"""What an executor says of a trial's end, judged; and what such ends say of the study."""
 
 from __future__ import annotations
 
 import math
 
+from maggy.errors import last_line
 from maggy.events import Ended
 from maggy.rpc.messages import Finished
 from maggy.study import Study
 from maggy.trial import Status, Trial
+
+ALIKE = 10  # trials that fail for the same reason before any has ended otherwise: the next would as well
 
 
 def outcome(trial: Trial, message: Finished, study: Study, now: float) -> Ended:
@@ -29,3 +32,24 @@ def outcome(trial: Trial, message: Finished, study: Study, now: float) -> Ended:
             status = Status.FAILED
     reason = (trial.stop_reason or "train_fn raised StopTrial") if status == Status.STOPPED else None
     return Ended(now, trial.id, message.attempt, status, value, message.metrics, reason, error)
+
+
+class Failures:
+    """The failures of one invocation, of which there may be fewer than `limit`."""
+
+    def __init__(self, limit: int | None) -> None:
+        self._limit = limit
+        self._first: list[str] = []  # the errors of the first trials that ended, "" where there was none
+
+    def ended(self, event: Ended) -> None:
+        """Take in a trial's end."""
+        if len(self._first) < ALIKE:
+            self._first.append(last_line(event.error) if event.status == Status.FAILED else "")
+
+    def verdict(self, failed: int) -> str | None:
+        """Say why the study, in which so many trials have failed, should be given up; None where it should not."""
+        if self._limit is not None and failed >= max(self._limit, 1):
+            return f"{failed} trials have failed, and max_failures is {self._limit}"
+        if len(self._first) == ALIKE and len(set(self._first)) == 1 and (error := self._first[0]):
+            return f"the first {ALIKE} trials all failed alike: {error}"
+        return None

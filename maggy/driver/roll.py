@@ -19,6 +19,7 @@ from maggy.version import VERSION, misfit
 
 Input = Callable[[float], list[Action]]
 Said = Callable[[str, Message, float], list[Action]]
+TAKEN = "another executor has its slot by now"  # how who begins anew is sent home: Spark has given its slot away
 LIMIT = 10_000  # executors at one time
 
 
@@ -110,6 +111,11 @@ class Roll:
         else:
             self._put(lambda now: self._scheduler.broke(name, why, now))
 
+    @property
+    def connected(self) -> int:
+        """How many executors there is a connection to. It may be asked from any thread."""
+        return sum(life.line is not None for life in list(self._lives.values()))
+
     def knows(self, executor: str) -> bool:
         """Whether somebody of that name is here, or may come back."""
         return executor in self._lives
@@ -154,7 +160,7 @@ class Roll:
                 line.close()
                 return False
             case Join() if message.again and any(life.slot == message.slot for life in self._lives.values()):
-                line.send(Bye("another executor has its slot by now"))  # Spark has started one, and forgotten this one
+                line.send(Bye(TAKEN))
                 line.close()
                 return False
             case Join() if message.executor not in self._lives and line.executor is None:

@@ -7,7 +7,9 @@ Rules:
 2. A report or an outcome counts only from the executor that holds the trial, at the attempt at which it holds it.
 3. When the optimizer is `DONE` and nothing is left to run, the study closes (see `driver.asking`).
 4. Lost is not failed: a lost trial is queued again, first in line, until it has cost `max_lost` executors.
-5. After the end everybody who joins is told to go home.
+5. When there will be no further trial, who is idle goes home, but for copies of an executor that is at work: the first
+   of the two to return would end the other. A lost trial's slot is started again, and others if trials wait.
+6. After the end everybody who joins is told to go home.
 
 `now` is seconds since the epoch, read off a clock that never goes back while the driver lives.
 """
@@ -21,17 +23,16 @@ from dataclasses import dataclass, fields
 from maggy.driver import invariants
 from maggy.driver.actions import Action, Ask, Close, Drop, Record, Send
 from maggy.driver.asking import Asking
-from maggy.driver.outcome import outcome
+from maggy.driver.outcome import Failures, outcome
 from maggy.earlystop.base import StopRule
-from maggy.errors import last_line
 from maggy.events import Ended, Event, Lost, Reported, Saved, Started, StopRequested, StudyClosed, Suggested
 from maggy.rpc import messages
 from maggy.rpc.messages import Beat, Bye, Finished, Join, Message, Reports, Run, Stop, Welcome
 from maggy.study import Study
 from maggy.trial import Answer, Status, Suggestion, Trial
 
-ALIKE = 10  # trials that fail for the same reason before any has ended otherwise: the next would as well
 LONGEST_REASON = 1000  # characters
+REST = "there is nothing left to give it"  # how who could only wait is sent home: its slot may be used otherwise
 FAILED = "failed: "  # how the reason begins with which a study is closed that was given up
 
 
@@ -72,6 +73,7 @@ class Worker:
     """An executor as the driver sees it: what it holds, and when it was last heard."""
 
     name: str
+    slot: int
     heard: float
     trial: Trial | None = None
     attempt: int = 0
@@ -91,7 +93,7 @@ class Scheduler:
         self._idle: dict[str, Worker] = {}
         self._actions: list[Action] = []
         self.asking = Asking(study)
-        self._first_ends: list[str] = []  # the errors of the first trials that ended here, "" where there was none
+        self._failures = Failures(terms.max_failures)
         self._broken: str | None = None  # why the study cannot go on, found out in the middle of a turn
         self._ending: str | None = None  # why no more trials are given out
         self._ends_at = math.inf  # when the timeout strikes, then when patience with running trials ends
@@ -111,10 +113,10 @@ class Scheduler:
         if self.closed is not None:
             return [Send(hello.executor, Bye(self.closed))]
         terms = self._terms
-        before = self.executors.pop(hello.executor, None)
-        if before is not None and before.trial is not None:
-            self._give_up(before.trial, "the executor joined again", now)
-        worker = self.executors[hello.executor] = self._idle[hello.executor] = Worker(hello.executor, now)
+        if (before := self.executors.get(hello.executor)) is not None:
+            self._forget(before, "the executor joined again", now)
+        worker = self.executors[hello.executor] = Worker(hello.executor, hello.slot, now)
+        self._free(worker)
         self._do(Send(worker.name, terms.welcome(self.study.objective.metric)))
         return self._turn(now)
 
@@ -137,12 +139,18 @@ class Scheduler:
 
     def lost(self, executor: str, why: str, now: float) -> list[Action]:
         """Take in that an executor is gone."""
-        worker = self.executors.pop(executor, None)
+        worker = self.executors.get(executor)
         if worker is None:
             return []
-        self._idle.pop(executor, None)
-        if worker.trial is not None:
-            self._give_up(worker.trial, why, now)
+        self._forget(worker, why, now)
+        return self._turn(now)
+
+    def dismissed(self, slot: int, why: str, now: float) -> list[Action]:
+        """Take in that somebody else ends what runs in a slot: no trial is to blame, and none needs to wait for it."""
+        for worker in list(self.executors.values()) if self.closed is None else ():
+            if worker.slot == slot:
+                self._take_back(worker, why, now)
+                self._send_home(worker, why, now)
         return self._turn(now)
 
     def broke(self, executor: str, why: str, now: float) -> list[Action]:
@@ -174,17 +182,16 @@ class Scheduler:
 
     def suggested(self, number: int, answer: Suggestion | Answer | Exception, seen: int, now: float) -> list[Action]:
         """Take in the optimizer's answer to ask `number`, for which it had seen the log up to `seen`."""
-        if number != self.asking.out:
-            self.asking.answered(number, answer, seen, now, busy=self._busy())
-            return []
-        self._suggest(self.asking.answered(number, answer, seen, now, busy=self._busy()))
+        awaited = number == self.asking.out
+        suggested = self.asking.answered(number, answer, seen, now, busy=self._busy())
+        return self._suggest(suggested, now) if awaited else []
+
+    def _suggest(self, suggested: Suggested | None, now: float) -> list[Action]:
+        if suggested is not None and self._ending is None:
+            self._record(suggested)
         if self.asking.failed is not None:
             return self.interrupted(self.asking.failed, now)
         return self._turn(now)
-
-    def _suggest(self, suggested: Suggested | None) -> None:
-        if suggested is not None and self._ending is None:
-            self._record(suggested)
 
     def tick(self, now: float) -> list[Action]:
         """Take in that time has passed: leases end, the timeout strikes, patience ends."""
@@ -192,28 +199,20 @@ class Scheduler:
             if now >= min(worker.heard + self._terms.silence, worker.gone_for_good):
                 why = worker.gone or f"executor silent for {self._terms.lease:g} s"
                 self._do(Drop(worker.name, why))
-                del self.executors[worker.name]
-                self._idle.pop(worker.name, None)
-                if worker.trial is not None:
-                    self._give_up(worker.trial, why, now)
-        self._suggest(self.asking.overdue(now, busy=self._busy()))
-        if self.asking.failed is not None:
-            return self.interrupted(self.asking.failed, now)
+                self._forget(worker, why, now)
         if now >= self._ends_at:
             if self._ending is None:
                 self._wind_down("timeout", now)
             else:
                 self._cut_off(now)
-        return self._turn(now)
+        return self._suggest(self.asking.overdue(now, busy=self._busy()), now)
 
     def interrupted(self, reason: str, now: float) -> list[Action]:
         """End at once: what runs is lost, and will run again when the study is resumed."""
         if self.closed is None:
             self._ending = self._ending or reason
             for worker in self.executors.values():
-                if worker.trial is not None:
-                    self._record(Lost(now, worker.trial.id, worker.attempt, reason, counts=False))
-                    self._free(worker)
+                self._take_back(worker, reason, now)
             self._close(reason, now)
         return self._taken()
 
@@ -237,8 +236,7 @@ class Scheduler:
     # -- trials ----------------------------------------------------------------------------------------------------
 
     def _reported(self, worker: Worker, message: Reports, now: float) -> None:
-        trial = worker.trial
-        if trial is None:
+        if (trial := worker.trial) is None:
             return
         for step, metrics in message.points:
             self._record(Reported(now, trial.id, worker.attempt, step, metrics))
@@ -264,40 +262,42 @@ class Scheduler:
         self._do(Send(worker.name, Stop(trial.id, worker.attempt, reason)))
 
     def _finished(self, worker: Worker, message: Finished, now: float) -> None:
-        trial = worker.trial
-        if trial is None:
-            return
-        self._free(worker)
-        self._record(outcome(trial, message, self.study, now))
-        self._judge_failures(now)
+        if (trial := worker.trial) is not None:
+            self._free(worker)
+            self._record(outcome(trial, message, self.study, now))
+            self._judge_failures(now)
 
     def _free(self, worker: Worker) -> None:
         worker.trial = None
         if worker.gone is None:
             self._idle[worker.name] = worker
 
+    def _take_back(self, worker: Worker, why: str, now: float) -> None:
+        """Queue a trial again that is not to blame for it."""
+        if worker.trial is not None:
+            self._record(Lost(now, worker.trial.id, worker.attempt, why, counts=False))
+            self._free(worker)
+
+    def _forget(self, worker: Worker, why: str, now: float) -> None:
+        del self.executors[worker.name]
+        self._idle.pop(worker.name, None)
+        if worker.trial is not None:
+            self._give_up(worker.trial, why, now)
+
     def _give_up(self, trial: Trial, cause: str, now: float) -> None:
         """Queue a trial again whose attempt is gone, or fail it where it has cost too many executors."""
-        attempt = trial.attempt
         if trial.lost + 1 >= self._terms.max_lost:
             error = f"lost {trial.lost + 1} times, the last time because: {cause}"
-            self._record(Ended(now, trial.id, attempt, Status.FAILED, None, {}, None, error))
+            self._record(Ended(now, trial.id, trial.attempt, Status.FAILED, None, {}, None, error))
             self._judge_failures(now)
         else:
-            self._record(Lost(now, trial.id, attempt, cause))
+            self._record(Lost(now, trial.id, trial.attempt, cause))
 
     # -- the end ---------------------------------------------------------------------------------------------------
 
     def _judge_failures(self, now: float) -> None:
-        """Give the study up when too many trials have failed, or the first ones all for the same reason."""
-        counts = self.study.counts
-        failed, limit = counts[Status.FAILED], self._terms.max_failures
-        if self._ending is not None or not failed:
-            return
-        if limit is not None and failed >= limit:
-            self._wind_down(f"{FAILED}{failed} trials have failed, and max_failures is {limit}", now)
-        elif len(self._first_ends) == ALIKE and len(set(self._first_ends)) == 1 and (error := self._first_ends[0]):
-            self._wind_down(f"{FAILED}the first {ALIKE} trials all failed alike: {error}", now)
+        if self._ending is None and (why := self._failures.verdict(self.study.counts[Status.FAILED])):
+            self._wind_down(FAILED + why, now)
 
     def _wind_down(self, reason: str, now: float) -> None:
         """Give out no more; ask what runs to stop, and wait for it for a while longer than an executor would."""
@@ -313,6 +313,18 @@ class Scheduler:
                 self._free(worker)
                 last = trial.curve.last
                 self._record(Ended(now, trial.id, worker.attempt, Status.STOPPED, last, {}, self._ending))
+
+    def _rest(self, now: float) -> None:
+        """Send home who can only wait."""
+        busy = {worker.slot for worker in self.executors.values() if worker.trial is not None}
+        for worker in [worker for worker in self._idle.values() if worker.slot not in busy]:
+            self._send_home(worker, REST, now)
+
+    def _send_home(self, worker: Worker, why: str, now: float) -> None:
+        """Tell an executor to go; the end of its connection, or a moment without it, is the end of it."""
+        self._do(Send(worker.name, Bye(why[:LONGEST_REASON])))
+        worker.gone, worker.gone_for_good = why, now + self._terms.reconnect_grace
+        self._idle.pop(worker.name, None)
 
     def _close(self, reason: str, now: float) -> None:
         self.closed = reason
@@ -333,6 +345,8 @@ class Scheduler:
                 self._ask(now)
             if self._over():
                 self._close(self._ending or "done", now)
+            elif self.asking.done and not self.study.queued and self._ending is None:
+                self._rest(now)
         return self._taken()
 
     def _hand_out(self, now: float) -> None:
@@ -366,8 +380,7 @@ class Scheduler:
         self.study.apply(event)
         self._actions.append(Record(event))
         if isinstance(event, Ended):
-            failed = event.status == Status.FAILED
-            self._first_ends = [*self._first_ends, last_line(event.error) if failed else ""][:ALIKE]
+            self._failures.ended(event)
 
     def _do(self, action: Action) -> None:
         self._actions.append(action)

@@ -4,6 +4,10 @@ A *turn* takes all inputs that have come since the last one, lets the scheduler 
 recorded in one transaction, and only then sends. So the log is ahead of what executors do, and under load one commit
 serves many inputs. Where the store cannot take a turn for the moment, the turn is held and tried again, and no further
 input is decided on before it is recorded.
+
+Stop rules, and optimizers that call themselves quick, are called in the middle of a turn. One that hangs holds up
+everything here, and no thread can be ended from outside: so whoever stops the server leaves it behind, and what it has
+decided on is not recorded any more.
 """
 
 from __future__ import annotations
@@ -14,6 +18,7 @@ import platform
 import socket
 import ssl
 import threading
+from contextlib import suppress
 
 from maggy.driver.actions import Action, Ask, Close, Drop, Record, Send
 from maggy.driver.asker import Asker
@@ -24,8 +29,9 @@ from maggy.driver.logs import TrialLogs
 from maggy.driver.outage import Outage
 from maggy.driver.roll import LIMIT, Input, Roll
 from maggy.driver.scheduler import LONGEST_REASON, Scheduler
+from maggy.driver.standstill import Standstill
 from maggy.driver.strangers import Strangers
-from maggy.errors import StoreUnavailable
+from maggy.errors import StoreUnavailable, StudyMoved
 from maggy.rpc.door import BACKLOG, Door
 from maggy.rpc.messages import Bye, Chunk, Fetch, Kept, Log, Message, Notice, Saved
 from maggy.rpc.stream import Peer
@@ -34,6 +40,7 @@ from maggy.trial import Answer, Suggestion
 DRIVER_BEAT = 30.0  # seconds; executors notice a dead driver by TCP, this is for the silence that TCP does not notice
 LOGGER = logging.getLogger("maggy")  # says nothing unless the application has set up logging
 LOGGER.addHandler(logging.NullHandler())
+STOP_PATIENCE = 3.0  # seconds for the thread to come to its end
 RENEWAL = 1.0  # seconds between two signs of life in the store, and between two looks at what others wish
 STANDSTILL = 1.5 * RENEWAL  # seconds between two turns after which this process, not the executors, was silent
 
@@ -56,6 +63,7 @@ class Server:
         self.scheduler = scheduler
         self.error: Exception | None = None
         self.closed = threading.Event()  # the study is over; late joiners are still sent home
+        self.left: str | None = None  # where the thread hangs that was left behind
         self.unrecorded = False  # whether the scheduler's study holds what the store never took
         self.secret = secret
         self._asker = asker
@@ -76,6 +84,8 @@ class Server:
         self._timer: asyncio.TimerHandle | None = None
         self._loop = asyncio.new_event_loop()
         self._thread: threading.Thread | None = None
+        self.standstill = Standstill()
+        self._listening: socket.socket | None = None
 
     @property
     def most(self) -> int:
@@ -86,7 +96,7 @@ class Server:
 
     def start(self, host: str, port: int = 0, tls: ssl.SSLContext | None = None) -> int:
         """Open the study, listen, and return the port."""
-        listening = socket.create_server((host, port), backlog=BACKLOG)
+        listening = self._listening = socket.create_server((host, port), backlog=BACKLOG)
         self._loop.call_soon(self._put, self.scheduler.opened)
         self._loop.call_later(DRIVER_BEAT, self._beat)
         self._loop.call_later(RENEWAL, self._renew)
@@ -101,18 +111,35 @@ class Server:
         if not self.closed.is_set():
             self._loop.call_soon_threadsafe(self._interrupted, reason)
 
+    def dismissed(self, slot: int, why: str) -> None:
+        """Take in that somebody else ends what runs in a slot."""
+        if not self.closed.is_set():
+            self._loop.call_soon_threadsafe(self._put, lambda now: self.scheduler.dismissed(slot, why, now))
+
     @property
     def trouble(self) -> str | None:
         """What the user should know of a store that fails; None while it works."""
         return self._outage.trouble
 
+    @property
+    def connected(self) -> int:
+        """How many executors there is a connection to, whatever has been decided on."""
+        return self._roll.connected
+
     def stop(self) -> None:
-        """Stop listening and end the thread."""
-        if self._thread is not None:
-            self._loop.call_soon_threadsafe(self._loop.stop)
-            self._thread.join()
+        """Stop listening and end the thread. One that hangs is left behind: then `left` says where it is."""
         self._asker.close()
-        self._loop.close()
+        if self._thread is None:
+            self._loop.close()
+            return
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(STOP_PATIENCE)
+        if self._thread.is_alive():
+            self.left = f"{self.standstill.why} It is left behind, here:\n{self.standstill.trace}"
+            self.unrecorded = True  # its turn may have begun to change the study
+            if self._listening is not None:
+                with suppress(OSError):  # so that executors are refused, as by a driver that is gone, and leave
+                    self._listening.shutdown(socket.SHUT_RDWR)
 
     # -- what peers say (see rpc.door.House) ------------------------------------------------------------------------
 
@@ -175,6 +202,8 @@ class Server:
 
     def _record(self, actions: list[Action]) -> None:
         events = [action.event for action in actions if isinstance(action, Record)]
+        if self.left is not None:
+            raise StudyMoved("this driver has been left behind")
         if events:
             self._journal.commit(events)
             self._outage.over()
@@ -252,11 +281,13 @@ class Server:
 
     def _serve(self, listening: socket.socket, tls: ssl.SSLContext | None) -> None:
         asyncio.set_event_loop(self._loop)
+        self.standstill.beat()
         door = Door(self, self.secret, listening, self._strangers, tls)
         self._loop.run_until_complete(door.open())
         self._loop.run_forever()
         self._loop.run_until_complete(door.close())
         self._loop.run_until_complete(self._loop.shutdown_asyncgens())
+        self._loop.close()
 
     def _set_timer(self) -> None:
         """Call `tick` when the scheduler wants it; an alarm that rings too early only sets the next one."""
@@ -281,6 +312,7 @@ class Server:
         self._loop.call_later(DRIVER_BEAT, self._beat)
 
     def _renew(self) -> None:
+        self.standstill.beat()
         self._put(lambda _: [])  # a turn at least every RENEWAL: a longer pause means that this process stood still
         self._confirm_all = True  # at the end of that turn: what has not been decided on is not durable
         wishes: list[str] = []

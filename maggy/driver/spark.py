@@ -3,7 +3,8 @@
 Spark runs a second copy of a task that seems slow (`spark.speculation`). A job of one task has no other to be slower
 than, so it gets a copy only under `spark.speculation.task.duration.threshold`. A copy is welcome: it joins as an
 executor of its own. But the first of the two to return is the task's result, and the other is killed in the middle of
-its trial. So a copy that could not join does not return: it tries again.
+its trial. So where there may be copies none returns before it is sent home with nothing left to do: one that could not
+join tries again, and so does one that was fenced and finds its slot taken, by its copy.
 """
 
 from __future__ import annotations
@@ -16,11 +17,12 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from py4j.protocol import Py4JError, Py4JJavaError
-from pyspark import InheritableThread, SparkContext
+from pyspark import InheritableThread, SparkConf, SparkContext
 from pyspark.errors import PySparkException
 from pyspark.resource import ResourceProfile
 
-from maggy.driver.launcher import NO_DRIVER, Cancelled, Gone, SlotLauncher, Task
+from maggy.driver.launcher import NO_DRIVER, Cancelled, Gone, SlotLauncher, Taken, Task
+from maggy.driver.roll import TAKEN
 from maggy.errors import ConfigError, LauncherError, last_line
 from maggy.version import REFUSED
 
@@ -65,10 +67,10 @@ class SparkLauncher(SlotLauncher):
                 raise ConfigError(f"Spark refuses this resource_profile: {brief(str(error))}") from error
         self._group = group
 
-    def start(self, task: Task, count: int) -> None:
+    def start(self, task: Task, count: int, taken: Taken = lambda *_: None) -> None:
         """Keep `count` executors running. Raises `Gone` where Spark is."""
         try:
-            super().start(patient(task), count)
+            super().start(patient(task, copied=copied(self._context.getConf())), count, taken)
         except (Py4JError, OSError, AttributeError) as error:  # a thread takes the properties of this one along
             raise self._told(error) from error
 
@@ -129,9 +131,19 @@ class SparkLauncher(SlotLauncher):
             return None
 
 
-def patient(task: Task) -> Task:
-    """Return the task as Spark runs it; its text travels with it, so that executors need not import this module."""
-    not_joined, pause, tries = (NO_DRIVER, REFUSED), COPY_PAUSE, COPY_TRIES
+def copied(conf: SparkConf) -> bool:
+    """Whether Spark may run a second copy of a job's only task."""
+    wished = str(conf.get("spark.speculation", "false")).lower() == "true"
+    return wished and conf.get("spark.speculation.task.duration.threshold", None) is not None
+
+
+def patient(task: Task, *, copied: bool = False) -> Task:
+    """Return the task as Spark runs it; its text travels with it, so that executors need not import this module.
+
+    `copied`: a copy of it may be at work when it cannot join, or when it was given up in between and begins anew.
+    """
+    original = (NO_DRIVER, TAKEN) if copied else ()
+    later, pause, tries = (NO_DRIVER, REFUSED, *original), COPY_PAUSE, COPY_TRIES
 
     def run(slots: Iterable[int]) -> Iterator[str]:
         import time
@@ -140,10 +152,11 @@ def patient(task: Task) -> Task:
 
         context = TaskContext.get()
         first = context is None or context.attemptNumber() == 0  # later ones are copies, or come after a crash
+        waits = original if first else later
         for slot in slots:
             for left in range(tries, -1, -1):
                 ended = " ".join(task([slot]))
-                if first or not left or not ended.startswith(not_joined):
+                if not left or not ended.startswith(waits):
                     break
                 time.sleep(pause)
             yield ended

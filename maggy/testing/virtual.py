@@ -102,6 +102,7 @@ class VirtualExecutor:
         self,
         timeline: Timeline,
         name: str,
+        slot: int,
         problem: Problem,
         checkpoints: dict[str, float],
         faults: Faults,
@@ -118,7 +119,7 @@ class VirtualExecutor:
         self._faults = faults
         self._rng = rng
         self._session = Session(timeline.now)
-        self._link = Link(Join(name, "simulated", 1, 0, "3", "2"), SECRET)
+        self._link = Link(Join(name, "simulated", 1, slot, "3", "2"), SECRET)
         self._wire: Wire | None = None
         self._alarm = Alarm(timeline, self._deadline, self._tick)
         self._frozen_until = 0.0

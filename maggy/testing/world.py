@@ -10,7 +10,7 @@ from typing import Any
 from maggy.driver.actions import Action, Ask, Close, Drop, Record, Send
 from maggy.driver.asker import answer_to
 from maggy.driver.roll import Input, Roll
-from maggy.driver.scheduler import Scheduler, Terms
+from maggy.driver.scheduler import REST, Scheduler, Terms
 from maggy.errors import MaggyError
 from maggy.events import Event, StudyResumed
 from maggy.optimizers.base import Optimizer
@@ -97,7 +97,7 @@ class World:
         name = f"executor-{slot}"
         if not self.faults.echo or self.driver.roll.knows(name):
             name += f"-{len(self.executors)}"
-        executor = VirtualExecutor(self.timeline, name, self._problem, self._checkpoints, self.faults, self.rng)
+        executor = VirtualExecutor(self.timeline, name, slot, self._problem, self._checkpoints, self.faults, self.rng)
         executor.gone = partial(self._ended, executor, slot)
         executor.reach = partial(self._connection, self.driver, executor)
         self.executors.append(executor)
@@ -117,8 +117,17 @@ class World:
         return wire
 
     def _ended(self, executor: VirtualExecutor, slot: int) -> None:
-        if not executor.sent_home:
+        if executor.left == REST:
+            self._rest(slot, self.driver)
+        elif not executor.sent_home:
             self.timeline.after(RESPAWN_SECONDS, partial(self._spawn, slot))
+
+    def _rest(self, slot: int, driver: Driver) -> None:
+        """Start a slot again when a trial waits, or another driver has come."""
+        if self.driver is not driver or (driver.alive and driver.scheduler.study.queued):
+            self._spawn(slot)
+        elif driver.scheduler.closed is None:
+            self.timeline.after(RESPAWN_SECONDS, partial(self._rest, slot, driver), idle=True)
 
     def _here(self) -> bool:
         return any(executor.left is None for executor in self.executors)

@@ -1,10 +1,14 @@
 """F40: plug-ins that do what plug-ins should not; the study ends with their name, or goes on without them."""
 
+import os
+import signal
 import sys
 import threading
+import time
 
 import pytest
 
+import maggy.run
 from maggy import Float, Searchspace, StudyFailed, experiment
 from maggy.driver import asking
 from maggy.errors import ConfigError
@@ -80,3 +84,99 @@ def test_f40_an_optimizer_that_fails_later_is_replaced(lagom, monkeypatch, capsy
     assert "has not answered for 1 s" in hung
     assert [trial.attempt for trial in result.trials] == [1] * 5
     assert "random configurations take its place meanwhile" in " ".join("".join(capsys.readouterr()).split())
+
+
+class Stuck:
+    """A quick optimizer, and a stop rule, that does not return when it is asked for or about trial `at`."""
+
+    quick = True
+
+    def __init__(self):
+        self.at = 2
+        self.asked, self.free = threading.Event(), threading.Event()
+
+    def ask(self, study, rng):
+        return self.hang() if study.next_id == self.at else Suggestion({"x": 0.5})
+
+    def reason_to_stop(self, trial, study):
+        return self.hang() if trial.id == self.at else None
+
+    def hang(self):
+        self.asked.set()
+        self.free.wait(100)
+
+
+@pytest.fixture(params=["optimizer", "earlystop"])
+def stuck(request):
+    """Give a plug-in that hangs, as the option that it is for, and let its thread end afterwards."""
+    plug_in = Stuck()
+    yield {request.param: plug_in}, plug_in
+    plug_in.free.set()
+    assert until(lambda: not drivers())
+
+
+def drivers():
+    return [thread for thread in threading.enumerate() if thread.name == "maggy-driver"]
+
+
+def until(condition, seconds=30):
+    """Wait for a condition, and return whether it came true."""
+    end = time.monotonic() + seconds
+    while not (met := condition()) and time.monotonic() < end:
+        threading.Event().wait(0.01)
+    return met
+
+
+def told(capsys):
+    return " ".join("".join(capsys.readouterr()).split())
+
+
+def test_f40_an_interrupt_leaves_a_plug_in_behind_that_hangs(lagom, stuck, tmp_path, capsys):
+    """F40, F11: lagom returns, says who hangs and where; executors are gone, and what it still does counts nothing."""
+    options, plug_in = stuck
+
+    def interrupt():
+        plug_in.asked.wait(60)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    result = lagom(**options, num_trials=4, quiet=False)
+    thread.join()
+    assert result.interrupted
+    said = told(capsys)
+    which = "ask" if "optimizer" in options else "reason_to_stop"
+    assert f"Stuck.{which} does not return. The driver itself calls stop rules" in said
+    assert "It is left behind, here: File" in said
+    assert "self.free.wait(100)" in said
+    plug_in.at = 99
+    after = experiment.resume(
+        "train_fn", train_fn, store=tmp_path / "maggy.db", launcher="local", quiet=True, **options
+    )
+    assert [trial.status for trial in after.trials] == ["completed"] * 4
+    plug_in.free.set()
+    assert until(lambda: not drivers())
+    found = experiment.load("train_fn", tmp_path / "maggy.db").study
+    assert (found.position, found.closed) == (after.study.position, "done")
+
+
+def test_f40_who_hangs_is_given_up(lagom, stuck, monkeypatch, capsys):
+    """F40: the user is told soon; after ten minutes the study ends with the name, and can be resumed."""
+    options, _ = stuck
+    monkeypatch.setattr(maggy.run, "STILL", 10)
+    monkeypatch.setattr(maggy.run, "HANGS", 20)
+    which = "ask" if "optimizer" in options else "reason_to_stop"
+    with pytest.raises(StudyFailed, match=rf"was given up: Stuck.{which} has not returned for 4 s") as caught:
+        lagom(**options, num_trials=4, quiet=False)
+    assert caught.value.result.interrupted
+    assert f"Stuck.{which} does not return." in told(capsys)
+
+
+@pytest.mark.chaos
+def test_f40_a_timeout_ends_a_study_that_hangs(lagom, stuck, monkeypatch):
+    """F40: `timeout` is how long the call may last, whoever hangs; the rest is for a resume."""
+    options, plug_in = stuck
+    monkeypatch.setattr(maggy.run, "STILL", 10)
+    plug_in.at = 1
+    assert lagom(**options, num_trials=4, timeout=10.0).interrupted
+    assert plug_in.asked.is_set()

@@ -209,7 +209,7 @@ def meanwhile(target):
 
 @pytest.mark.parametrize("cancel", [cancel_all, kill_jobs, kill_stages])
 def test_f12_a_cancelled_job_is_submitted_again(lagom, slots, spark, tmp_path, cancel):
-    """F12: somebody else cancels, in one way or another, what runs; it runs again, at once."""
+    """F12: somebody else cancels, in one way or another, what runs; it runs again, at once, and no trial is blamed."""
     if cancel is not cancel_all and spark.sparkContext.master == CLUSTER:
         pytest.skip("what jobs end with is the driver's to say, wherever they run")
     when = []
@@ -224,8 +224,10 @@ def test_f12_a_cancelled_job_is_submitted_again(lagom, slots, spark, tmp_path, c
     assert told(result) == [("completed", 2 if trial <= slots else 1) for trial in range(1, slots + 3)]
     started = [event.at for event in history(tmp_path) if isinstance(event, Started)]
     reaction = min(at for at in started if at > when[0]) - when[0]
-    print(f"F12 {cancel.__name__}: a slot back after {reaction:.2f} s")
+    lost = [event.at - when[0] for event in history(tmp_path) if isinstance(event, Lost)]
+    print(f"F12 {cancel.__name__}: LOST/a slot back after {max(lost):.2f}/{reaction:.2f} s")
     assert reaction < 10
+    assert [event.counts for event in history(tmp_path) if isinstance(event, Lost)] == [False] * slots
 
 
 def hold(x, trial, reporter, folder, slots):

@@ -1,9 +1,12 @@
 """A cluster whose workers come late, with addresses of their own: Spark's standalone mode, on this machine."""
 
+import os
 import re
+import signal
 import sys
 import threading
 import time
+from contextlib import closing
 from pathlib import Path
 
 import cloudpickle
@@ -13,6 +16,8 @@ from clusters import Standalone, session, until
 import maggy.run
 from maggy import Float, Searchspace, experiment
 from maggy.driver.sparksession import exposed
+from maggy.events import Lost
+from maggy.store import open_store
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])  # as if this were a notebook
 cloudpickle.register_pickle_by_value(sys.modules["clusters"])
@@ -126,3 +131,69 @@ def test_f13_a_copy_is_an_executor_more(cluster, lagom, tmp_path):
         assert jobs(spark) == [("SUCCEEDED", 1, 0)]
     assert [(trial.status, trial.attempt) for trial in result.trials] == [("completed", 1)] * 8
     assert len({trial.executor for trial in result.trials}) == 2
+
+
+def held(x, trial, reporter, folder):
+    Path(folder, f"agent-{trial}-{reporter.attempt}").write_text(str(os.getppid()))
+    reporter.broadcast(x)
+    if not until(Path(folder, "enough").exists, 100):
+        raise TimeoutError
+    return x
+
+
+def test_f05_f13_an_original_that_was_fenced_does_not_end_its_copy(cluster, lagom, tmp_path):
+    """F5, F13: it finds its slot taken by the copy; if its task returned now, Spark would kill that one at its work."""
+
+    def lost():
+        with closing(open_store(tmp_path / "maggy.db")) as store:
+            return [event.trial for event in store.read("study") if isinstance(event, Lost)]
+
+    def disturb():
+        until(lambda: len(list(tmp_path.glob("agent-[12]-1"))) == 2)
+        original = int((tmp_path / "agent-1-1").read_text())
+        os.kill(original, signal.SIGSTOP)
+        until(lambda: lost() == [1])
+        os.kill(original, signal.SIGCONT)
+        until((tmp_path / "agent-1-2").exists, 60)
+        (tmp_path / "enough").touch()
+
+    threshold = {"spark__speculation__task__duration__threshold": "1s"}
+    with session(tmp_path, cluster.url, **HERE, **HASTY, **threshold) as spark:
+        thread = threading.Thread(target=disturb)
+        thread.start()
+        result = lagom(held, num_trials=2, num_executors=1, lease=2.0, quiet=True)
+        thread.join()
+        assert jobs(spark) == [("SUCCEEDED", 1, 0)]
+    assert [(trial.status, trial.attempt) for trial in result.trials] == [("completed", 2), ("completed", 1)]
+    assert lost() == [1]
+
+
+def outlasts_the_other(x, trial, folder):
+    if trial == 2 and not until(Path(folder, "shrunk").exists, 200):
+        raise TimeoutError
+    return x
+
+
+def test_f14_a_slot_with_nothing_left_to_do_is_given_back(cluster, lagom, tmp_path):
+    """F14: with dynamic allocation Spark takes its executor away while the last trial still runs on the other."""
+    dynamic = {
+        "spark__dynamicAllocation__enabled": "true",
+        "spark__dynamicAllocation__shuffleTracking__enabled": "true",
+        "spark__dynamicAllocation__executorIdleTimeout": "1s",
+        "spark__dynamicAllocation__maxExecutors": "2",
+    }
+    with session(tmp_path, cluster.url, **HERE, **dynamic) as spark:
+        tracker, seen = spark.sparkContext._jsc.sc().statusTracker(), []
+
+        def disturb():
+            for known in (3, 2):  # the driver is one of them
+                found = until(lambda known=known: len(tracker.getExecutorInfos()) == known, 100)
+                seen.append(found)
+            (tmp_path / "shrunk").touch()
+
+        thread = threading.Thread(target=disturb)
+        thread.start()
+        result = lagom(outlasts_the_other, num_trials=2, quiet=True)
+        thread.join()
+    assert seen == [True, True]
+    assert [(trial.status, trial.attempt) for trial in result.trials] == [("completed", 1)] * 2

@@ -221,6 +221,43 @@ def test_f36_lagom_returns_what_is_durable(tmp_path):
     assert json.loads(line)[:2] == [False, [["completed", 100]] * 8]
 
 
+GONE = """
+import os, signal, sys
+from maggy import experiment
+from maggy.driver.launcher import Gone
+from maggy.driver.local import LocalLauncher
+
+def run(self, task, slot, run=LocalLauncher._run):
+    try:
+        run(self, task, slot)
+    finally:
+        raise Gone("Spark has ended")
+
+def train(x, folder):
+    import os, time
+    open(os.path.join(folder, f"agent-{os.getppid()}"), "w").close()
+    time.sleep(100)
+
+LocalLauncher._run = run
+experiment.lagom(train, {"x": (0.0, 1.0)}, num_trials=2, launcher="local", num_executors=2, name="digits", lease=3.0,
+                 store=sys.argv[1], log_dir=None, train_args={"folder": sys.argv[2]})
+"""
+
+
+def test_f10_f36_spark_that_is_gone_ends_a_study_during_an_outage(tmp_path):
+    """F10, F36: nobody is there and nobody can come, whatever the store will do: after a lease the call says so."""
+    path, agents = tmp_path / "maggy.db", lambda: [int(file.name[6:]) for file in tmp_path.glob("agent-*")]
+    with (tmp_path / "err").open("w") as err, python(GONE, path, tmp_path, stderr=err) as driver:
+        wait(lambda: len(agents()) == 2)
+        with locked(path):
+            wait(lambda: "was locked by another process" in (tmp_path / "err").read_text())
+            for agent in agents():
+                os.kill(agent, signal.SIGKILL)
+            driver.communicate(timeout=40)
+    assert "LauncherError: no executor can be kept running: Spark has ended" in (tmp_path / "err").read_text()
+    assert experiment.load("digits", store=path).interrupted
+
+
 @pytest.mark.filterwarnings("ignore:.*cannot use its write-ahead log")
 @pytest.mark.parametrize("on_network", [False, True])
 def test_f36_who_waits_and_who_does_not(tmp_path, monkeypatch, on_network):

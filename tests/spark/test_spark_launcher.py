@@ -10,8 +10,11 @@ from pyspark import TaskContext
 
 import maggy.driver.spark as launching
 from maggy.driver.launcher import HOPELESS, NO_DRIVER, Cancelled, Gone, SlotLauncher
-from maggy.driver.spark import SparkLauncher, brief, patient
+from maggy.driver.roll import TAKEN
+from maggy.driver.scheduler import REST
+from maggy.driver.spark import SparkLauncher, brief, copied, patient
 from maggy.errors import LauncherError
+from maggy.version import REFUSED
 
 FRAMES = "\n\tat org.apache.spark.api.python.BasePythonRunner$ReaderIterator.x(PythonRunner.scala:1)"
 
@@ -57,6 +60,8 @@ class Scripted(SlotLauncher):
     def _run(self, task, slot):
         self.lives += 1
         end = self._ends.pop(0) if len(self._ends) > 1 else self._ends[0]
+        if isinstance(end, str):
+            return end
         if end is None:
             self.hold.wait(60)
             return "the study is over"
@@ -102,6 +107,42 @@ def test_f12_one_slot_given_up_is_not_all():
     launcher._short_lives[1] = 0
     assert launcher.failed() is None
     launcher.finish(0)
+
+
+def test_f12_the_driver_is_told_at_once_and_the_slot_does_not_wait():
+    """F12: whoever ran in it is to blame for nothing; and however young executors died before, none is waited for."""
+    taken = []
+    launcher = Scripted(*[ValueError("no")] * 3, Cancelled("Job 1 cancelled"), None)
+    launcher.pauses = []
+    launcher._closing = SimpleNamespace(is_set=lambda: False, wait=launcher.pauses.append, set=lambda: None)
+    launcher.start(iter, 1, lambda *slot: taken.append(slot))
+    assert until(lambda: launcher.lives == 5)
+    assert taken == [(0, "somebody else has cancelled it (Job 1 cancelled)")]
+    assert launcher.pauses == [0.1, 0.2, 0.4]
+    launcher._closing = threading.Event()
+    launcher.finish(0)
+
+
+def test_f14_a_slot_rests_until_it_is_wanted():
+    """F14: its executor was sent home as there was nothing to give it; who rests is no sign of a lost cause."""
+    launcher = Scripted(REST, REST, None)
+    launcher.start(iter, 1)
+    for lives in (1, 2):
+        assert until(lambda lives=lives: launcher.lives == lives and launcher._wanted._waiters)
+        assert launcher.failed() is None
+        launcher.wanted()
+    assert until(lambda: launcher.lives == 3)
+    launcher.finish(0)
+    assert launcher.crashes() == []
+
+
+def test_f14_a_slot_that_rests_holds_nobody_up():
+    """F14: at the end of the study its thread ends at once."""
+    launcher = Scripted(REST)
+    launcher.start(iter, 3)
+    assert until(lambda: launcher.lives == 3 and len(launcher._wanted._waiters) == 3)
+    launcher.finish(20)
+    assert not any(thread.is_alive() for thread in launcher._threads)
 
 
 def test_f10_nothing_is_tried_where_everything_is_gone():
@@ -196,6 +237,38 @@ def test_f13_a_copy_that_cannot_join_does_not_return(monkeypatch, attempt, lives
 
     assert list(patient(task)([7])) == [ends[lives - 1]]
     assert tried == [7] * lives
+
+
+@pytest.mark.parametrize("attempt", [0, 1])
+@pytest.mark.parametrize("end", [f"{NO_DRIVER} at 127.0.0.1:1", TAKEN])
+def test_f13_where_there_are_copies_none_returns_before_its_time(monkeypatch, attempt, end):
+    """F13: neither the original nor the copy, which may be at work while the other begins anew and is turned away."""
+    monkeypatch.setattr(launching, "COPY_PAUSE", 0.01)
+    monkeypatch.setattr(TaskContext, "get", lambda: SimpleNamespace(attemptNumber=lambda: attempt))
+    ends = [end, end, "done"]
+    assert list(patient(lambda slots: [ends.pop(0)], copied=True)([7])) == ["done"]
+    ends = [TAKEN, "done"]
+    assert list(patient(lambda slots: [ends.pop(0)])([7])) == [TAKEN]  # Spark has forgotten it
+
+
+def test_f43_who_is_refused_says_so_at_once(monkeypatch):
+    """F43: an original that is of no use has not been at work, so it has no copy either."""
+    monkeypatch.setattr(TaskContext, "get", lambda: SimpleNamespace(attemptNumber=lambda: 0))
+    assert list(patient(lambda slots: [f"{REFUSED}: no"], copied=True)([7])) == [f"{REFUSED}: no"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "may"),
+    [
+        ({}, False),
+        ({"spark.speculation": "true"}, False),
+        ({"spark.speculation.task.duration.threshold": "1s"}, False),
+        ({"spark.speculation": "True", "spark.speculation.task.duration.threshold": "1s"}, True),
+    ],
+)
+def test_f13_spark_copies_a_lone_task_only_if_told_twice(settings, may):
+    """F13: that there is nothing to compare it with is Spark's rule; a threshold is the exception."""
+    assert copied(settings) is may
 
 
 def test_f13_a_copy_does_not_wait_for_ever(monkeypatch):
