@@ -34,7 +34,7 @@ class StudyResumed:
 class Suggested:
     """The optimizer, having `seen` the log up to that position, answered ask number `trial` with this configuration.
 
-    Where it did not, `origin` says why a random configuration took the place of its answer.
+    Where it did not, `origin` says why a random configuration took the place of its answer; `why` is its own reason.
     """
 
     at: float
@@ -44,6 +44,7 @@ class Suggested:
     parent: int | None
     seen: int
     origin: str | None = None
+    why: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

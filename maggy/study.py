@@ -167,7 +167,7 @@ class Study:
         self.num_trials = settings.get("num_trials")
 
     def _suggested(self, event: Suggested) -> None:
-        trial = Trial(event.trial, dict(event.params), event.budget, event.parent, event.seen, event.origin)
+        trial = Trial(event.trial, dict(event.params), event.budget, event.parent, event.seen, event.origin, event.why)
         self.trials[trial.id] = trial
         self.queued.append(trial.id)
         self.counts[Status.QUEUED] += 1

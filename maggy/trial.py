@@ -41,12 +41,14 @@ class Suggestion:
 
     `params` holds JSON values, one for each name of the searchspace. `budget` is the total of units (epochs, rows, …)
     that the trial is to have done, its parent's included. `parent` is the trial whose checkpoint it continues; a
-    suggestion without one is a new configuration and counts towards `num_trials`.
+    suggestion without one is a new configuration and counts towards `num_trials`. `why` says for what reason it is
+    suggested, where there is one to tell, in at most 100 characters.
     """
 
     params: Params
     budget: float | None = None
     parent: int | None = None
+    why: str | None = None
 
 
 class Answer(Enum):
@@ -160,6 +162,7 @@ class Trial:
     parent: int | None = None
     seen: int = 0
     origin: str | None = None  # why this configuration is not the optimizer's, where it is not
+    why: str | None = None  # the optimizer's reason for it, where it gave one
     status: Status = Status.QUEUED
     attempt: int = 1
     executor: str | None = None

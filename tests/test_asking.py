@@ -1,5 +1,7 @@
 """Tests of `maggy.driver.asking` beyond the scheduler's dialogues: who stands in for an optimizer, and until when."""
 
+from dataclasses import replace
+
 import pytest
 
 from maggy import Float, Searchspace
@@ -80,3 +82,13 @@ def test_wait_and_done_are_no_failures(asking, answer):
     asking.ask(0.0)
     assert asking.answered(2, answer, 2, 0.0, busy=True) is None
     assert (asking.waits, asking.done, asking.stood_in) == (answer is WAIT, answer is DONE, None)
+
+
+@pytest.mark.parametrize(
+    ("why", "recorded"), [(None, None), ("rung 3", "rung 3"), ("x" * 200, "x" * 100), (3.5, "3.5")]
+)
+def test_the_optimizers_reason_is_recorded(asking, why, recorded):
+    """What a suggestion says of itself goes into the log, and no more than a line of it."""
+    asking.ask(1.0)
+    event = take(asking, asking.answered(2, replace(OURS, why=why), 2, 1.0, busy=True))
+    assert (event.why, asking._study.trials[2].why) == (recorded, recorded)

@@ -66,7 +66,7 @@ def test_the_kinds_and_fields_of_version_one():
     assert {name: [field.name for field in fields(kind)] for name, kind in KINDS.items()} == {
         "StudyOpened": ["at", "settings", "version"],
         "StudyResumed": ["at", "changed"],
-        "Suggested": ["at", "trial", "params", "budget", "parent", "seen", "origin"],
+        "Suggested": ["at", "trial", "params", "budget", "parent", "seen", "origin", "why"],
         "Started": ["at", "trial", "attempt", "executor"],
         "Reported": ["at", "trial", "attempt", "step", "metrics"],
         "Saved": ["at", "trial", "attempt", "checkpoint", "bytes"],

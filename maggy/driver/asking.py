@@ -19,6 +19,7 @@ from maggy.trial import DONE, WAIT, Answer, Suggestion
 
 PATIENCE = 60.0  # seconds
 LONGEST_ORIGIN = 300  # characters
+LONGEST_WHY = 100
 
 
 class Asking:
@@ -89,7 +90,8 @@ class Asking:
         if isinstance(answer, Suggestion) and answer.parent is None and not self._study.remaining:
             answer = WAIT if busy else DONE  # an optimizer that does not count is held to num_trials
         if isinstance(answer, Suggestion):
-            return Suggested(now, number, dict(answer.params), answer.budget, answer.parent, seen, origin)
+            why = None if answer.why is None else str(answer.why)[:LONGEST_WHY]
+            return Suggested(now, number, dict(answer.params), answer.budget, answer.parent, seen, origin, why)
         if answer is WAIT:
             self._waits = seen
         else:

@@ -120,7 +120,7 @@ class _Game:
         _promise(isinstance(answer, Suggestion), f"ask {number} answers {answer!r}: not a Suggestion, WAIT or DONE")
         _promise(answer.parent is not None or study.remaining, f"ask {number} samples more than num_trials")
         self._answered = None
-        self.record(Suggested(self._now, number, answer.params, answer.budget, answer.parent, seen))
+        self.record(Suggested(self._now, number, answer.params, answer.budget, answer.parent, seen, why=answer.why))
         self.record(Started(self._now, number, 1, "player"))
         self._curves[number] = self._values(study.trials[number])
         return True

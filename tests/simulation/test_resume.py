@@ -54,7 +54,7 @@ def test_every_recorded_suggestion_is_given_again(kind, seed):
     assert len(suggested) >= 15
     for event in suggested:
         answer = replace(given["optimizer"]).ask(Study.of(log[: event.seen]), rng_for(seed, event.trial))
-        assert answer == Suggestion(event.params, event.budget, event.parent), f"suggestion {event.trial}"
+        assert answer == Suggestion(event.params, event.budget, event.parent, event.why), f"suggestion {event.trial}"
 
 
 def test_with_one_executor_the_whole_study_is_the_same(kind):
