@@ -25,6 +25,7 @@ _HOMES = {
     "Asha": "maggy.optimizers",
     "RandomSearch": "maggy.optimizers",
     "GridSearch": "maggy.optimizers",
+    "Hyperband": "maggy.optimizers",
     "Median": "maggy.earlystop",
     "NoProgress": "maggy.earlystop",
     "Threshold": "maggy.earlystop",

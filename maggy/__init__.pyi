@@ -15,6 +15,7 @@ from maggy.errors import StoreError as StoreError
 from maggy.errors import StudyFailed as StudyFailed
 from maggy.optimizers import Asha as Asha
 from maggy.optimizers import GridSearch as GridSearch
+from maggy.optimizers import Hyperband as Hyperband
 from maggy.optimizers import RandomSearch as RandomSearch
 from maggy.result import Result as Result
 from maggy.searchspace import Searchspace as Searchspace

@@ -15,7 +15,7 @@ from maggy.domains import Categorical, Domain, Ordinal
 from maggy.earlystop import STOP_RULES, Median, StopRule
 from maggy.errors import ConfigError, nearest
 from maggy.jsonvalue import dumps
-from maggy.optimizers import OPTIMIZERS, Asha, Foreign, GridSearch, Optimizer, SingleRun
+from maggy.optimizers import OPTIMIZERS, VARIANTS, Asha, Foreign, GridSearch, Halving, Optimizer, SingleRun
 from maggy.searchspace import DRAWS, Searchspace
 from maggy.trial import Direction, Objective
 
@@ -101,8 +101,8 @@ class StudyConfig:
 
     @property
     def needs_reports(self) -> bool:
-        """Whether trials that never report make the call pointless: a rule was asked for, or ASHA stops trials."""
-        return self.rules_asked_for or isinstance(self.optimizer, Asha)
+        """Whether trials that never report make the call pointless: a rule was asked for, or rungs compare trials."""
+        return self.rules_asked_for or isinstance(self.optimizer, Halving)
 
     @property
     def continues(self) -> bool:
@@ -232,9 +232,7 @@ def _optimizer(given: str | Optimizer | None, space: Searchspace) -> Optimizer:
     if isinstance(given, str):
         if ":" in given:
             return Foreign(given)
-        if given.lower() == "asha-stopping":
-            return Asha(mode="stopping")
-        chosen: Optimizer = plugins.by_name("optimizer", given, {**OPTIMIZERS, "asha-stopping": Asha})
+        chosen: Optimizer = plugins.by_name("optimizer", given, {**OPTIMIZERS, **VARIANTS})
         return chosen
     if isinstance(given, type) or not callable(getattr(given, "ask", None)):
         what = f"the class {given.__name__}" if isinstance(given, type) else f"of type {type(given).__name__}"
@@ -255,7 +253,7 @@ def _rules(given: Any, optimizer: Optimizer, es_min: int | None, es_interval: in
     if given is None or (isinstance(given, str) and given.lower() == "none"):
         return ()
     if given == "default":
-        return () if isinstance(optimizer, (Asha, SingleRun)) else (median,)
+        return () if isinstance(optimizer, (Halving, SingleRun)) else (median,)
     several = given if isinstance(given, Sequence) and not isinstance(given, str) else [given]
     return tuple(_rule(each, median) for each in several)
 

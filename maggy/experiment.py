@@ -19,7 +19,7 @@ from maggy.config import StudyConfig
 from maggy.earlystop import StopRule
 from maggy.errors import ConfigError, StudyFailed, nearest
 from maggy.opening import Given, Opened, begin, check_folder, check_place, go_on, history, nothing_left, take_up
-from maggy.optimizers import Asha, Optimizer
+from maggy.optimizers import Halving, Optimizer
 from maggy.result import Result
 from maggy.searchspace import Searchspace
 from maggy.store import MemoryStore, Owner, Store, check_name, open_store
@@ -366,7 +366,7 @@ def _check(train_fn: TrainFn, config: StudyConfig, train_args: Mapping[str, Any]
     space = config.searchspace
     trainfn.check(train_fn, space.keys(), train_args, {name: each.when for name, each in space.items() if each.when})
     optimizer = config.optimizer
-    if not isinstance(optimizer, Asha):
+    if not isinstance(optimizer, Halving):
         return
     name = trainfn.label(train_fn)
     if optimizer.stops and not trainfn.names_any(train_fn, ("reporter",)):
@@ -376,8 +376,8 @@ def _check(train_fn: TrainFn, config: StudyConfig, train_args: Mapping[str, Any]
         )
     if not trainfn.names_any(train_fn, ("reporter", "budget")):
         raise ConfigError(
-            f"ASHA gives each trial a budget, but {name} names neither `budget` nor `reporter` (reporter.budget); "
-            "add one and train for so many units"
+            f"{optimizer.title} gives each trial a budget, but {name} names neither `budget` nor `reporter` "
+            "(reporter.budget); add one and train for so many units"
         )
 
 

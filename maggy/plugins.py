@@ -7,27 +7,29 @@ Somebody else's object is recorded by its class name alone and has to be passed 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from maggy.errors import ConfigError, nearest
 from maggy.jsonvalue import is_json
 
 Registry = Mapping[str, type]
+NESTED = {"nested": True}  # metadata of a setting that is a plug-in itself, or None
 
 
-def by_name(kind: str, name: str, registry: Registry) -> Any:
+def by_name(kind: str, name: str, registry: Mapping[str, Callable[[], Any]]) -> Any:
     """Return the plug-in of this name with its default settings."""
-    cls = registry.get(name.lower())
-    if cls is None:
+    made = registry.get(name.lower())
+    if made is None:
         known = ", ".join(repr(each) for each in registry)
         raise ConfigError(f"there is no {kind} {name!r}{nearest(name.lower(), registry)} (there are {known})")
-    return cls()
+    return made()
 
 
 def to_json(plugin: Any, registry: Registry) -> dict[str, Any]:
     """Describe a plug-in: `{"name": …, settings…}` for a built-in one, `{"custom": class}` for another.
 
+    A setting that is a plug-in itself is described likewise.
     Raises `ConfigError` for a setting that a log cannot hold: leaving it out would change the study when it is resumed.
     """
     cls = type(plugin)
@@ -35,6 +37,8 @@ def to_json(plugin: Any, registry: Registry) -> dict[str, Any]:
     if name is None:
         return {"custom": f"{cls.__module__}.{cls.__qualname__}"}
     settings = {field.name: getattr(plugin, field.name) for field in dataclasses.fields(cls)}
+    for key in (field.name for field in dataclasses.fields(cls) if field.metadata.get("nested")):
+        settings[key] = None if settings[key] is None else to_json(settings[key], registry)
     for key, value in settings.items():
         if not is_json(value) and not isinstance(value, float):  # infinities have a form in our JSON
             raise ConfigError(
@@ -51,5 +55,9 @@ def from_json(kind: str, described: Mapping[str, Any], registry: Registry) -> An
     cls = registry.get(described["name"])
     if cls is None:
         raise ConfigError(f"the study's {kind} {described['name']!r} is unknown to this version of maggy")
-    names = {field.name for field in dataclasses.fields(cls)}
-    return cls(**{key: value for key, value in described.items() if key in names})
+    fields = {field.name: field for field in dataclasses.fields(cls)}
+    settings = {key: value for key, value in described.items() if key in fields}
+    for key, value in settings.items():
+        if fields[key].metadata.get("nested") and value is not None:
+            settings[key] = from_json(key, value, registry)
+    return cls(**settings)

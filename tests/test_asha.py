@@ -51,7 +51,8 @@ def test_the_best_third_goes_on(direction, values, promoted):
         assert (answer.budget, answer.parent) == (1, None)
         assert SPACE.contains(answer.params)
     else:
-        assert answer == Suggestion({"x": promoted / 100}, 3, promoted)
+        why = f"rung 1: rank 1 of {len(values)}"
+        assert answer == Suggestion({"x": promoted / 100}, 3, promoted, why)
 
 
 def test_the_highest_rung_goes_first():
@@ -60,7 +61,7 @@ def test_the_highest_rung_goes_first():
         *trials(*range(9)),
         *(event for place in (1, 2, 3) for event in trial(9 + place, place, budget=3, parent=place)),
     ]
-    assert ask(study_of(*events)) == Suggestion({"x": 0.12}, 9, 12)
+    assert ask(study_of(*events)) == Suggestion({"x": 0.12}, 9, 12, "rung 3: rank 1 of 3")
 
 
 def test_the_top_rung_goes_nowhere():

@@ -7,7 +7,19 @@ from dataclasses import dataclass
 
 import pytest
 
-from maggy import Asha, Float, GridSearch, Integer, Median, NoProgress, RandomSearch, Searchspace, Threshold, experiment
+from maggy import (
+    Asha,
+    Float,
+    GridSearch,
+    Hyperband,
+    Integer,
+    Median,
+    NoProgress,
+    RandomSearch,
+    Searchspace,
+    Threshold,
+    experiment,
+)
 from maggy.config import BEAT, LEASE, NUM_TRIALS, configure, reconfigured
 from maggy.errors import ConfigError
 from maggy.jsonvalue import dumps, loads
@@ -169,6 +181,7 @@ def test_how_many_trials_where_nobody_says(space, options, expected):
         ({"optimizer": Mine()}, (Median(),)),
         ({"optimizer": "asha"}, ()),
         ({"optimizer": "asha-stopping"}, ()),
+        ({"optimizer": "bohb"}, ()),
         ({"optimizer": "asha", "earlystop": "median"}, (Median(),)),
         ({"earlystop": None}, ()),
         ({"earlystop": "none"}, ()),
@@ -194,6 +207,8 @@ def test_an_optimizer_by_any_name():
     assert configured(optimizer="RandomSearch").optimizer == RandomSearch()
     assert configured(optimizer="asha").optimizer == Asha()
     assert configured(optimizer="ASHA-stopping").optimizer == Asha(mode="stopping")
+    assert configured(optimizer="pasha").optimizer == Asha(progressive=True)
+    assert configured(optimizer="bohb").optimizer == Hyperband(searcher="tpe")
     assert configured(optimizer=(mine := Mine())).optimizer is mine
 
 
@@ -221,6 +236,7 @@ def test_the_config_keeps_a_searchspace_of_its_own():
         ({"earlystop": "median"}, True),
         ({"optimizer": "asha"}, True),
         ({"optimizer": "asha-stopping"}, True),
+        ({"optimizer": "hyperband"}, True),
     ],
 )
 def test_who_depends_on_reports(options, needed):

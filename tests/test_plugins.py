@@ -8,7 +8,7 @@ from maggy import plugins
 from maggy.earlystop import STOP_RULES, Median, Threshold
 from maggy.errors import ConfigError
 from maggy.jsonvalue import dumps, loads
-from maggy.optimizers import OPTIMIZERS, Asha, RandomSearch
+from maggy.optimizers import OPTIMIZERS, Asha, Hyperband, RandomSearch, Tpe
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,7 @@ def test_a_plugin_is_described(plugin, described):
     [
         RandomSearch(),
         Asha(reduction_factor=2.5, mode="stopping"),
+        Hyperband(searcher=Tpe(startup=7)),
         Median(3, 2, 1),
         Threshold(upper=math.inf, lower=-1.5),
     ],
@@ -60,6 +61,26 @@ def test_a_builtin_plugin_survives_its_log(plugin):
     """Described, written, read and rebuilt it is equal, infinities included."""
     registry = {**OPTIMIZERS, **STOP_RULES}
     assert plugins.from_json("plug-in", loads(dumps(plugins.to_json(plugin, registry))), registry) == plugin
+
+
+class Own:
+    def propose(self, study, rng):
+        return {}
+
+
+def test_a_plugin_within_a_plugin_is_described():
+    """A searcher stands in the log with its own settings, by whatever it was named."""
+    described = plugins.to_json(Asha(searcher="TPE"), OPTIMIZERS)
+    assert described["searcher"] == plugins.to_json(Tpe(), OPTIMIZERS)
+    assert plugins.from_json("optimizer", described, OPTIMIZERS) == Asha(searcher=Tpe())
+
+
+def test_a_custom_plugin_within_a_plugin_is_passed_again():
+    """The optimizer is maggy's own, but its searcher is not."""
+    described = plugins.to_json(Asha(searcher=Own()), OPTIMIZERS)
+    assert described["searcher"] == {"custom": f"{__name__}.Own"}
+    with pytest.raises(ConfigError, match=r"the study's searcher is .*\.Own, which is not maggy's own: pass it again"):
+        plugins.from_json("optimizer", described, OPTIMIZERS)
 
 
 def test_a_setting_that_no_log_holds_is_refused():

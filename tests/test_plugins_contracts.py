@@ -8,7 +8,18 @@ import pytest
 
 from maggy.earlystop import STOP_RULES, Median, NoProgress, Threshold
 from maggy.errors import ConfigError
-from maggy.optimizers import OPTIMIZERS, Asha, Cqr, DifferentialEvolution, Gp, GridSearch, RandomSearch, SingleRun, Tpe
+from maggy.optimizers import (
+    OPTIMIZERS,
+    Asha,
+    Cqr,
+    DifferentialEvolution,
+    Gp,
+    GridSearch,
+    Hyperband,
+    RandomSearch,
+    SingleRun,
+    Tpe,
+)
 from maggy.searchspace import Searchspace
 from maggy.testing.contracts import OptimizerContract, StopRuleContract, conditional
 from maggy.testing.play import play
@@ -57,6 +68,44 @@ class TestAshaStopping(OptimizerContract):
 class TestAshaStoppingAsRule(StopRuleContract):
     def rule(self):
         return Asha(mode="stopping", resource_max=9)
+
+
+class TestAshaWithASearcher(OptimizerContract):
+    num_trials = 30
+
+    def optimizer(self):
+        return Asha(resource_max=9, searcher=Tpe(startup=5))
+
+
+class TestAshaStoppingWithASearcher(OptimizerContract):
+    num_trials = 30
+
+    def optimizer(self):
+        return Asha(mode="stopping", resource_max=9, searcher=Tpe(startup=5))
+
+    def rules(self):
+        return [self.optimizer()]
+
+
+class TestProgressiveAsha(OptimizerContract):
+    num_trials = 40
+
+    def optimizer(self):
+        return Asha(reduction_factor=2, resource_max=8, progressive=True)
+
+
+class TestHyperband(OptimizerContract):
+    num_trials = 40
+
+    def optimizer(self):
+        return Hyperband(resource_max=9)
+
+
+class TestHyperbandWithASearcher(OptimizerContract):
+    num_trials = 30
+
+    def optimizer(self):
+        return Hyperband(reduction_factor=2, resource_max=5, searcher=Tpe(startup=5))
 
 
 class TestTpe(OptimizerContract):

@@ -3,7 +3,7 @@ import math
 import pytest
 
 from maggy.events import Ended, Lost, Reported, Started, StudyOpened, Suggested
-from maggy.optimizers.rungs import Milestones, Rungs, levels
+from maggy.optimizers.rungs import Milestones, Place, Rungs, levels
 from maggy.study import Study
 
 
@@ -66,6 +66,12 @@ def test_powers_have_their_number_of_levels(factor, rungs):
 # -- promotion -------------------------------------------------------------------------------------
 
 
+def promoted(study, factor=3):
+    """Return whom the lowest rung would promote."""
+    place = study.index(Rungs).promotable((1, 1), factor)
+    return place and place.trial
+
+
 @pytest.mark.parametrize(
     ("losses", "factor", "promotable"),
     [
@@ -87,7 +93,7 @@ def test_powers_have_their_number_of_levels(factor, rungs):
 def test_promotable(losses, factor, promotable):
     """The best of the best ⌊n/η⌋ of those who completed with a finite value."""
     study = study_of(*(event for number, loss in enumerate(losses, 1) for event in ended(number, loss)))
-    assert study.index(Rungs).promotable(1, factor) == promotable
+    assert promoted(study, factor) == promotable
 
 
 @pytest.mark.parametrize(
@@ -107,14 +113,14 @@ def test_nobody_is_promoted_twice(losses, continued, promotable):
     events = [event for number, loss in enumerate(losses, 1) for event in ended(number, loss)]
     children = [running(len(losses) + place, 3, parent) for place, parent in enumerate(continued, 1)]
     study = study_of(*events, *(event for child in children for event in child))
-    assert study.index(Rungs).promotable(1, 3) == promotable
+    assert promoted(study, 3) == promotable
 
 
 def test_promotion_heeds_the_direction():
     """With max the largest value goes on: fault 6 of Maggy 1.1.2 promoted the worst for min."""
     events = [event for number, value in enumerate([1, 3, 2], 1) for event in ended(number, value)]
-    assert study_of(*events, direction="max").index(Rungs).promotable(1, 3) == 2
-    assert study_of(*events, direction="min").index(Rungs).promotable(1, 3) == 1
+    assert promoted(study_of(*events, direction="max")) == 2
+    assert promoted(study_of(*events, direction="min")) == 1
 
 
 def test_only_completed_trials_of_the_budget_stand_on_a_rung():
@@ -122,7 +128,7 @@ def test_only_completed_trials_of_the_budget_stand_on_a_rung():
     study = study_of(
         *ended(1, 0.1, status="stopped"), *ended(2, 0.2, status="failed"), *ended(3, 0.3, budget=3), *running(4)
     )
-    assert [study.index(Rungs).size(budget) for budget in (1, 3, None)] == [0, 1, 0]
+    assert [study.index(Rungs).at((budget, budget)) for budget in (1, 3, None)] == [[], [(0.3, 3)], []]
 
 
 def test_a_parent_that_completes_after_its_child_began_is_not_promoted():
@@ -133,8 +139,34 @@ def test_a_parent_that_completes_after_its_child_began_is_not_promoted():
     for event in events:
         early.apply(event)
     for study in (early, study_of(*events)):
-        assert study.index(Rungs).size(1) == 1
-        assert study.index(Rungs).promotable(1, 1) is None
+        assert study.index(Rungs).at((1, 1)) == [(0.5, 1)]
+        assert promoted(study, 1) is None
+
+
+def test_brackets_have_rungs_of_their_own():
+    """Trials of one budget that began with different ones are not compared; a chain keeps its beginning."""
+    events = [
+        *ended(1, 0.1),
+        *ended(2, 0.2, budget=3),
+        *ended(3, 0.3, budget=3, parent=1),
+        *ended(4, 0.4, budget=9, parent=3),
+        *ended(5, 0.5, budget=9, parent=2),
+        *running(6, budget=9),
+    ]
+    rungs = study_of(*events).index(Rungs)
+    assert rungs.began == {1: 1, 3: 1, 9: 1}
+    assert rungs.at((1, 3)) == [(0.3, 3)]
+    assert rungs.at((3, 3)) == [(0.2, 2)]
+    assert [rungs.at((first, 9)) for first in (1, 3, 9)] == [[(0.4, 4)], [(0.5, 5)], []]
+    assert rungs.promotable((1, 9), 1) == Place(4, 1, 1)
+
+
+def test_a_place_is_told():
+    """Who is promoted is told with its rank and how many there are."""
+    values = [5, 1, 4, 3, 2, 6]
+    events = [event for number, loss in enumerate(values, 1) for event in ended(number, loss)]
+    study = study_of(*events, *running(7, 3, parent=2))
+    assert study.index(Rungs).promotable((1, 1), 3) == Place(5, 2, 6)
 
 
 # -- milestones ------------------------------------------------------------------------------------

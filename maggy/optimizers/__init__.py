@@ -1,5 +1,8 @@
 """Optimizers: functions of the study."""
 
+from collections.abc import Callable
+from functools import partial
+
 from maggy.optimizers.asha import Asha
 from maggy.optimizers.base import Optimizer
 from maggy.optimizers.cqr import Cqr
@@ -7,33 +10,47 @@ from maggy.optimizers.evolution import DifferentialEvolution
 from maggy.optimizers.foreign import Foreign, Wrapped
 from maggy.optimizers.gp import Gp
 from maggy.optimizers.gridsearch import GridSearch
+from maggy.optimizers.halving import Halving
+from maggy.optimizers.hyperband import Hyperband
 from maggy.optimizers.randomsearch import RandomSearch
+from maggy.optimizers.searchers import SEARCHERS
 from maggy.optimizers.single import SingleRun
 from maggy.optimizers.tpe import Tpe
 
-# The first name of a class is the one that logs carry; "asha-stopping" is a setting of Asha, made in `maggy.config`.
+# The first name of a class is the one that logs carry.
 OPTIMIZERS: dict[str, type] = {
     "asha": Asha,
     "randomsearch": RandomSearch,
     "random": RandomSearch,
     "gridsearch": GridSearch,
     "grid": GridSearch,
-    "gp": Gp,
-    "tpe": Tpe,
-    "cqr": Cqr,
+    "hyperband": Hyperband,
     "foreign": Foreign,
     "de": DifferentialEvolution,
+    **SEARCHERS,
     "none": SingleRun,
+}
+
+# Names that stand for settings of one of them; logs carry the class and what was set.
+VARIANTS: dict[str, Callable[[], Optimizer]] = {
+    "asha-stopping": partial(Asha, mode="stopping"),
+    "pasha": partial(Asha, progressive=True),
+    "bohb": partial(Hyperband, searcher="tpe"),
+    "mobster": partial(Asha, searcher="gp"),
 }
 
 __all__ = [
     "OPTIMIZERS",
+    "SEARCHERS",
+    "VARIANTS",
     "Asha",
     "Cqr",
     "DifferentialEvolution",
     "Foreign",
     "Gp",
     "GridSearch",
+    "Halving",
+    "Hyperband",
     "Optimizer",
     "RandomSearch",
     "SingleRun",

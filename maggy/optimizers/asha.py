@@ -2,61 +2,57 @@
 
 Li, Jamieson, Rostamizadeh, Gonina, Ben-tzur, Hardt, Recht, Talwalkar, "A System for Massively Parallel Hyperparameter
 Tuning", MLSys 2020, algorithm 2 (the promotion form). In the stopping form, known from Ray Tune and Syne Tune, no
-trial is ever paused.
+trial is ever paused. With a model that proposes the configurations it is what Klein, Tiao, Lienart, Archambeau,
+Seeger, "Model-based Asynchronous Hyperparameter and Neural Architecture Search", arXiv 2003.10865, call MOBSTER.
 """
 
 from __future__ import annotations
 
-import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from random import Random
-from typing import Literal
+from typing import Any, ClassVar, Literal
 
 from maggy.errors import ConfigError
-from maggy.optimizers.base import QuickOptimizer
-from maggy.optimizers.rungs import Milestones, Rungs, levels
+from maggy.optimizers.halving import Halving
+from maggy.optimizers.pasha import Rankings
+from maggy.optimizers.rungs import Milestones
 from maggy.study import Study
-from maggy.trial import DONE, WAIT, Answer, Suggestion, Trial
+from maggy.trial import DONE, Answer, Suggestion, Trial
 
 
 @dataclass(frozen=True)
-class Asha(QuickOptimizer):
+class Asha(Halving):
     """Gives many configurations a small budget and the best 1/η of each rung η times as much.
 
     Arguments:
         reduction_factor: η > 1; a rung's best 1/η go on, and a rung's budget is η times that of the rung below.
         resource_min: r > 0, the budget of the lowest rung, in whatever unit train_fn counts (epochs, rows, …).
         resource_max: R ≥ r, the budget of the top rung.
+        searcher: what proposes new configurations: a name such as `"tpe"`, an instance such as `Tpe(startup=5)`, or
+            None for random ones.
         mode: `"promotion"`: a trial ends at its rung; the best are continued by a new trial that has the first one as
             its parent, and its checkpoint. `"stopping"`: a trial is given R at once and is stopped at the first rung
             at which it is not among the best 1/η of those who have been there, itself included.
+        progressive: the top rung is the second at first, and grows to R only as far as the rankings of neighbouring
+            rungs disagree (PASHA, see `maggy.optimizers.pasha`); in the promotion form.
 
     """
 
-    reduction_factor: float = 3
-    resource_min: float = 1
-    resource_max: float = 27
     mode: Literal["promotion", "stopping"] = "promotion"
+    progressive: bool = False
+
+    title: ClassVar[str] = "ASHA"
 
     def __post_init__(self) -> None:
-        if not self.reduction_factor > 1:
-            raise ConfigError(f"ASHA's reduction_factor is {self.reduction_factor}; it must be over 1, 3 is usual")
-        if not 0 < self.resource_min <= self.resource_max < math.inf:
-            raise ConfigError(
-                f"ASHA's budgets go from resource_min={self.resource_min} to resource_max={self.resource_max}; "
-                "it must be 0 < resource_min <= resource_max, both finite"
-            )
+        super().__post_init__()
         if self.mode not in ("promotion", "stopping"):
             raise ConfigError(f"ASHA's mode is {self.mode!r}; it must be 'promotion' or 'stopping'")
-
-    @cached_property
-    def levels(self) -> list[float]:
-        """The budgets of the rungs, lowest first."""
-        return levels(self.resource_min, self.resource_max, self.reduction_factor)
+        if self.progressive and self.stops:
+            raise ConfigError("ASHA is progressive by promoting later; with mode='stopping' leave progressive out")
 
     @property
-    def stops(self) -> bool:
+    def stops(self) -> bool:  # type: ignore[override]
         """Whether this form stops running trials, and so depends on their reports."""
         return self.mode == "stopping"
 
@@ -65,22 +61,32 @@ class Asha(QuickOptimizer):
         """Whether trials are continued by others: in the promotion form."""
         return not self.stops
 
-    def ask(self, study: Study, rng: Random) -> Suggestion | Answer:
-        """Continue the best trial that has earned it, highest rung first; else sample a new configuration."""
-        if self.stops:
-            return Suggestion(study.searchspace.sample(rng), self.resource_max) if study.remaining else DONE
-        rungs = study.index(Rungs)
-        for below, above in reversed(list(zip(self.levels, self.levels[1:], strict=False))):
-            if (parent := rungs.promotable(below, self.reduction_factor)) is not None:
-                return Suggestion(study.trials[parent].params, above, parent)
-        if study.remaining:
-            return Suggestion(study.searchspace.sample(rng), self.levels[0])
-        return WAIT if self._may_promote(study) else DONE
+    @property
+    def brackets(self) -> Sequence[Sequence[float]]:
+        """The only bracket's budgets."""
+        return [self.levels]
 
-    def _may_promote(self, study: Study) -> bool:
-        """Whether a trial that has not ended could still lift somebody: only those at the top rung never do."""
-        pending = [*study.running.values(), *(study.trials[number] for number in study.queued)]
-        return any(trial.budget is not None and trial.budget < self.resource_max for trial in pending)
+    def begin(self, study: Study) -> float:  # noqa: ARG002 - always the same
+        """Return the lowest budget."""
+        return self.levels[0]
+
+    def reach(self, study: Study) -> float:
+        """Return R; where progressive, the lowest budget that is enough to tell the good from the bad."""
+        return study.index(Rankings).reach(self.levels) if self.progressive else self.resource_max
+
+    def propose(self, study: Study, rng: Random) -> Mapping[str, Any]:
+        """Return a new configuration; in the stopping form the searcher learns from what trials had at the rungs."""
+        if self.stops and self.searcher is not None:
+            from maggy.optimizers.bayes.observed import Observed
+
+            study.index(Observed).take(self.levels[:-1])
+        return super().propose(study, rng)
+
+    def ask(self, study: Study, rng: Random) -> Suggestion | Answer:
+        """Continue the best trial that has earned it, highest rung first; else begin a new configuration."""
+        if self.stops:
+            return Suggestion(self.propose(study, rng), self.resource_max) if study.remaining else DONE
+        return super().ask(study, rng)
 
     def reason_to_stop(self, trial: Trial, study: Study) -> str | None:
         """In the stopping form: stop a trial that has just reached a rung and is not in the rung's best 1/η.

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left, insort
+from collections import Counter
+from typing import NamedTuple
 
 from maggy.study import Study
 from maggy.trial import Trial
 
 Entry = tuple[float, int]  # (loss, trial)
+Rung = tuple[float | None, float | None]  # (the budget with which its configurations began, its own budget)
 
 
 def levels(lowest: float, highest: float, factor: float) -> list[float]:
@@ -29,47 +32,73 @@ def levels(lowest: float, highest: float, factor: float) -> list[float]:
     return [*rungs, highest]
 
 
+class Place(NamedTuple):
+    """Where a trial stands on its rung: the `rank`-th, counted from 1, of `among`."""
+
+    trial: int
+    rank: int
+    among: int
+
+
 class Rungs:
-    """Completed trials by budget, ranked, and which of them are not yet continued by another trial."""
+    """Completed trials by rung, ranked, and which of them are not yet continued by another trial.
+
+    Two configurations share a rung where they have the same budget now and began with the same one: so each bracket of
+    Hyperband has rungs of its own.
+    """
 
     def __init__(self, study: Study) -> None:
+        self.began: Counter[float | None] = Counter()  # configurations by the budget with which they began
         self._study = study
-        self._ranked: dict[float | None, list[Entry]] = {}
-        self._open: dict[float | None, list[Entry]] = {}
+        self._ranked: dict[Rung, list[Entry]] = {}
+        self._open: dict[Rung, list[Entry]] = {}
         self._entries: dict[int, Entry] = {}
+        self._first: dict[int, float | None] = {}
         self._promoted: set[int] = set()
 
     def update(self, trial: Trial) -> None:
         """Note that a trial's parent is continued, and the trial's own place once it has completed."""
-        if trial.parent is not None and trial.parent not in self._promoted:
-            self._promoted.add(trial.parent)
-            self._close(trial.parent)
+        if trial.id not in self._first:
+            self._suggested(trial)
         if trial.usable and trial.id not in self._entries:
             entry = self._entries[trial.id] = (self._study.loss(trial), trial.id)
-            insort(self._ranked.setdefault(trial.budget, []), entry)
+            rung = self._rung(trial)
+            insort(self._ranked.setdefault(rung, []), entry)
             if trial.id not in self._promoted:
-                insort(self._open.setdefault(trial.budget, []), entry)
+                insort(self._open.setdefault(rung, []), entry)
 
-    def _close(self, parent: int) -> None:
-        if entry := self._entries.get(parent):
-            waiting = self._open[self._study.trials[parent].budget]
-            del waiting[bisect_left(waiting, entry)]
+    def _suggested(self, trial: Trial) -> None:
+        if trial.parent is None:
+            self._first[trial.id] = trial.budget
+            self.began[trial.budget] += 1
+            return
+        self._first[trial.id] = self._first.get(trial.parent)
+        if trial.parent not in self._promoted:
+            self._promoted.add(trial.parent)
+            if entry := self._entries.get(trial.parent):
+                waiting = self._open[self._rung(self._study.trials[trial.parent])]
+                del waiting[bisect_left(waiting, entry)]
 
-    def size(self, budget: float | None) -> int:
-        """Return how many trials have completed at this budget."""
-        return len(self._ranked.get(budget, ()))
+    def _rung(self, trial: Trial) -> Rung:
+        return self._first[trial.id], trial.budget
 
-    def promotable(self, budget: float | None, factor: float) -> int | None:
+    def at(self, rung: Rung) -> list[Entry]:
+        """Return all who have completed at this rung, best first."""
+        return self._ranked.get(rung, [])
+
+    def promotable(self, rung: Rung, factor: float) -> Place | None:
         """Return the best trial of the rung that is in its best 1/factor and not yet continued, if there is one.
 
         Only the best open trial has to be looked at: if its rank is too low, so is everybody's behind it.
         """
-        waiting = self._open.get(budget)
+        waiting = self._open.get(rung)
         if not waiting:
             return None
-        ranked = self._ranked[budget]
+        ranked = self._ranked[rung]
         rank = bisect_left(ranked, waiting[0])
-        return waiting[0][1] if rank < math.floor(len(ranked) / factor + 1e-9) else None
+        if rank >= math.floor(len(ranked) / factor + 1e-9):
+            return None
+        return Place(waiting[0][1], rank + 1, len(ranked))
 
 
 class Milestones:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from maggy.earlystop import Median
-from maggy.optimizers import Asha, GridSearch, RandomSearch
+from maggy.optimizers import Asha, GridSearch, Hyperband, RandomSearch, Tpe
 from maggy.testing.problems import Branin, Choices, Hartmann6, Mixed
 from maggy.testing.simulation import Faults, Simulated, simulate
 
@@ -19,6 +19,12 @@ KINDS: dict[str, dict[str, Any]] = {
     "grid": {"optimizer": GridSearch(), "problem": Choices(epochs=4), "num_trials": None},
     "asha": {"optimizer": Asha(resource_max=9), "problem": Branin(), "num_trials": 20},
     "asha-stopping": {"optimizer": Asha(resource_max=9, mode="stopping"), "problem": Mixed(), "num_trials": 15},
+    "hyperband": {"optimizer": Hyperband(resource_max=9), "problem": Branin(), "num_trials": 20},
+    "tpe-asha": {
+        "optimizer": Asha(resource_max=9, searcher=Tpe(startup=4)),
+        "problem": Mixed(),
+        "num_trials": 15,
+    },
     "median": {
         "optimizer": RandomSearch(),
         "problem": Mixed(epochs=6),

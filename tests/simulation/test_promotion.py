@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+import statistics
 from collections import Counter
 from dataclasses import replace
 
 import pytest
 
 from maggy.events import Ended, Suggested
-from maggy.optimizers import Asha
+from maggy.optimizers import Asha, Hyperband, Tpe
 from maggy.study import Study
 from maggy.testing.problems import Branin, Hartmann6, Mixed
 from maggy.testing.simulation import Faults, simulate
@@ -20,10 +21,21 @@ FAULTS = Faults(crash=0.05, error=0.05, nan=0.05, death=0.05)
 
 def rungs_of(study):
     """Return the usable trials of each budget, best first, ties by number: ranked by hand."""
+    return brackets_of(study, lambda trial: trial.budget)
+
+
+def began(study, trial):
+    """Return the budget with which a trial's configuration began."""
+    return trial.budget if trial.parent is None else began(study, study.trials[trial.parent])
+
+
+def brackets_of(study, key=None):
+    """Return the usable trials of each rung of each bracket, or as told apart by `key`, ranked by hand."""
     found = {}
     for trial in study.trials.values():
         if trial.status is Status.COMPLETED and math.isfinite(trial.value):
-            found.setdefault(trial.budget, []).append(trial)
+            place = key(trial) if key else (began(study, trial), trial.budget)
+            found.setdefault(place, []).append(trial)
     return {budget: sorted(trials, key=lambda t: (study.loss(t), t.id)) for budget, trials in sorted(found.items())}
 
 
@@ -44,6 +56,59 @@ def test_a_rung_promotes_its_share(eta, seed):
     for budget, trials in list(ranked.items())[:-1]:
         share = len(trials) / eta
         assert math.floor(share) <= promoted[budget] <= share + 2 * math.sqrt(len(trials)), budget
+
+
+@pytest.mark.parametrize("eta", [2, 3])
+@pytest.mark.parametrize("faults", [Faults(), FAULTS])
+def test_each_rung_of_each_bracket_promotes_its_share(eta, faults):
+    """Hyperband's brackets do each what ASHA does: at least ⌊n/η⌋ of a rung's n go on, at most 2·√n more.
+
+    So DONE is not said early either: whoever had earned to go on when all was over has gone on.
+    """
+    hyperband = Hyperband(reduction_factor=eta, resource_max=eta**3)
+    for seed in range(2):
+        study = simulate(hyperband, Branin(), num_trials=200, executors=16, seed=seed, faults=faults).study
+        assert study.closed == "done"
+        rungs = brackets_of(study)
+        continued = {trial.parent for trial in study.trials.values()}
+        assert len(rungs) == 4 + 3 + 2 + 1
+        for (first, budget), trials in rungs.items():
+            promoted = sum(trial.id in continued for trial in trials)
+            if budget == eta**3:
+                assert promoted == 0
+            else:
+                share = len(trials) / eta
+                assert math.floor(share) <= promoted <= share + 2 * math.sqrt(len(trials)), (first, budget)
+                assert all(trial.id in continued for trial in trials[: math.floor(share)])
+
+
+def test_a_searcher_changes_who_begins_and_not_who_goes_on():
+    """ASHA with a model promotes the same share, and what begins is better than what is drawn at random."""
+    asha = Asha(resource_max=9, searcher=Tpe(startup=8))
+    model, random = (
+        simulate(each, Mixed(), num_trials=90, executors=4, seed=1).study for each in (asha, Asha(resource_max=9))
+    )
+    for study in (model, random):
+        ranked = rungs_of(study)
+        assert 30 <= len(ranked[3]) <= 30 + 2 * math.sqrt(90)
+    late = [
+        [Mixed().f(trial.params) for trial in study.trials.values() if trial.parent is None][30:]
+        for study in (model, random)
+    ]
+    assert statistics.median(late[0]) < 0.7 * statistics.median(late[1])
+
+
+@pytest.mark.parametrize("ask_seconds", [0.0, 0.5])
+def test_pasha_promotes_no_further_than_rankings_disagree(ask_seconds):
+    """Where curves do not cross it stays on two rungs; where they do it goes on, and it is done in its time."""
+    problem = Hartmann6(noise=0.0, rate=50.0)  # there in one epoch
+    calm, blurred = (
+        simulate(Asha(progressive=True), each, num_trials=60, executors=4, ask_seconds=ask_seconds).study
+        for each in (problem, replace(problem, noise=0.5, rate=0.2))
+    )
+    assert (calm.closed, blurred.closed) == ("done", "done")
+    assert list(rungs_of(calm)) == [1, 3]
+    assert max(rungs_of(blurred)) > 3
 
 
 @pytest.mark.parametrize("seed", range(5))

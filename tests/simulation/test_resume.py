@@ -15,7 +15,12 @@ from maggy.testing.simulation import Faults, simulate
 from maggy.trial import Suggestion
 
 STORM = Faults(crash=0.1, freeze=0.1, death=0.05, error=0.05, nan=0.05, deaf=0.2, echo=0.3, restarts=1)
-SHORT = {"asha": {"problem": Branin(), "num_trials": 10}, "asha-stopping": {"problem": Mixed(), "num_trials": 7}}
+SHORT = {
+    "asha": {"problem": Branin(), "num_trials": 10},
+    "asha-stopping": {"problem": Mixed(), "num_trials": 7},
+    "hyperband": {"problem": Branin(), "num_trials": 7},
+    "tpe-asha": {"problem": Branin(), "num_trials": 10},
+}
 
 
 def short(kind, seed, **fixed):

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from array import array
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from maggy.optimizers.bayes.encoding import Encoding, Rows
+from maggy.optimizers.rungs import Milestones
 from maggy.study import Study
 from maggy.trial import Status, Trial
 
@@ -55,6 +57,21 @@ class Rung:
         return np.argsort(np.array(self._ends), kind="stable")
 
 
+@dataclass(frozen=True)
+class Known:
+    """What is known of configurations at one budget: trials in the order of their numbers, one row and loss for each.
+
+    Losses are infinite for trials that failed.
+    """
+
+    trials: list[int]
+    rows: Rows
+    losses: Losses
+
+    def __len__(self) -> int:
+        return len(self.trials)
+
+
 class Observed:
     """An index of a study: its measurements by budget, and the configurations that are still being tried.
 
@@ -62,6 +79,9 @@ class Observed:
     where trials have budgets, else beside the others: what it had reached by then, since it would not be among the
     best. A trial that failed has an infinite loss, which each model replaces as it sees fit: so that a region where
     everything fails is left.
+
+    Where running trials are compared at rungs (`take`), each counts at every rung that it has passed, whether it still
+    runs or not: there it is as good a measurement as any, and only of the rungs above is it pending.
     """
 
     def __init__(self, study: Study) -> None:
@@ -71,13 +91,21 @@ class Observed:
         self._study = study
         self._known: dict[int, list[float]] = {}
         self._open: dict[int, list[float]] = {}
+        self._keys: dict[int, bytes] = {}
+        self._measured: dict[float, dict[int, float]] = {}
+        self._levels: set[float] = set()
+
+    def take(self, levels: Iterable[float]) -> None:
+        """Let trials count also where they first had done so many units."""
+        self._levels.update(levels)
 
     def update(self, trial: Trial) -> None:
         """Take in a trial; the same one comes again and again."""
         row = self._known.get(trial.id)
         if row is None:
             row = self._known[trial.id] = self._open[trial.id] = self.encoding.row(trial.params)
-            self.tried.add(self.encoding.key(row))
+            key = self._keys[trial.id] = self.encoding.key(row)
+            self.tried.add(key)
         if trial.status.final and self._open.pop(trial.id, None) is not None:
             self._ended(trial, row)
 
@@ -100,15 +128,48 @@ class Observed:
         """The budgets at which trials were measured, lowest first; 0 where trials have none."""
         return sorted(self.rungs)
 
-    def top(self, at_least: int) -> Rung:
-        """Return the measurements at the largest budget that has so many of them, else at the one that has most.
+    def top(self, at_least: int) -> Known:
+        """Return what is known at the largest budget with so many trials that did not fail, else at the one with most.
 
-        That is BOHB's choice (Falkner, Klein, Hutter, ICML 2018, section 3.2).
+        That is BOHB's choice (Falkner, Klein, Hutter, ICML 2018, section 3.2). But who stands on a high rung was
+        chosen. A model of it alone takes the worst of the chosen for bad, though they are better than most who were
+        left behind, and turns to where nothing good was found. So whoever was measured at a lower budget only is placed
+        by a line through those that were measured at both. (That they were chosen by what stands on the line's axis
+        does not bend it.)
         """
-        enough = [budget for budget, rung in self.rungs.items() if len(rung) >= at_least]
-        if enough:
-            return self.rungs[max(enough)]
-        return max(self.rungs.values(), key=len, default=Rung(len(self.encoding)))
+        measured = {budget: there for budget, there in self._at_budgets().items() if there}
+        if not measured:
+            return self._known_of({})
+        enough = [budget for budget, there in measured.items() if _usable(there) >= at_least]
+        most = max(measured, key=lambda budget: (_usable(measured[budget]), len(measured[budget]), -budget))
+        budget = max(enough, default=most)
+        found = dict(measured[budget])
+        lower = sorted((each for each in measured if each < budget), reverse=True)
+        known = {self._keys[trial]: loss for trial, loss in sorted(found.items())} if lower else {}
+        for there in map(measured.__getitem__, lower):
+            both = [(loss, known[key]) for trial, loss in sorted(there.items()) if (key := self._keys[trial]) in known]
+            line = _line([pair for pair in both if all(map(math.isfinite, pair))])
+            left = {trial: line(loss) for trial, loss in sorted(there.items()) if self._keys[trial] not in known}
+            found |= left
+            known |= {self._keys[trial]: loss for trial, loss in left.items()}
+        return self._known_of(found)
+
+    def _known_of(self, losses: dict[int, float]) -> Known:
+        trials = sorted(losses)
+        rows = self._stacked(self._known[trial] for trial in trials)
+        return Known(trials, rows, np.array([losses[trial] for trial in trials], dtype=float))
+
+    def awaited(self, known: Known) -> Rows:
+        """Return the pending configurations that nothing is known of yet.
+
+        One that was measured, and runs on, is no guess: a promoted configuration counts as what it is, one of the best.
+        """
+        there = {self._keys[trial] for trial in known.trials}
+        return self._stacked(row for trial, row in self._open.items() if self._keys[trial] not in there)
+
+    def _stacked(self, rows: Iterable[list[float]]) -> Rows:
+        found = list(rows)
+        return np.array(found, dtype=float).reshape(len(found), len(self.encoding))
 
     def _ended(self, trial: Trial, row: list[float]) -> None:
         budget = trial.budget or 0.0
@@ -129,3 +190,39 @@ class Observed:
         else:
             loss = math.inf
         self.rungs.setdefault(budget, Rung(len(self.encoding))).add(trial.end or 0, row, loss)
+        self._measured.setdefault(budget, {})[trial.id] = loss
+
+    def _at_budgets(self) -> dict[float, dict[int, float]]:
+        """Return the losses of trials by budget, those at the levels that they have passed included."""
+        if not self._levels:
+            return self._measured
+        trials, milestones = self._study.trials, self._study.index(Milestones)
+        passed = {level: {trial: loss for loss, trial in milestones.at(level)} for level in self._levels}
+        failed = [trial for trial in self._known if trials[trial].status is Status.FAILED]
+        judged = {trial for there in passed.values() for trial in there if trials[trial].status is Status.STOPPED}
+        ended = {
+            budget: {trial: loss for trial, loss in there.items() if trial not in judged}
+            for budget, there in self._measured.items()
+        }
+        for level, there in passed.items():
+            ended[level] = {**ended.get(level, {}), **dict.fromkeys(failed, math.inf), **there}
+        return ended
+
+
+def _usable(measured: dict[int, float]) -> int:
+    return sum(map(math.isfinite, measured.values()))
+
+
+def _line(pairs: Sequence[tuple[float, float]]) -> Callable[[float], float]:
+    """Return the line through (low, high) that fits best and does not fall; its slope is held towards 1 while few are.
+
+    Infinity stays what it is.
+    """
+    if not pairs:
+        return lambda loss: loss
+    low, high = (np.array(side) for side in zip(*pairs, strict=True))
+    x, y = float(low.mean()), float(high.mean())
+    spread, joint = float(np.square(low - x).sum()), float(((low - x) * (high - y)).sum())
+    held = spread / len(pairs)  # as if one more pair, a deviation apart, lay on a slope of 1
+    slope = max(0.0, (joint + held) / (spread + held)) if spread > 0 else 1.0
+    return lambda loss: y + slope * (loss - x) if math.isfinite(loss) else math.inf

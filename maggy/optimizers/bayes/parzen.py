@@ -121,7 +121,7 @@ def propose(study: Study, rng: Random, startup: int, share: float, candidates: i
     rows, order = rung.rows, np.argsort(rung.losses, kind="stable")
     few = good_ones(len(rung), share)
     good = Mixture.of(encoding, rows[order[:few]])
-    bad = Mixture.of(encoding, np.vstack([rows[order[few:]], observed.pending]))
+    bad = Mixture.of(encoding, np.vstack([rows[order[few:]], observed.awaited(rung)]))
     drawn = good.draw(candidates, draws)
     score = good.log_density(drawn) - bad.log_density(drawn)
     return encoding.first_allowed(drawn[np.argsort(-score, kind="stable")], observed.tried, draws)

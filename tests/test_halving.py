@@ -1,0 +1,102 @@
+"""Tests of what ASHA and Hyperband share: who proposes, and how that is set."""
+
+from dataclasses import dataclass
+
+import pytest
+
+from maggy.errors import ConfigError
+from maggy.optimizers import SEARCHERS, VARIANTS, Asha, Hyperband, RandomSearch, Tpe
+from maggy.searchspace import Searchspace
+from maggy.testing.play import play
+
+SPACE = Searchspace(x=(0.0, 1.0))
+
+
+@dataclass(frozen=True)
+class Middle:
+    """A searcher that proposes what nobody would draw."""
+
+    def propose(self, study, rng):
+        return {"x": 0.5}
+
+    def check(self, searchspace):
+        if "x" not in searchspace:
+            raise ConfigError("there is no x")
+
+
+@pytest.mark.parametrize("optimizer", [Asha(searcher=Middle()), Hyperband(searcher=Middle())])
+def test_the_searcher_proposes_and_the_rungs_promote(optimizer):
+    """Each new configuration is the searcher's; what goes on are trials, as without one."""
+    study = play(optimizer, lambda trial: trial.id, searchspace=SPACE, num_trials=27)
+    assert {trial.params["x"] for trial in study.trials.values()} == {0.5}
+    assert any(trial.parent for trial in study.trials.values())
+
+
+def test_a_searcher_is_asked_in_the_stopping_form_too():
+    """There each new configuration gets the whole budget."""
+    asha = Asha(mode="stopping", searcher=Middle())
+    study = play(asha, lambda trial: trial.id, searchspace=SPACE, num_trials=3)
+    assert [(trial.params["x"], trial.budget) for trial in study.trials.values()] == [(0.5, 27)] * 3
+
+
+@pytest.mark.parametrize(
+    ("given", "searcher"),
+    [(None, None), ("random", None), ("RandomSearch", None), ("tpe", Tpe()), ("TPE", Tpe()), (Tpe(5), Tpe(5))],
+)
+def test_a_searcher_has_a_name_or_is_given(given, searcher):
+    """A name stands for the default settings; random configurations need none."""
+    assert Asha(searcher=given).searcher == searcher
+    assert Asha(searcher=given) == Asha(searcher=searcher)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ("tep", "there is no searcher 'tep'; did you mean 'tpe'?"),
+        (Tpe, "the searcher is the class Tpe; pass a name such as 'tpe', or an instance with a propose"),
+        (RandomSearch(), "the searcher is of type RandomSearch; pass a name"),
+        (3, "the searcher is of type int; pass a name"),
+    ],
+)
+def test_a_searcher_that_is_none_is_refused(given, message):
+    """The message gives what was met, and the nearest name."""
+    for optimizer in (Asha, Hyperband):
+        with pytest.raises(ConfigError, match=message):
+            optimizer(searcher=given)
+
+
+def test_the_searchers_space_is_checked():
+    """A space that the searcher cannot search is refused before anything starts."""
+    Asha(searcher=Middle()).check(SPACE)
+    Asha().check(Searchspace())
+    with pytest.raises(ConfigError, match="there is no x"):
+        Asha(searcher=Middle()).check(Searchspace(y=(0.0, 1.0)))
+
+
+def test_only_without_a_searcher_an_answer_is_quick():
+    """A model is asked on a thread of its own, ahead of need."""
+    assert [(each.quick, each.lookahead) for each in (Asha(), Hyperband())] == [(True, 0)] * 2
+    assert [(each.quick, each.lookahead) for each in (Asha(searcher="tpe"), VARIANTS["bohb"]())] == [(False, 1)] * 2
+
+
+def test_variants_are_what_they_are_called():
+    """BOHB is Hyperband with a Parzen estimator, MOBSTER is ASHA with a Gaussian process, as soon as there is one."""
+    assert VARIANTS["bohb"]() == Hyperband(searcher=Tpe())
+    if "gp" in SEARCHERS:
+        assert isinstance(VARIANTS["mobster"]().searcher, SEARCHERS["gp"])
+    else:
+        with pytest.raises(ConfigError, match="there is no searcher 'gp'"):
+            VARIANTS["mobster"]()
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"reduction_factor": 1}, "Hyperband's reduction_factor is 1; it must be over 1, 3 is usual"),
+        ({"resource_min": 5, "resource_max": 4}, "Hyperband's budgets go from resource_min=5 to resource_max=4"),
+    ],
+)
+def test_settings_that_cannot_be_are_refused(settings, message):
+    """The error says whose setting it is."""
+    with pytest.raises(ConfigError, match=message):
+        Hyperband(**settings)
