@@ -3,8 +3,10 @@ from maggy.domains import Categorical as Categorical
 from maggy.domains import Float as Float
 from maggy.domains import Integer as Integer
 from maggy.domains import Ordinal as Ordinal
+from maggy.earlystop import Extrapolation as Extrapolation
 from maggy.earlystop import Median as Median
 from maggy.earlystop import NoProgress as NoProgress
+from maggy.earlystop import Percentile as Percentile
 from maggy.earlystop import Threshold as Threshold
 from maggy.errors import CheckpointError as CheckpointError
 from maggy.errors import ConfigError as ConfigError

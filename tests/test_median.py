@@ -1,6 +1,6 @@
 import pytest
 
-from maggy.earlystop import Median
+from maggy.earlystop import Median, Percentile
 from maggy.errors import ConfigError
 from maggy.events import Ended, Reported, Started, StudyOpened, Suggested
 from maggy.study import Study
@@ -15,7 +15,7 @@ def curve_of(number, curve, first=1):
         yield Reported(0.0, number, 1, step, {"metric": value})
 
 
-def reason(others, mine, *, direction="max", status="completed", first=1, **settings):
+def reason(others, mine, *, direction="max", status="completed", first=1, rule=Median, **settings):
     """Judge a running trial with the curve `mine` when trials with the curves `others` have ended."""
     study = Study.of([StudyOpened(0.0, {"direction": direction})])
     for number, curve in enumerate(others, 1):
@@ -24,7 +24,7 @@ def reason(others, mine, *, direction="max", status="completed", first=1, **sett
     number = study.next_id
     for event in curve_of(number, mine, first):
         study.apply(event)
-    return Median(**{"min_trials": 3} | settings).reason_to_stop(study.trials[number], study)
+    return rule(**{"min_trials": 3} | settings).reason_to_stop(study.trials[number], study)
 
 
 def negated(curve):
@@ -140,3 +140,44 @@ def test_settings_that_cannot_be_are_refused(settings):
 def test_ten_trials_must_have_ended_by_default():
     """Maggy's es_min."""
     assert (Median().min_trials, Median().interval) == (10, 1)
+
+
+# -- percentiles -----------------------------------------------------------------------------------
+
+FIVE = [[0.1], [0.2], [0.3], [0.4], [0.5]]
+
+
+@pytest.mark.parametrize(
+    ("percentile", "mine", "stops"),
+    [
+        (50, 0.25, True),
+        (50, 0.3, False),
+        (20, 0.35, True),  # of five the best 20 % is one: the bar is the second, for when in doubt a trial goes on
+        (20, 0.4, False),
+        (1, 0.45, True),
+        (1, 0.5, False),
+        (99, 0.05, True),
+        (99, 0.1, False),
+        (80, 0.05, True),
+        (80, 0.1, False),
+    ],
+)
+def test_the_percentile_rule(percentile, mine, stops):
+    """A trial goes on if it keeps up with the best part of the others, at half of them as the median rule has it."""
+    for sign, direction in ((1, "max"), (-1, "min")):
+        others = [[sign * value for value in curve] for curve in FIVE]
+        found = reason(others, [sign * mine], direction=direction, rule=Percentile, percentile=percentile)
+        assert (found is not None) is stops
+
+
+def test_the_percentile_rules_reason_can_be_checked():
+    """It gives value, step, bar and share."""
+    text = "percentile rule: best value 0.25 by step 1 is worse than 0.4, which the best 25 % of 5 reach"
+    assert reason(FIVE, [0.25], rule=Percentile) == text
+
+
+@pytest.mark.parametrize("settings", [{"percentile": 0}, {"percentile": 100}, {"percentile": NAN}, {"interval": 0}])
+def test_percentiles_that_cannot_be_are_refused(settings):
+    """The error gives all settings and their bounds."""
+    with pytest.raises(ConfigError, match="percentile is between 0 and 100"):
+        Percentile(**settings)

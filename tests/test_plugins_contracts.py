@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from maggy.earlystop import STOP_RULES, Median, NoProgress, Threshold
+from maggy.earlystop import STOP_RULES, Extrapolation, Median, NoProgress, Percentile, Threshold
 from maggy.errors import ConfigError
 from maggy.optimizers import (
     OPTIMIZERS,
@@ -140,6 +140,21 @@ class TestMedian(StopRuleContract):
 class TestPatientMedian(StopRuleContract):
     def rule(self):
         return Median(min_trials=3, interval=4, grace_steps=2)
+
+
+class TestPercentile(StopRuleContract):
+    def rule(self):
+        return Percentile(percentile=30, min_trials=4)
+
+
+class TestExtrapolation(StopRuleContract):
+    def rule(self):
+        return Extrapolation(threshold=0.2)
+
+
+class TestPatientExtrapolation(StopRuleContract):
+    def rule(self):
+        return Extrapolation(min_trials=1, min_points=8, interval=3)
 
 
 class TestNoProgress(StopRuleContract):

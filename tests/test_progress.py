@@ -1,8 +1,9 @@
 import pytest
 
 from maggy.earlystop import NoProgress
+from maggy.earlystop.progress import BestSoFar
 from maggy.errors import ConfigError
-from maggy.events import Reported, Started, StudyOpened, Suggested
+from maggy.events import Ended, Lost, Reported, Started, StudyOpened, Suggested
 from maggy.study import Study
 
 NAN, INF = float("nan"), float("inf")
@@ -53,3 +54,27 @@ def test_settings_that_cannot_be_are_refused(settings):
     """The error gives both and their bounds."""
     with pytest.raises(ConfigError, match="patience must be at least 1, min_delta at least 0"):
         NoProgress(**settings)
+
+
+def test_a_retried_attempt_is_judged_by_its_own_curve():
+    """What the earlier attempt had reached beyond the step from which it starts over no longer counts."""
+    study = Study.of([StudyOpened(0.0, {}), Suggested(0.0, 1, {}, None, None, 0), Started(0.0, 1, 1, "executor")])
+    rule = NoProgress(patience=2)
+    said = []
+    for attempt, points in ((1, {1: 0.1, 2: 0.2, 3: 0.9}), (2, {2: 0.2, 3: 0.2, 4: 0.2, 5: 0.3, 6: 0.2, 7: 0.2})):
+        for step, value in points.items():
+            study.apply(Reported(0.0, 1, attempt, step, {"metric": value}))
+            said.append(rule.reason_to_stop(study.trials[1], study) is not None)
+        if attempt == 1:
+            study.apply(Lost(0.0, 1, 1, "gone"))
+            study.apply(Started(0.0, 1, 2, "other"))
+    assert said == [False] * 3 + [False, False, True, False, False, True]
+
+
+def test_only_running_trials_are_kept():
+    """A trial that has ended is not judged again."""
+    study = Study.of([StudyOpened(0.0, {}), Suggested(0.0, 1, {}, None, None, 0), Started(0.0, 1, 1, "executor")])
+    study.apply(Reported(0.0, 1, 1, 1, {"metric": 0.5}))
+    assert list(study.index(BestSoFar)._best) == [1]
+    study.apply(Ended(0.0, 1, 1, "completed", 0.5, {}))
+    assert not study.index(BestSoFar)._best

@@ -46,22 +46,61 @@ class Median:
 
     def reason_to_stop(self, trial: Trial, study: Study) -> str | None:
         """Compare the trial's best loss with the median at its last step."""
+        if (found := beaten(self, trial, study, 0.5)) is None:
+            return None
+        value, bar, count = found
         step = trial.curve.steps[-1]
-        if step <= self.grace_steps and self.grace_steps:
+        return f"median rule: best value {value} by step {step} is worse than the median {bar} of {count}"
+
+
+@dataclass(frozen=True)
+class Percentile:
+    """Stops a trial whose best value is worse than what the best part of the others had on average at the same step.
+
+    Arguments:
+        percentile: over 0 and under 100; 25 lets those go on that keep up with the best quarter, 50 is the median rule.
+        min_trials: trials that must have ended before the rule acts.
+        interval: steps between two looks at a trial.
+        grace_steps: the rule leaves a trial alone up to this step.
+
+    """
+
+    percentile: float = 25.0
+    min_trials: int = 10
+    interval: int = 1
+    grace_steps: int = 0
+
+    def __post_init__(self) -> None:
+        if self.min_trials < 1 or self.interval < 1 or self.grace_steps < 0 or not 0 < self.percentile < 100:  # noqa: PLR2004
+            raise ConfigError(
+                f"{self}: percentile is between 0 and 100, min_trials and interval are at least 1, "
+                "grace_steps is at least 0"
+            )
+
+    def reason_to_stop(self, trial: Trial, study: Study) -> str | None:
+        """Compare the trial's best loss with the percentile at its last step."""
+        if (found := beaten(self, trial, study, self.percentile / 100)) is None:
             return None
-        if study.counts[Status.COMPLETED] + study.counts[Status.STOPPED] < self.min_trials or not due(
-            trial, self.interval
-        ):
-            return None
-        averages = study.index(RunningAverages).at(step)
-        if len(averages) < self.min_trials:
-            return None
-        median = averages[len(averages) // 2]  # of an even number the worse of the two: when in doubt, go on
-        best = study.objective.best_loss(trial.curve)
-        if best <= median:
-            return None
-        value, bar = (f"{study.objective.value(each):.6g}" for each in (best, median))
-        return f"median rule: best value {value} by step {step} is worse than the median {bar} of {len(averages)}"
+        value, bar, count = found
+        step, share = trial.curve.steps[-1], f"best {self.percentile:g} % of {count}"
+        return f"percentile rule: best value {value} by step {step} is worse than {bar}, which the {share} reach"
+
+
+def beaten(rule: Median | Percentile, trial: Trial, study: Study, share: float) -> tuple[str, str, int] | None:
+    """Return the trial's best value, the one that it fell short of, and of how many; None where it goes on."""
+    step = trial.curve.steps[-1]
+    if step <= rule.grace_steps and rule.grace_steps:
+        return None
+    if study.counts[Status.COMPLETED] + study.counts[Status.STOPPED] < rule.min_trials or not due(trial, rule.interval):
+        return None
+    averages = study.index(RunningAverages).at(step)
+    if len(averages) < rule.min_trials:
+        return None
+    bar = averages[int(len(averages) * share)]  # of two the worse: when in doubt, go on
+    best = study.objective.best_loss(trial.curve)
+    if best <= bar:
+        return None
+    return f"{study.objective.value(best):.6g}", f"{study.objective.value(bar):.6g}", len(averages)
 
 
 class RunningAverages:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from array import array
 from dataclasses import dataclass
 
 from maggy.errors import ConfigError
@@ -34,8 +35,32 @@ class NoProgress:
         """Compare the best of the last `patience` losses with the best before them."""
         if len(trial.curve) <= self.patience:
             return None
-        losses = [study.objective.loss(value) if math.isfinite(value) else math.inf for value in trial.curve.values]
-        before, lately = min(losses[: -self.patience]), min(losses[-self.patience :])
-        if lately < before - self.min_delta:
+        best = study.index(BestSoFar).of(trial)
+        before, now = best[-1 - self.patience], best[-1]
+        if now < before - self.min_delta:
             return None
         return f"no progress: best value {study.objective.value(before):.6g} for {self.patience} reports"
+
+
+class BestSoFar:
+    """The best loss up to each report of the running trials, so that no report looks at the whole curve again."""
+
+    def __init__(self, study: Study) -> None:
+        self._study = study
+        self._best: dict[int, array[float]] = {}
+
+    def update(self, trial: Trial) -> None:
+        """Take in the trial's last report, which may have replaced earlier ones; forget a trial that has ended."""
+        if trial.status.final:
+            self._best.pop(trial.id, None)
+        else:
+            self.of(trial)
+
+    def of(self, trial: Trial) -> array[float]:
+        """Return the best loss up to each point of the trial's curve; infinity before the first finite one."""
+        best, values = self._best.setdefault(trial.id, array("d")), trial.curve.values
+        del best[max(len(values) - 1, 0) :]
+        for value in values[len(best) :]:
+            loss = self._study.objective.loss(value) if math.isfinite(value) else math.inf
+            best.append(min(loss, best[-1]) if best else loss)
+        return best
