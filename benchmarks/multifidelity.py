@@ -1,0 +1,164 @@
+"""How soon schedulers find something good: anytime regret in the simulator, on tables of real trainings.
+
+::
+
+    python benchmarks/multifidelity.py --seeds 5 >> multifidelity.jsonl    # goes on where the file ends, with --append
+    python benchmarks/multifidelity.py --summary multifidelity.jsonl
+
+A study lasts as long as four trainings in full; everything counts time in trainings in full, of which each worker could
+do one after the other. Regret is that of the best value reported so far, at whatever epoch, as a share of what the
+median configuration is worse than the best. Asking takes no virtual time here: `ask_s` says what it took in all.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from tables import FULL_SECONDS, Table
+
+from maggy.earlystop import Extrapolation, Median, StopRule
+from maggy.events import Reported
+from maggy.optimizers import SEARCHERS, Asha, Hyperband, Optimizer, RandomSearch
+from maggy.study import Study
+from maggy.testing.simulation import simulate
+from maggy.trial import Answer, Suggestion
+from maggy.version import VERSION
+
+TABLES = ("mlp-digits", "hgb-diabetes")
+WORKERS = (4, 16, 64)
+LENGTH = 4.0  # trainings in full
+MARKS = (0.25, 0.5, 1.0, 2.0, 4.0)
+R: dict[str, Any] = {"resource_max": 81}
+
+METHODS: dict[str, Callable[[], tuple[Optimizer, Sequence[StopRule]]]] = {
+    "random": lambda: (RandomSearch(), []),
+    "random + median": lambda: (RandomSearch(), [Median()]),
+    "random + curve": lambda: (RandomSearch(), [Extrapolation()]),
+    "asha-stopping": lambda: (Asha(mode="stopping", **R), []),
+    "asha": lambda: (Asha(**R), []),
+    "pasha": lambda: (Asha(progressive=True, **R), []),
+    "hyperband": lambda: (Hyperband(**R), []),
+    "bohb": lambda: (Hyperband(searcher="tpe", **R), []),
+    "asha + tpe": lambda: (Asha(searcher="tpe", **R), []),
+    "asha-stopping + tpe": lambda: (Asha(mode="stopping", searcher="tpe", **R), []),
+}
+if "gp" in SEARCHERS:
+    METHODS["mobster"] = lambda: (Asha(searcher="gp", **R), [])
+
+
+class Timed:
+    """An optimizer, and the seconds that its answers took."""
+
+    def __init__(self, optimizer: Any) -> None:
+        self.seconds = 0.0
+        self._optimizer = optimizer
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._optimizer, name)
+
+    def ask(self, study: Study, rng: Random) -> Suggestion | Answer:
+        """Ask, and look at the clock."""
+        began = time.perf_counter()
+        answer: Suggestion | Answer = self._optimizer.ask(study, rng)
+        self.seconds += time.perf_counter() - began
+        return answer
+
+
+def run(table: Table, workers: int, method: str, seed: int) -> dict[str, Any]:
+    """Simulate one study; return its line."""
+    optimizer, rules = METHODS[method]()
+    timed = Timed(optimizer)
+    done = simulate(
+        timed, table, num_trials=None, executors=workers, rules=rules, seed=seed, timeout=LENGTH * FULL_SECONDS
+    )
+    best, trace, begin = float("inf"), list[tuple[float, float]](), done.log[0].at
+    for event in done.log:
+        if isinstance(event, Reported) and (value := event.metrics["metric"]) < best:
+            best = value
+            trace.append((round((event.at - begin) / FULL_SECONDS, 4), round(table.regret(value), 5)))
+    return {
+        "table": table.name,
+        "workers": workers,
+        "method": method,
+        "seed": seed,
+        "version": VERSION,
+        "configurations": done.study.sampled,
+        "utilisation": round(done.utilisation, 3),
+        "asks": len(done.study.trials),
+        "ask_s": round(timed.seconds, 3),
+        "trace": trace,
+    }
+
+
+def regret(trace: Sequence[Sequence[float]], when: float) -> float:
+    """Return the regret at a time; 2, which is worse than anything usual, before the first report."""
+    return next((found for at, found in reversed(trace) if at <= when), 2.0)
+
+
+def median_regret(lines: Sequence[dict[str, Any]], when: float) -> float:
+    """Return the median over seeds."""
+    return statistics.median(regret(line["trace"], when) for line in lines)
+
+
+def reached(lines: Sequence[dict[str, Any]], goal: float) -> float | None:
+    """Return when the median regret is first as low as `goal`, to a hundredth of a training; None if never."""
+    moments = (step / 100 for step in range(1, round(LENGTH * 100) + 1))
+    return next((when for when in moments if median_regret(lines, when) <= goal), None)
+
+
+def summary(lines: Sequence[dict[str, Any]]) -> None:
+    """Print medians at the marks, and how soon each reaches what random search and ASHA end with."""
+    groups: dict[tuple[str, int], dict[str, list[dict[str, Any]]]] = defaultdict(lambda: defaultdict(list))
+    for line in lines:
+        groups[line["table"], line["workers"]][line["method"]].append(line)
+    for (table, workers), methods in sorted(groups.items()):
+        print(f"\n{table}, {workers} workers: median regret after … trainings in full; time to random's and ASHA's end")
+        goals = {name: median_regret(methods[name], LENGTH) for name in ("random", "asha") if name in methods}
+        for name, found in methods.items():
+            marks = "  ".join(f"{median_regret(found, mark):7.4f}" for mark in MARKS)
+            soon = "  ".join(f"{when if (when := reached(found, goal)) else '-':>5}" for goal in goals.values())
+            ask = 1000 * sum(line["ask_s"] for line in found) / max(sum(line["asks"] for line in found), 1)
+            print(f"{name:20} {marks}   {soon}   {len(found)} seeds, {ask:.2f} ms an ask")
+
+
+def main() -> None:
+    """Run what the file does not hold yet, or sum up what it holds."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--workers", type=int, nargs="+", default=WORKERS)
+    parser.add_argument("--tables", nargs="+", default=TABLES, choices=TABLES)
+    parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=list(METHODS))
+    parser.add_argument("--append", type=Path, help="a file of lines: what it holds is not run again")
+    parser.add_argument("--summary", type=Path, help="print the medians of such a file, and run nothing")
+    given = parser.parse_args()
+    if given.summary:
+        summary([json.loads(line) for line in given.summary.read_text(encoding="utf-8").splitlines()])
+        return
+    held = given.append.read_text(encoding="utf-8").splitlines() if given.append and given.append.exists() else []
+    known = {tuple(json.loads(line)[key] for key in ("table", "workers", "method", "seed")) for line in held}
+    for table in map(Table, given.tables):
+        for workers in given.workers:
+            for seed in range(given.seeds):
+                for method in given.methods:
+                    if (table.name, workers, method, seed) in known:
+                        continue
+                    line = json.dumps(run(table, workers, method, seed))
+                    if given.append:
+                        with given.append.open("a", encoding="utf-8") as file:
+                            file.write(line + "\n")
+                    else:
+                        sys.stdout.write(line + "\n")
+                        sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()
