@@ -220,9 +220,10 @@ def _line(pairs: Sequence[tuple[float, float]]) -> Callable[[float], float]:
     """
     if not pairs:
         return lambda loss: loss
-    low, high = (np.array(side) for side in zip(*pairs, strict=True))
+    scale = max(max(map(abs, pair)) for pair in pairs) or 1.0  # squares of what floats just hold would overflow
+    low, high = (np.array(side) / scale for side in zip(*pairs, strict=True))
     x, y = float(low.mean()), float(high.mean())
     spread, joint = float(np.square(low - x).sum()), float(((low - x) * (high - y)).sum())
     held = spread / len(pairs)  # as if one more pair, a deviation apart, lay on a slope of 1
     slope = max(0.0, (joint + held) / (spread + held)) if spread > 0 else 1.0
-    return lambda loss: y + slope * (loss - x) if math.isfinite(loss) else math.inf
+    return lambda loss: (y + slope * (loss / scale - x)) * scale if math.isfinite(loss) else math.inf
