@@ -27,7 +27,7 @@ from tables import FULL_SECONDS, Table
 
 from maggy.earlystop import Extrapolation, Median, StopRule
 from maggy.events import Reported
-from maggy.optimizers import SEARCHERS, Asha, Hyperband, Optimizer, RandomSearch
+from maggy.optimizers import Asha, Hyperband, Optimizer, RandomSearch
 from maggy.study import Study
 from maggy.testing.simulation import simulate
 from maggy.trial import Answer, Suggestion
@@ -50,9 +50,8 @@ METHODS: dict[str, Callable[[], tuple[Optimizer, Sequence[StopRule]]]] = {
     "bohb": lambda: (Hyperband(searcher="tpe", **R), []),
     "asha + tpe": lambda: (Asha(searcher="tpe", **R), []),
     "asha-stopping + tpe": lambda: (Asha(mode="stopping", searcher="tpe", **R), []),
+    "mobster": lambda: (Asha(searcher="gp", **R), []),
 }
-if "gp" in SEARCHERS:
-    METHODS["mobster"] = lambda: (Asha(searcher="gp", **R), [])
 
 
 class Timed:

@@ -87,6 +87,13 @@ class TestAshaStoppingWithASearcher(OptimizerContract):
         return [self.optimizer()]
 
 
+class TestMobster(OptimizerContract):
+    num_trials = 8
+
+    def optimizer(self):
+        return Asha(resource_max=3, searcher=Gp(startup=4))
+
+
 class TestProgressiveAsha(OptimizerContract):
     num_trials = 40
 
@@ -176,6 +183,11 @@ class TestConditionalRandomSearch(TestRandomSearch):
 
 
 class TestConditionalGridSearch(TestGridSearch):
+    def searchspace(self):
+        return conditional()
+
+
+class TestConditionalHyperbandWithASearcher(TestHyperbandWithASearcher):
     def searchspace(self):
         return conditional()
 
