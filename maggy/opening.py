@@ -16,7 +16,7 @@ from maggy.config import StudyConfig, reconfigured
 from maggy.errors import ConfigError, StoreError, StoreUnavailable
 from maggy.events import LOG_VERSION, Event, StudyOpened, StudyResumed
 from maggy.optimizers import OPTIMIZERS
-from maggy.places import is_url, place
+from maggy.places import is_url, place, root_of
 from maggy.plugins import to_json
 from maggy.store.base import LEASE, Owner, Store, StudyEntry, check_name
 from maggy.study import Study
@@ -91,7 +91,7 @@ def check_place(checkpoint_dir: str | Path | None) -> str | None:
     """
     if checkpoint_dir is None:
         return None
-    given = str(checkpoint_dir)
+    given = root_of(str(checkpoint_dir))
     if "memory://" in given:
         raise ConfigError(
             f"checkpoint_dir={given!r} is the memory of one process; no other would find anything there. Name a path "
@@ -269,7 +269,8 @@ def _known_root(
 
     A call with a `log_dir` of its own (`moved`) does not go where the log says: the log may be somebody else's.
     """
-    has: str | None = study.settings.get("checkpoints")
+    known = study.settings.get("checkpoints")
+    has = known if known is None else root_of(known)
     saved = any(trial.checkpoint is not None for trial in study.trials.values())
     if has is None:
         if saved and (moved or checkpoint_dir is not None):

@@ -19,11 +19,13 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
 
-from maggy.errors import CheckpointError
+from maggy.errors import CheckpointError, ConfigError
 from maggy.trial import CHECKPOINT
 
 PART = ".part"  # ends the names of files that are not complete
 OURS = re.compile(CHECKPOINT.pattern + r"(\.[0-9a-f]{8})?(\.part)?")
+SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+")
+LOCAL = ("file", "local")  # as fsspec calls the file system of whoever looks
 END = 1024  # zero bytes that close every tar file
 
 
@@ -148,6 +150,24 @@ class Remote:
         name = f"{self._root}/maggy-{secrets.token_hex(4)}{PART}"
         self._files.pipe_file(name, b"maggy can write here")
         self._files.rm_file(name)
+
+
+def root_of(given: str) -> str:
+    """Return what a user calls a place as a URL or a path: `file:` URLs are paths, of whichever host reads them.
+
+    Raises `ConfigError` for what is neither.
+    """
+    scheme, colon, rest = given.partition(":/")
+    if not colon or not SCHEME.fullmatch(scheme):
+        return given
+    if scheme.lower() in LOCAL:
+        host, _, path = rest[1:].partition("/") if rest.startswith("/") else ("", "", rest)
+        if host not in ("", "localhost"):
+            raise ConfigError(f"{given!r} names the host {host!r}; write {scheme}:///{host}/{path} for a path")
+        return f"/{path}"
+    if not rest.startswith("/"):  # a Path makes one slash of two
+        raise ConfigError(f"{given!r} is neither a path nor a URL; pass the text '{scheme}://{rest}', not a Path")
+    return given
 
 
 def is_url(root: str) -> bool:

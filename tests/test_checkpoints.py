@@ -13,7 +13,7 @@ import pytest
 from maggy import places
 from maggy.driver.depot import Depot
 from maggy.driver.retention import Retention
-from maggy.errors import CheckpointError, ProtocolError
+from maggy.errors import CheckpointError, ConfigError, ProtocolError
 from maggy.events import Ended, Lost, Saved, Started, StudyClosed, Suggested
 from maggy.executor.checkpoints import Checkpoints, Terms
 from maggy.rpc.frames import HEADER
@@ -24,6 +24,7 @@ from maggy.trial import Objective
 
 LIMIT = 3_000_000
 MODES = ["shared", "url", "relay"]
+URL = "dir://.::file://"  # a URL like any other, since what begins with file: is a path
 
 
 def carried(message):
@@ -47,7 +48,7 @@ class Study:
     def attempt(self, number, *restore, trial=1):
         """Return the checkpoints of an attempt that may go on from these."""
         self.allowed = list(restore)
-        root = f"file://{self.root}" if self.mode == "url" else str(self.root)
+        root = f"{URL}{self.root}" if self.mode == "url" else str(self.root)
         marker = "elsewhere" if self.mode == "relay" else self.depot.marker
         terms = Terms(trial, number, root, marker, LIMIT, str(self.path / f"scratch {number}"), restore)
         pieces = []
@@ -566,10 +567,38 @@ def test_where_no_trial_is_continued_the_rest_goes_at_once():
 # -- places ----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    ("given", "root"),
+    [
+        ("s3://bucket/x", "s3://bucket/x"),
+        ("here", "here"),
+        ("/a:/b", "/a:/b"),
+        ("./s3:/b", "./s3:/b"),
+        ("file:///data/x", "/data/x"),
+        ("FILE:/data/x", "/data/x"),
+        ("file://localhost/data/x y", "/data/x y"),
+        ("local:///data/x", "/data/x"),
+        ("dir://.::file:///data/x", "dir://.::file:///data/x"),
+    ],
+)
+def test_a_root_is_a_path_or_a_url(given, root):
+    """What names the file system of whoever looks is a path, of which a marker tells whether it is shared."""
+    assert places.root_of(given) == root
+
+
+@pytest.mark.parametrize(
+    ("given", "message"), [("s3:/bucket/x", "pass the text 's3://bucket/x'"), ("file://a/b", "names the host 'a'")]
+)
+def test_a_url_without_its_slashes_is_no_path(given, message):
+    """Or the folder `s3:` of the working directory would be filled."""
+    with pytest.raises(ConfigError, match=message):
+        places.root_of(given)
+
+
 @pytest.mark.parametrize("url", [False, True])
 def test_a_place_tells_its_own_files_from_others(tmp_path, url):
     """What users keep there is not maggy's to remove."""
-    where = places.place(f"file://{tmp_path}" if url else str(tmp_path))
+    where = places.place(f"{URL}{tmp_path}" if url else str(tmp_path))
     where.probe()
     assert where.names(1) == []
     (tmp_path / "1" / "files").mkdir(parents=True)

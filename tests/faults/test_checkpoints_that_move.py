@@ -21,6 +21,7 @@ from maggy.testing.logcheck import check_log
 
 SPACE = Searchspace(x=Float(0, 1))
 MODES = ["shared", "url", "relay"]
+URL = "dir://.::file://"  # a URL like any other, since what begins with file: is a path
 PATIENCE = 60
 
 
@@ -36,7 +37,7 @@ def run(train_fn, path, mode="shared", space=SPACE, **options):
     """Run a study whose checkpoints are kept in one of three ways."""
     places = {"store": path / "maggy.db", "log_dir": path / "logs", "train_args": {"folder": str(path)}}
     if mode == "url":
-        places["checkpoint_dir"] = f"file://{path}/at a url"
+        places["checkpoint_dir"] = f"{URL}{path}/at a url"
     few = {"num_trials": 1, "num_executors": 2, "launcher": "local", "earlystop": None, "quiet": True, "name": "s"}
     with pytest.MonkeyPatch.context() as patch:
         if mode == "relay":
@@ -431,6 +432,9 @@ def test_f31_no_copy_outlives_its_trial(tmp_path, by_itself):
         ("memory://checkpoints", "is the memory of one process"),
         ("nonsense://checkpoints", "cannot be written from here: .*nonsense"),
         ("file:///proc/checkpoints", "cannot be written from here"),
+        ("dir://.::file:///proc/checkpoints", "cannot be written from here"),
+        (Path("s3://bucket/x"), "pass the text 's3://bucket/x', not a Path"),
+        ("file://data/x", "names the host 'data'; write file:///data/x"),
         ("/proc/checkpoints", "cannot be written from here"),
     ],
 )
@@ -442,11 +446,21 @@ def test_a_place_that_cannot_be_written_is_refused_before_anything_starts(tmp_pa
         assert [entry.name for entry in store.studies()] == []
 
 
+def test_a_file_url_is_a_path_of_each_host(tmp_path, monkeypatch):
+    """Executors that do not see the driver's files send theirs: a URL's scheme makes no file system shared."""
+    monkeypatch.setitem(sys.modules, "fsspec.core", None)  # nor is anything needed for it
+    root = Path(f"file://{tmp_path}/at a url")  # which has lost a slash
+    (trial,) = run(saves_twice, tmp_path, "relay", checkpoint_dir=root).trials
+    run(saves_twice, tmp_path, "relay", checkpoint_dir=f"file://{tmp_path}/at a url", resume=True)
+    assert trial.checkpoint == "1/1-2.tar"
+    assert [path.parent.name for path in (tmp_path / "at a url").glob("*/*/1-2.tar")] == ["1"]
+
+
 def test_without_fsspec_a_url_is_refused(tmp_path, monkeypatch):
     """The error names what to install."""
     monkeypatch.setitem(sys.modules, "fsspec.core", None)
     with pytest.raises(ConfigError, match="pip install fsspec"):
-        run(lambda x, folder: x, tmp_path, checkpoint_dir=f"file://{tmp_path}")
+        run(lambda x, folder: x, tmp_path, checkpoint_dir=f"{URL}{tmp_path}")
 
 
 def fills_the_disk(x, reporter, folder):
