@@ -217,7 +217,7 @@ def load(name: str, store: str | Path | Store | None = None) -> Result:
         if name not in known:
             raise ConfigError(f"there is no study {name!r}{nearest(name, known)}")
         study = Study.of(history(where, name))
-        return Result(name, study, store=str(where), log_dir=study.settings.get("files"))
+        return Result(name, study, store=str(where), log_dir=study.settings.get("files"), loaded=True)
 
 
 @dataclass(frozen=True)

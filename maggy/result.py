@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from maggy.errors import CheckpointError
-from maggy.places import place, unpack
+from maggy.places import is_url, place, root_of, unpack
 from maggy.study import Study
 from maggy.trial import Params, Status, Trial
 
@@ -21,11 +21,14 @@ class Result(Mapping[str, Any]):
     num_trials, early_stopped`.
     """
 
-    def __init__(self, name: str, study: Study, *, store: str = "", log_dir: str | None = None) -> None:
+    def __init__(
+        self, name: str, study: Study, *, store: str = "", log_dir: str | None = None, loaded: bool = False
+    ) -> None:
         self.name = name
         self.store = store
         self.log_dir = log_dir
         self.study = study
+        self._loaded = loaded  # from a log that may be somebody else's
 
     @property
     def trials(self) -> list[Trial]:
@@ -47,20 +50,35 @@ class Result(Mapping[str, Any]):
         """The best trial's value of the objective."""
         return self.best_trial.value if self.best_trial else None
 
-    def checkpoint(self, trial: int | None = None, to: str | Path | None = None) -> str:
+    @property
+    def checkpoint_dir(self) -> str | None:
+        """Where the log says that the checkpoints are, a path or a URL; None where they ended with the study."""
+        kept: str | None = self.study.settings.get("checkpoints")
+        return kept or (str(Path(self.log_dir) / "checkpoints") if self.log_dir else None)
+
+    def checkpoint(
+        self, trial: int | None = None, to: str | Path | None = None, *, checkpoint_dir: str | Path | None = None
+    ) -> str:
         """Return the path of a copy of a trial's last checkpoint, the best trial's by default.
 
         It goes into the directory `to`, or a new one for temporary files, under the name with which it was saved.
-        Raises `CheckpointError` where there is none, `FileExistsError` where `to` has something of that name.
+        `checkpoint_dir` is where to look: `result.checkpoint_dir` by default, but a study that was loaded may be
+        somebody else's, and then no URL is opened that is not named here. Raises `CheckpointError` where there is none,
+        `FileExistsError` where `to` has something of that name.
         """
         chosen = self.best_trial if trial is None else self.study.trials.get(trial)
         if chosen is None:
             raise CheckpointError("no trial has completed" if trial is None else f"there is no trial {trial}")
         if chosen.checkpoint is None:
             raise CheckpointError(f"trial {chosen.id} has saved none: let train_fn call reporter.save(path)")
-        root = self.study.settings.get("checkpoints") or (self.log_dir and str(Path(self.log_dir) / "checkpoints"))
+        root = self.checkpoint_dir if checkpoint_dir is None else root_of(str(checkpoint_dir))
         if not root:
             raise CheckpointError("checkpoints ended with the study, which had log_dir=None and no checkpoint_dir")
+        if self._loaded and checkpoint_dir is None and is_url(root):
+            raise CheckpointError(
+                f"the checkpoints of study {self.name!r} are at {root!r}, by its log; if you trust it, name the place: "
+                "result.checkpoint(checkpoint_dir=result.checkpoint_dir)"
+            )
         folder = Path(tempfile.mkdtemp(prefix="maggy-") if to is None else to)
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder) as scratch:

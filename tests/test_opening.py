@@ -11,10 +11,11 @@ import pytest
 
 from maggy import experiment, opening
 from maggy.config import configure
-from maggy.errors import ConfigError, StoreError, StudyOwned
+from maggy.errors import CheckpointError, ConfigError, StoreError, StudyOwned
 from maggy.events import LOG_VERSION, Ended, Saved, Started, StudyClosed, StudyOpened, StudyResumed, Suggested
 from maggy.opening import Given, begin, check_folder, claim, go_on, history, nothing_left, take_up
 from maggy.optimizers import Asha, RandomSearch
+from maggy.result import Result
 from maggy.store import MemoryStore, Owner, open_store
 from maggy.study import Study
 from maggy.trial import DONE
@@ -353,6 +354,30 @@ def test_checkpoints_that_stay_behind_are_said(logged):
     assert (
         told == ["The checkpoints of study 's' stay in /logs/s: with another place for them, trials start without."] * 2
     )
+
+
+def test_a16_a_loaded_log_opens_no_url(logged, monkeypatch):
+    """A16: what it names is told as text; the user opens it, or does not. A path is this machine's own."""
+    opened = []
+
+    def place(root):
+        opened.append(root)
+        raise OSError("nothing is here")
+
+    monkeypatch.setattr("maggy.result.place", place)
+    theirs = Result("s", logged("http://169.254.169.254/s"), loaded=True)
+    assert theirs.checkpoint_dir == "http://169.254.169.254/s"
+    with pytest.raises(CheckpointError, match="name the place"):
+        theirs.checkpoint(1)
+    assert opened == []
+    for result, options in (
+        (theirs, {"checkpoint_dir": "s3://mine"}),
+        (Result("s", logged("s3://bucket/s")), {}),
+        (Result("s", logged("/data/s"), loaded=True), {}),
+    ):
+        with pytest.raises(CheckpointError, match="out of reach"):
+            result.checkpoint(1, **options)
+    assert opened == ["s3://mine", "s3://bucket/s", "/data/s"]
 
 
 def test_a16_a_log_chooses_no_place_against_the_call(logged):

@@ -137,7 +137,8 @@ def test_asha_continues_from_parents_wherever_checkpoints_are(tmp_path, mode):
     assert (found, (found / "epoch").read_text()) == (tmp_path / "out" / "state", f"{best.id} {int(best.budget)}")
     with pytest.raises(FileExistsError, match="name another directory with to="):
         result.checkpoint(to=tmp_path / "out")
-    other = Path(experiment.load("s", store=tmp_path / "maggy.db").checkpoint(1))
+    loaded = experiment.load("s", store=tmp_path / "maggy.db")
+    other = Path(loaded.checkpoint(1, checkpoint_dir=loaded.checkpoint_dir if mode == "url" else None))
     assert (other / "epoch").read_text() == "1 1"
     with pytest.raises(CheckpointError, match="there is no trial 99"):
         result.checkpoint(99)
