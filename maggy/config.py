@@ -31,6 +31,13 @@ MAX_LOST = 3  # executors that a trial may cost before it is taken for the cause
 # A warm process for all trials of an executor, or a fresh one for each, or none at all, for debugging.
 ISOLATIONS = ("executor", "trial", "inline")
 
+# Options that the log does not hold, so a resume is given them again; what is left out changes only what is shown.
+PER_CALL = (
+    *("launcher", "isolation", "num_executors", "gpus_per_trial", "trials_per_gpu", "resource_profile", "tls"),
+    *("timeout", "max_failures", "max_lost", "trial_timeout", "report_timeout", "memory_limit", "keep_checkpoints"),
+    *("train_args", "hb_interval", "lease"),
+)
+
 _DIRECTIONS: dict[str, Direction] = {"max": "max", "min": "min", "maximize": "max", "minimize": "min"}
 
 
@@ -98,6 +105,13 @@ class StudyConfig:
             "optimizer": plugins.to_json(self.optimizer, OPTIMIZERS),
             "earlystop": [plugins.to_json(rule, STOP_RULES) for rule in self.rules],
         }
+
+    @property
+    def passed_again(self) -> list[str]:
+        """The options of which the log knows no more than a name, since they are not maggy's own."""
+        described = {"optimizer": [plugins.to_json(self.optimizer, OPTIMIZERS)]}
+        described["earlystop"] = [plugins.to_json(rule, STOP_RULES) for rule in self.rules]
+        return [option for option, each in described.items() if any("custom" in one for one in each)]
 
     @property
     def needs_reports(self) -> bool:
@@ -317,6 +331,15 @@ def _isolation(given: str, limits: Mapping[str, Any]) -> str:
         if given == "inline" and limit is not None:
             raise ConfigError(f"{name}={limit!r} takes force, and with isolation='inline' there is no process to end")
     return given
+
+
+def one_of(name: str, value: Any, default: Any, alias: str, other: Any, unset: Any = None) -> Any:
+    """Return what was given under either of two names. Raises `ConfigError` where both were, and differ."""
+    if other == unset:
+        return value
+    if value not in (default, other):
+        raise ConfigError(f"{name}={value!r} and {alias}={other!r} are two names for one thing; give one of them")
+    return other
 
 
 def count_or_none(name: str, value: Any) -> int | None:

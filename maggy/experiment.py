@@ -10,6 +10,7 @@ import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from inspect import signature
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -139,9 +140,11 @@ def lagom(
         StudyFailed: when too many trials failed; its `result` has what there is.
 
     """
-    direction = _one("direction", direction, None, "mode", mode)
-    metric = _one("metric", metric, None, "optimization_key", optimization_key)
-    stops = _one("earlystop", earlystop, DEFAULT, "es_policy", es_policy, unset=DEFAULT)
+    call, usual = dict(locals()), signature(lagom).parameters
+    again = {option: call[option] for option in configuration.PER_CALL if call[option] != usual[option].default}
+    direction = configuration.one_of("direction", direction, None, "mode", mode)
+    metric = configuration.one_of("metric", metric, None, "optimization_key", optimization_key)
+    stops = configuration.one_of("earlystop", earlystop, DEFAULT, "es_policy", es_policy, unset=DEFAULT)
     config = configuration.configure(
         searchspace,
         optimizer=optimizer,
@@ -187,6 +190,7 @@ def lagom(
         tls=tls,
         verbose=verbose,
         quiet=quiet,
+        again=again,
     )
     return _run(train_fn, base, config, given, store, how, resume=resume)
 
@@ -235,6 +239,7 @@ class _How:
     tls: bool | None
     verbose: bool
     quiet: bool
+    again: Mapping[str, Any]  # what a resume would have to be given
     shares: tuple[str, ...] = ()  # of this machine's GPUs, one for each executor
 
     def __post_init__(self) -> None:
@@ -335,7 +340,7 @@ def _run_in(
             opened = begin(where, base, config, how.folder, owner, how.place)
             if opened.name != base and not resume:
                 console.say(f"A study {base!r} exists; this one is called {opened.name!r}.")
-        run = Run(opened, config, platform, console, verbose=how.verbose)
+        run = Run(opened, config, platform, console, verbose=how.verbose, again=how.again)
     except BaseException:
         console.close()
         if opened:
@@ -388,12 +393,3 @@ def _result(opened: Opened, study: Study) -> Result:
 def _default_name(train_fn: TrainFn) -> str:
     name = re.sub(r"\W+", "-", getattr(train_fn, "__name__", ""), flags=re.ASCII).strip("-")[:100]
     return name if name and name != "lambda" else "study"
-
-
-def _one(name: str, value: Any, default: Any, alias: str, other: Any, unset: Any = None) -> Any:
-    """Return what was given under either of two names."""
-    if other == unset:
-        return value
-    if value not in (default, other):
-        raise ConfigError(f"{name}={value!r} and {alias}={other!r} are two names for one thing; give one of them")
-    return other

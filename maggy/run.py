@@ -8,7 +8,7 @@ import shutil
 import ssl
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -55,7 +55,6 @@ class Platform:
     `warning` what the user should know of it.
     """
 
-    name: str
     launcher: Launcher
     count: int
     bind: str
@@ -65,7 +64,6 @@ class Platform:
     beside: tuple[str, ...] = ()
     gpus: tuple[str, ...] = ()
     serve: Callable[..., Iterator[str]] = run_slot
-    inline: bool = False  # whether trials run in this process
     warning: str | None = None
 
 
@@ -77,7 +75,7 @@ def local_platform(num_executors: int | None, limit: int | None, shares: tuple[s
 
     here = "127.0.0.1"
     count = _capped(num_executors or len(shares) or cores(), limit)
-    return Platform("local", LocalLauncher(), count, here, here, beside=tuple(sys.path), gpus=shares)
+    return Platform(LocalLauncher(), count, here, here, beside=tuple(sys.path), gpus=shares)
 
 
 def inline_platform(num_executors: int | None, limit: int | None) -> Platform:
@@ -87,7 +85,7 @@ def inline_platform(num_executors: int | None, limit: int | None) -> Platform:
 
     here = "127.0.0.1"
     count = _capped(num_executors or 1, limit)
-    return Platform("local", InlineLauncher(), count, here, here, serve=run_inline, inline=True)
+    return Platform(InlineLauncher(), count, here, here, serve=run_inline)
 
 
 def spark_platform(num_executors: int | None, limit: int | None, wish: Gpus = NO_GPUS, profile: Any = None) -> Platform:
@@ -116,7 +114,6 @@ def spark_platform(num_executors: int | None, limit: int | None, wish: Gpus = NO
     bind, advertise = driver_address(spark)
     room = slots(spark, conf)
     return Platform(
-        "spark",
         launcher,
         _capped(num_executors or (min(room, len(shares)) if shares else room), limit),
         bind,
@@ -133,9 +130,16 @@ class Run:
     """Runs an opened study on a platform."""
 
     def __init__(
-        self, opened: Opened, config: StudyConfig, platform: Platform, console: Console, *, verbose: bool
+        self,
+        opened: Opened,
+        config: StudyConfig,
+        platform: Platform,
+        console: Console,
+        *,
+        verbose: bool,
+        again: Mapping[str, Any],  # options of the call that the log does not hold
     ) -> None:
-        self._opened = opened
+        self._opened, self._given = opened, again
         self._config = config
         self._platform = platform
         self._console = console
@@ -364,14 +368,12 @@ class Run:
         store = str(self._opened.store)
         if store == "memory:":
             return None
-        options = {
-            "timeout": self._config.timeout if self.study.num_trials is None else None,
-            "launcher": "local" if self._platform.name == "local" else None,
-            "isolation": "inline" if self._platform.inline else None,
-            "store": _near(store) if store != str(Path(DEFAULT).absolute()) else None,
-        }
-        told = "".join(f", {name}={value!r}" for name, value in options.items() if value is not None)
-        return f"experiment.resume({self._opened.name!r}, train_fn{told})"
+        options = dict.fromkeys(self._config.passed_again) | dict(self._given)
+        if (self.study.closed or "").startswith(FAILED):
+            options.pop("max_failures", None)  # with the same one it would be given up again
+        if store != str(Path(DEFAULT).absolute()):
+            options["store"] = _near(store)
+        return summary.resuming(self._opened.name, options)
 
     def _places(self) -> dict[str, str]:
         places = {"study": f"{self._opened.name!r} in {_near(str(self._opened.store))}"}

@@ -661,6 +661,39 @@ def test_resume_and_load_by_name(lagom, tmp_path):
         experiment.load("digit", store=store)
 
 
+def test_the_line_that_goes_on_has_what_the_log_has_not(lagom, tmp_path, monkeypatch, capsys):
+    """What it says is enough, and no more than that: limits and places of the call, but not what the log holds."""
+
+    @dataclass(frozen=True)
+    class Mine:
+        """An optimizer that has to be passed again."""
+
+        def ask(self, study, rng):
+            return Suggestion({"x": rng.random()}) if study.remaining else DONE
+
+    def train(x, trial, reporter, mended):
+        if not mended:
+            raise ValueError("not yet")
+        time.sleep(60 if trial == 2 else 0)
+        return x
+
+    monkeypatch.chdir(tmp_path)
+    call = {"optimizer": Mine(), "num_trials": 3, "direction": "min", "metric": "loss", "earlystop": None, "name": "s"}
+    limits = {"trial_timeout": 2, "memory_limit": "4GB", "max_failures": 1, "isolation": "trial", "num_executors": 1}
+    with pytest.raises(StudyFailed):
+        lagom(train, **call, **limits, train_args={"mended": False}, keep_checkpoints=1, quiet=False)
+    (line,) = re.findall(r"go on with +(.*)", " ".join(capsys.readouterr().out.split("\n")))
+    line = line.partition(")")[0] + ")"
+    assert re.sub(r"\s+", " ", line) == (  # with max_failures it would be given up again
+        "experiment.resume('s', train_fn, optimizer=optimizer, launcher='local', isolation='trial', num_executors=1, "
+        "trial_timeout=2, memory_limit='4GB', keep_checkpoints=1, train_args=train_args)"
+    )
+    names = {"optimizer": Mine(), "train_fn": train, "train_args": {"mended": True}, "experiment": experiment}
+    result = eval(line, names)  # noqa: S307 - ours
+    assert [trial.status for trial in result.trials] == ["failed", "failed", "completed"]
+    assert "its trial_timeout" in result.trials[1].error
+
+
 def test_a_contradicting_resume_is_refused_and_harmless(lagom):
     """Another searchspace is named in the error, the study is let go, and the right call goes on."""
 
@@ -927,5 +960,5 @@ def test_ctrl_c_returns_what_there_is_and_says_how_to_go_on(tmp_path):
     assert wait_until_gone(pids(tmp_path)) == set()
     first, second = done.stdout.split("-----")
     assert "interrupted" in first
-    assert re.search(r"go on with +experiment\.resume\('digits', train_fn, launcher='local'\)", first)
+    assert re.search(r"go on with +experiment\.resume\('digits', train_fn, launcher='local', num_executors=2\)", first)
     assert "experiment.resume" not in second

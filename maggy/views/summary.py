@@ -275,6 +275,12 @@ def _commonest(groups: tuple[Group, ...]) -> str:
     return f"{often} with: {first.what} (trial {first.example})"
 
 
+def resuming(name: str, options: Mapping[str, Any]) -> str:
+    """Return the line that goes on with a study; what is no plain value stands there by its name, as train_fn does."""
+    told = {key: repr(value) if isinstance(value, str | int | float) else key for key, value in options.items()}
+    return f"experiment.resume({name!r}, train_fn{''.join(f', {key}={value}' for key, value in told.items())})"
+
+
 def never_reported(study: Study) -> bool:
     """Whether trials have run to their end and none has ever reported the objective: no stop rule can act on them."""
     if not study.counts[Status.COMPLETED] + study.counts[Status.STOPPED]:
