@@ -104,12 +104,14 @@ class Study:
         return math.nan if trial.value is None else self.objective.loss(trial.value)
 
     def restorable(self, trial: Trial) -> list[str]:
-        """Return the checkpoints that a trial may go on from, best first: its own last, then its ancestors'."""
+        """Return the checkpoints that a trial may go on from, best first: its own last two, then its ancestors'."""
         found: list[str] = []
         each: Trial | None = trial
         while each is not None and len(found) < ANCESTORS:
             if each.checkpoint is not None:
                 found.append(each.checkpoint)
+            if each.earlier_checkpoint is not None:
+                found.append(each.earlier_checkpoint)
             each = self.trials.get(each.parent) if each.parent is not None else None
         return found
 
@@ -147,7 +149,8 @@ class Study:
                 trial.stop_step = trial.curve.steps[-1] if trial.curve else -1
             case Saved():  # no news for optimizers
                 if CHECKPOINT.fullmatch(event.checkpoint):  # a log may be a stranger's
-                    self.trials[event.trial].checkpoint = event.checkpoint
+                    trial = self.trials[event.trial]
+                    trial.earlier_checkpoint, trial.checkpoint = trial.checkpoint, event.checkpoint
             case Lost():
                 self._lost(event)
             case StudyOpened():
@@ -208,6 +211,7 @@ class Study:
         self._move(trial, Status(event.status))
         trial.ended = event.at
         trial.end = self.position
+        trial.earlier_checkpoint = None
         trial.value = event.value
         trial.metrics = dict(event.metrics)
         trial.stop_reason = event.reason

@@ -176,6 +176,7 @@ class Trial:
     error: str | None = None
     lost: int = 0
     checkpoint: str | None = None  # the name of the last one that it has saved
+    earlier_checkpoint: str | None = None  # the one before, to fall back on until the trial has ended
     curve: Curve = field(default_factory=Curve)
 
     @property

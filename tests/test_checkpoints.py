@@ -504,24 +504,27 @@ class Log:
         return self.add(Ended(0, trial, 1, status, value, {}))
 
 
-def test_a_later_checkpoint_takes_the_place_of_the_earlier():
-    """At once, where nobody reads the earlier one."""
+def test_f42_the_last_two_checkpoints_of_a_trial_stay_until_it_ends():
+    """F42: the last may turn out to be damaged; what is older goes at once, the one before the last at the end."""
     log = Log().start(1).save(1, 1).save(1, 2)
+    assert log.gone == []
+    log.save(1, 3)
     assert log.gone == ["1/1-1.tar"]
-    log.save(1, 3).end(1)
+    log.save(1, 4).end(1)
     assert log.gone == ["1/1-1.tar", "1/1-2.tar"]
-    assert log.swept == [(1, {"1/1-3.tar"})]
+    assert log.swept == [(1, {"1/1-4.tar"})]
 
 
 def test_what_an_attempt_goes_on_from_stays_while_it_runs():
     """Its own earlier checkpoint, and that of a parent which saves again."""
-    log = Log().start(1).save(1, 1).add(Lost(0, 1, 1, "died")).start(1, attempt=2).save(1, 1, attempt=2)
+    log = Log().start(1).save(1, 1).save(1, 2).add(Lost(0, 1, 1, "died")).start(1, attempt=2)
+    log.save(1, 1, attempt=2).save(1, 2, attempt=2)
     assert log.gone == []
     log.start(2, parent=1)
-    log.save(1, 2, attempt=2).add(Lost(0, 1, 2, "died"))
-    assert log.gone == ["1/1-1.tar"]
+    log.save(1, 3, attempt=2).add(Lost(0, 1, 2, "died"))
+    assert log.gone == ["1/1-1.tar", "1/1-2.tar"]
     log.end(2)
-    assert log.gone == ["1/1-1.tar", "1/2-1.tar"]
+    assert log.gone == ["1/1-1.tar", "1/1-2.tar", "1/2-1.tar"]
 
 
 @pytest.mark.parametrize("continues", [True, False])

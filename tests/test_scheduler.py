@@ -178,12 +178,12 @@ def saved(trial=1, attempt=1, number=1) -> Saved:
 
 
 def test_a_checkpoint_is_recorded_and_handed_to_the_next_attempt():
-    """The last that was recorded, and no other."""
+    """The last that was recorded, and the one before it, should that be damaged (F42)."""
     talk = running("a")
     assert talk.received("a", saved()) == [Record(events.Saved(0.0, 1, 1, "1/1-1.tar", 10))]
     talk.received("a", saved(number=2))
     talk.lost("a", "died")
-    assert talk.joined(hello("b"))[-1] == Send("b", Run(1, 2, {"x": 1}, None, None, ["1/1-2.tar"]))
+    assert talk.joined(hello("b"))[-1] == Send("b", Run(1, 2, {"x": 1}, None, None, ["1/1-2.tar", "1/1-1.tar"]))
 
 
 def test_f05_a_zombies_checkpoint_does_not_count():
@@ -199,7 +199,7 @@ def test_f05_a_zombies_checkpoint_does_not_count():
 
 
 def test_a_child_goes_on_from_its_own_checkpoint_then_from_its_ancestors():
-    """In this order, and over generations that have saved nothing."""
+    """In this order, and over generations that have saved nothing; of the trial itself the last two (F42)."""
     talk = running("a")
     talk.received("a", saved(1))
     talk.received("a", finished(1))
@@ -208,12 +208,13 @@ def test_a_child_goes_on_from_its_own_checkpoint_then_from_its_ancestors():
     run = talk.suggested(3, Suggestion({"x": 1}, 9, 2), talk.study.position)[-1].message
     assert run.restore == ["1/1-1.tar"]
     assert talk.scheduler.may_have("a", 3, 1, "1/1-1.tar")
-    talk.received("a", saved(3))
+    for number in (1, 2, 3):
+        talk.received("a", saved(3, number))
     talk.lost("a", "died")
     assert not talk.scheduler.may_have("a", 3, 1, "1/1-1.tar")
     run = talk.joined(hello("b"))[-1].message
-    assert run.restore == ["3/1-1.tar", "1/1-1.tar"]
-    for name, may in [("3/1-1.tar", True), ("1/1-1.tar", True), ("2/1-1.tar", False)]:
+    assert run.restore == ["3/1-3.tar", "3/1-2.tar", "1/1-1.tar"]
+    for name, may in [("3/1-3.tar", True), ("1/1-1.tar", True), ("2/1-1.tar", False), ("3/1-1.tar", False)]:
         assert talk.scheduler.may_have("b", 3, 2, name) == may
         assert not talk.scheduler.may_have("b", 3, 1, name)
 

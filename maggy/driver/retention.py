@@ -1,7 +1,7 @@
 """Which checkpoints are still needed: a fold of the log that says when one no longer is. It removes nothing itself.
 
-A trial's last checkpoint is needed as long as the study goes on, since others may continue the trial; an earlier one
-only while an attempt runs that was told to go on from it.
+A trial's last checkpoint is needed as long as the study goes on, since others may continue the trial; the one before it
+until the trial has ended, in case the last one is damaged; any other only while an attempt runs that was told of it.
 """
 
 from __future__ import annotations
@@ -55,9 +55,10 @@ class Retention:
             case Started():
                 self._held[event.trial] = self._lineage.restorable(self._lineage.trials[event.trial])
             case Saved():
-                before = self._lineage.trials[event.trial].checkpoint
+                saver = self._lineage.trials[event.trial]
+                before = saver.earlier_checkpoint
                 self._lineage.apply(event)
-                if before is not None:
+                if before is not None and before != saver.earlier_checkpoint:
                     self._superseded.add(before)
                 self._free(due)
             case Lost():

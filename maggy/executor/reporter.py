@@ -90,7 +90,7 @@ class Reporter:
 
         It is the last one that an earlier attempt of this trial has saved, else that of the trial that it continues; it
         has the name under which it was saved. The copy is removed when the trial ends. A checkpoint that is missing
-        or damaged is passed over, and the trial's log says so.
+        or damaged is passed over for the one before it, and the trial's log says so.
         """
         self._own("restore")
         return self._checkpoints.restore()

@@ -58,7 +58,7 @@ class Lineages:
 
     def __init__(self, log: Iterable[Event]) -> None:
         self._parents: dict[int, int | None] = {}
-        self._last: dict[int, str] = {}
+        self._saved: dict[int, list[str]] = {}  # the last two, the latest first; one where the trial has ended
         for event in log:
             self.add(event)
 
@@ -66,15 +66,18 @@ class Lineages:
         """Take in the next event."""
         if isinstance(event, Suggested):
             self._parents[event.trial] = event.parent
+            self._saved[event.trial] = []
         elif isinstance(event, Saved):
-            self._last[event.trial] = event.checkpoint
+            self._saved[event.trial] = [event.checkpoint, *self._saved[event.trial][:1]]
+        elif isinstance(event, Ended):
+            del self._saved[event.trial][1:]
 
     def check(self, run: Run) -> None:
         """Raise `AssertionError` where a trial is to go on from anything but the last checkpoints of its lineage."""
         lineage = [run.trial]
         while (parent := self._parents[lineage[-1]]) is not None:
             lineage.append(parent)
-        hold(run.restore == [self._last[each] for each in lineage if each in self._last], f"{run} is as the log has it")
+        hold(run.restore == [name for each in lineage for name in self._saved[each]], f"{run} is as the log has it")
 
 
 def _flaw(study: Study, event: Event) -> str | None:

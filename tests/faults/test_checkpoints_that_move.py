@@ -144,6 +144,30 @@ def test_asha_continues_from_parents_wherever_checkpoints_are(tmp_path, mode):
         result.checkpoint(99)
 
 
+def loses_its_last_save(x, reporter, folder):
+    if found := reporter.restore():
+        return {"metric": x, "found": float(Path(found).read_text())}
+    for number in (1, 2, 3):
+        Path(folder, "state").write_text(str(number))
+        reporter.save(Path(folder, "state"))
+    recorded(folder, "Saved", reporter.trial, 3)
+    (last,) = Path(folder).rglob("1-3.tar")
+    last.write_bytes(last.read_bytes()[:600])
+    os.kill(os.getppid(), signal.SIGKILL)
+    signal.pause()
+    return None
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_f42_the_one_before_a_damaged_checkpoint_is_restored(tmp_path, mode):
+    """F42: a trial loses one save, not all of its work; in the end nothing but its checkpoint is kept."""
+    (trial,) = run(loses_its_last_save, tmp_path, mode, metric="metric").trials
+    assert (trial.status, trial.attempt, trial.metrics["found"]) == ("completed", 2, 2)
+    told = (tmp_path / "logs" / "s" / "1" / "output.log").read_text()
+    assert "Checkpoint 1/1-3.tar cannot be restored, so an earlier one has to do" in told
+    assert tars(tmp_path) == ["1/1-3.tar"]
+
+
 def kills_its_driver(x, reporter, folder):
     found = reporter.restore()
     if not found:
