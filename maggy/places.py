@@ -64,7 +64,7 @@ class Directory:
     def draft(self, name: str, scratch: Path) -> Path:  # noqa: ARG002 - on the same file system as its place
         """Return a name beside the final one."""
         final = self._root / name
-        final.parent.mkdir(parents=True, exist_ok=True)
+        final.parent.mkdir(exist_ok=True)  # the root is the driver's to make, and where it is gone, so is the study
         return final.with_name(f"{final.name}.{secrets.token_hex(4)}{PART}")
 
     def put(self, name: str, draft: Path) -> None:

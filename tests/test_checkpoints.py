@@ -50,7 +50,9 @@ class Study:
         self.allowed = list(restore)
         root = f"{URL}{self.root}" if self.mode == "url" else str(self.root)
         marker = "elsewhere" if self.mode == "relay" else self.depot.marker
-        terms = Terms(trial, number, root, marker, LIMIT, str(self.path / f"scratch {number}"), restore)
+        scratch = self.path / f"scratch {number}"
+        scratch.mkdir(exist_ok=True)
+        terms = Terms(trial, number, root, marker, LIMIT, str(scratch), restore)
         pieces = []
 
         def tell(kind, body):
@@ -206,6 +208,7 @@ def test_who_outlives_the_trial_can_neither_save_nor_restore(study, tmp_path):
     late.end()
     with pytest.raises(RuntimeError, match="the trial has ended"):
         late.save(tmp_path / "state")
+    assert not [name for name in files(study.root) if "2-1.tar" in name and study.mode != "relay"]
     if study.mode == "relay":
         with pytest.raises(RuntimeError, match="the trial has ended"):
             late.restore()
@@ -455,7 +458,7 @@ def test_over_the_limit_nothing_is_sent(relay, tmp_path):
     (tmp_path / "barely").write_bytes(bytes(LIMIT - 100))  # but not as a tar file
     attempt = relay.attempt(1)
     attempt.save(tmp_path / "large")
-    assert not (tmp_path / "scratch 1").exists()  # no copy has been made
+    assert list((tmp_path / "scratch 1").iterdir()) == []  # no copy has been made
     for name in ("large", "barely"):
         attempt.save(tmp_path / name)
     assert relay.recorded == []
@@ -536,10 +539,10 @@ def test_of_equals_the_first_that_ended_is_kept(continues):
 
 
 def test_a_trial_that_leaves_nothing_is_not_looked_after():
-    """Only who has saved, was lost or has failed may have left files."""
+    """Only who has saved, was lost, has failed or was stopped may have left files."""
     log = Log().start(1).end(1).start(2).end(2, None, "failed").start(3).add(Lost(0, 3, 1, "died"))
-    log.start(3, attempt=2).end(3)
-    assert [trial for trial, _ in log.swept] == [2, 3]
+    log.start(3, attempt=2).end(3).start(4).end(4, None, "stopped")
+    assert [trial for trial, _ in log.swept] == [2, 3, 4]
 
 
 def test_the_best_keep_theirs():

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from maggy import Float, Searchspace, StopTrial, Threshold, experiment
-from maggy.errors import ConfigError
+from maggy.errors import CheckpointError, ConfigError
 
 SPACE = Searchspace(x=Float(0, 1))
 PR_GET_CHILD_SUBREAPER = 37
@@ -205,6 +205,44 @@ def test_a_trial_that_was_given_up_ends_with_its_next_report(lagom):
     while not ended and time.monotonic() < until:
         time.sleep(0.01)
     assert ended == ["StopTrial('the trial was given up')"]
+
+
+@pytest.mark.parametrize("agent_lives", [True, False])
+def test_a_trial_that_was_given_up_leaves_no_files(lagom, tmp_path, agent_lives):
+    """It saves after its agent has turned away, or has gone: it hears of it, and nothing of that is kept."""
+    may_save, saved = threading.Event(), threading.Event()
+    errors, scratch = [], []
+
+    def train(x, trial, reporter):
+        if trial > 1:
+            may_save.set()
+            saved.wait(30)
+            return x
+        (tmp_path / "state").write_text("too late")
+        scratch.append(reporter._checkpoints._scratch)
+        if agent_lives:
+            reporter._checkpoints._room()
+        reporter.broadcast(1e9)
+        may_save.wait(30)
+        try:
+            reporter.save(tmp_path / "state")
+        except BaseException as error:
+            errors.append(error)
+            raise
+        finally:
+            saved.set()
+
+    options = {"earlystop": Threshold(upper=10)} if agent_lives else {"timeout": 1}
+    result = lagom(train, num_trials=2, **options)
+    may_save.set()
+    assert saved.wait(30)
+    assert [type(error) for error in errors] == [StopTrial if agent_lives else CheckpointError]
+    assert result.trials[0].status == "stopped"
+    until = time.monotonic() + 5
+    while scratch[0].exists() and time.monotonic() < until:
+        time.sleep(0.01)
+    assert not scratch[0].parent.exists()
+    assert not list(tmp_path.rglob("*.tar*"))
 
 
 @pytest.mark.parametrize(

@@ -78,7 +78,8 @@ class Retention:
         self._held.pop(event.trial, None)
         self._free(due)
         trial = self._lineage.trials[event.trial]
-        if trial.checkpoint is not None or event.trial in self._uneven or event.status == Status.FAILED:
+        # Who failed or was stopped may have been killed in the middle of a save.
+        if trial.checkpoint is not None or event.trial in self._uneven or event.status != Status.COMPLETED:
             needed = {name for names in self._held.values() for name in names} | {trial.checkpoint or ""}
             due.sweep.append((event.trial, frozenset(needed)))
             self._uneven.discard(event.trial)

@@ -50,6 +50,9 @@ class Relay:
         """Return a place on the local disk."""
         return scratch / name.replace("/", "-")
 
+    def remove(self, name: str) -> None:
+        """Leave it to the driver, which removes what its log does not mention."""
+
     def put(self, name: str, draft: Path) -> None:
         """Send the file, in order with all else that is told; a driver that cannot follow makes us wait."""
         from maggy.rpc.messages import MAX_DATA
@@ -108,7 +111,11 @@ class Checkpoints:
             name = f"{self._terms.trial}/{self._terms.attempt}-{self._saved}.tar"
             size = self._put(name, entry)
             if size is not None:
-                self._tell("Saved", {"checkpoint": name, "bytes": size})
+                try:
+                    self._tell("Saved", {"checkpoint": name, "bytes": size})
+                except BaseException:  # it has been given up meanwhile, and nobody else will look after the file
+                    self._keep.remove(name)
+                    raise
 
     def restore(self) -> str | None:
         """Return the path of a copy of what to go on from; None where there is nothing, or nothing that is whole."""
@@ -171,7 +178,8 @@ class Checkpoints:
         return self._keep
 
     def _room(self) -> Path:
-        self._scratch.mkdir(parents=True, exist_ok=True)
+        """Return the attempt's own folder. Raises `FileNotFoundError` where the agent has gone, and its own with it."""
+        self._scratch.mkdir(exist_ok=True)
         return self._scratch
 
     def _put(self, name: str, entry: Path) -> int | None:

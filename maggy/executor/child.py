@@ -140,14 +140,16 @@ class TrialProcess:
         while (order := self._orders.next()) is not None:
             kind, body = order
             if kind == "run":
-                outcome = self._run(body)
-                for stream in (sys.stdout, sys.stderr):
-                    with contextlib.suppress(Exception):  # user code may have closed it, or put anything in its place
-                        stream.flush()
-                self._tell("finished", outcome)
-                self._put_back()  # while the driver decides on the next trial
-                if self._checkpoints is not None:
-                    self._checkpoints.clean_up()
+                try:
+                    outcome = self._run(body)
+                    for stream in (sys.stdout, sys.stderr):
+                        with contextlib.suppress(Exception):  # user code may have closed it, or put anything there
+                            stream.flush()
+                    self._tell("finished", outcome)
+                    self._put_back()  # while the driver decides on the next trial
+                finally:  # also where nobody wants to hear of it any more
+                    if self._checkpoints is not None:
+                        self._checkpoints.clean_up()
 
     def _put_back(self) -> None:
         """Remove the traces of a trial in this process."""

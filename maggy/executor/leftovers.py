@@ -93,6 +93,14 @@ def kill_all(keep: int | None) -> int:
     return killed
 
 
+def remove(folder: str) -> None:
+    """Remove a folder, under another name first: a thread that was given up finds nowhere to write any more."""
+    gone = f"{folder}.gone"
+    with contextlib.suppress(OSError):
+        Path(folder).rename(gone)
+    shutil.rmtree(gone, ignore_errors=True)
+
+
 def empty(folder: str) -> None:
     """Remove what is in a folder: copies of checkpoints that a trial could not remove itself."""
     with contextlib.suppress(OSError):

@@ -12,7 +12,6 @@ import os
 import platform
 import secrets
 import selectors
-import shutil
 import socket
 import sys
 import tempfile
@@ -80,7 +79,7 @@ class Agent:
             self._sweeper.close()
             if self._stored is not None:
                 os.close(self._stored)
-            shutil.rmtree(self._scratch, ignore_errors=True)
+            leftovers.remove(self._scratch)
         return left
 
     def _hello(self) -> Join:
