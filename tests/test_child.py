@@ -162,6 +162,7 @@ class Child:
         self.function = stored(pickled)
         self.process = Process(self.function, path)
         self.prints = b""
+        self.began = 0
 
     def run(self, trial=1, attempt=1, metric=None, **params):
         body = {"trial": trial, "attempt": attempt, "params": params, "budget": 3, "parent": None}
@@ -184,7 +185,13 @@ class Child:
                 facts = self.process.told()
                 if facts is None:
                     return
-                yield from facts
+                for kind, body in facts:
+                    if kind == "here":
+                        self.process.pid = body
+                    elif kind == "began":
+                        self.began += 1
+                    else:
+                        yield [kind, body]
 
     def read_prints(self):
         while data := self.process.printed():
@@ -259,9 +266,10 @@ def test_one_process_runs_trial_after_trial(start):
         return {"metric": 1 / lr, "pid": os.getpid()}
 
     child = start(train)
-    assert child.outcome(lr=1)[1]["metrics"]["pid"] == child.process._popen.pid
+    assert child.outcome(lr=1)[1]["metrics"]["pid"] == child.process.pid
     assert "ZeroDivisionError" in child.error(lr=0)
-    assert child.outcome(trial=2, lr=2)[1]["metrics"] == {"metric": 0.5, "pid": child.process._popen.pid}
+    assert child.outcome(trial=2, lr=2)[1]["metrics"] == {"metric": 0.5, "pid": child.process.pid}
+    assert child.began == 3
 
 
 def test_numbers_that_are_not_finite_travel(start):
@@ -421,6 +429,7 @@ def test_a_missing_module_is_named(start, monkeypatch):
             "the training function needs the module 'only_on_the_driver', which this executor cannot import: "
             "install it there, or ship your own modules with sc.addPyFile(…)"
         ) in child.error()
+    assert child.began == 0
 
 
 def test_modules_are_found_where_the_agent_finds_them(start, tmp_path):

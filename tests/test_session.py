@@ -13,6 +13,7 @@ from maggy.executor.session import (
     KILL_SECONDS,
     LOG_LIMIT,
     ORPHAN_SECONDS,
+    START_SECONDS,
     Hand,
     Kill,
     Leave,
@@ -148,6 +149,7 @@ def limited(**limits) -> Session:
     session = Session(0.0)
     session.received(replace(WELCOME, **limits), 0.0)
     session.received(RUN, 0.0)
+    assert session.began(0.0) == []
     return session
 
 
@@ -172,6 +174,32 @@ def test_a_trial_that_reports_nothing_for_too_long_fails():
     assert "it reported nothing for 10 s" in finished.message.error
 
 
+@pytest.mark.parametrize("limits", [{"trial_timeout": 5.0}, {"report_timeout": 5.0}])
+def test_f25_a_limit_counts_from_the_functions_first_line(limits):
+    """However long its process takes to start, and to import what it needs."""
+    session = Session(0.0)
+    session.received(replace(WELCOME, **limits), 0.0)
+    session.received(RUN, 0.0)
+    assert Terminate() not in session.tick(100.0)
+    session.began(100.0)
+    assert Terminate() not in session.tick(104.9)
+    assert Terminate() in session.tick(105.0)
+
+
+@pytest.mark.parametrize("limits", [{}, {"trial_timeout": 9999.0}])
+def test_f25_a_trial_that_never_begins_fails(limits):
+    """With a limit of its own, and a word for it; what the trial prints meanwhile is no beginning."""
+    session = Session(0.0)
+    session.received(replace(WELCOME, **limits), 0.0)
+    session.received(RUN, 1.0)
+    session.printed("importing", 2.0)
+    assert Terminate() not in session.tick(START_SECONDS + 0.9)
+    assert Terminate() in session.tick(START_SECONDS + 1)
+    (finished,) = session.died("it was ended by SIGTERM", START_SECONDS + 2)
+    assert finished.message.status == "failed"
+    assert f"its process did not begin it within {START_SECONDS:g} s" in finished.message.error
+
+
 def test_a_trial_that_holds_too_much_memory_is_killed_at_once():
     """The limit itself is allowed; the error has both figures."""
     session = limited(memory_limit=2**20)
@@ -186,6 +214,7 @@ def test_limits_are_each_trials_own():
     session = limited(trial_timeout=30.0)
     session.finished("completed", 0.5, {}, None, 20.0)
     session.received(replace(RUN, trial=2), 20.0)
+    session.began(20.0)
     assert Terminate() not in session.tick(49.9)
     assert Terminate() in session.tick(50.0)
 
@@ -370,6 +399,7 @@ def test_saving_is_a_sign_of_life():
     session = Session(0.0)
     session.received(replace(WELCOME, report_timeout=5.0), 0.0)
     session.received(RUN, 0.0)
+    session.began(0.0)
     session.kept("Saved", {"checkpoint": NAME, "bytes": 3}, 4.0)
     assert Terminate() not in session.tick(8.0)
     assert Terminate() in session.tick(9.0)

@@ -179,7 +179,9 @@ class TrialProcess:
                 "budget": run["budget"],
                 "trial": run["trial"],
             }
-            returned = train_fn(**arguments(train_fn, run["params"], provided))
+            given = arguments(train_fn, run["params"], provided)
+            self._tell("began", None)
+            returned = train_fn(**given)
             value, metrics = judged(returned, objective, reporter.last)
         except StopTrial:
             return _outcome("stopped", metrics=reporter.last)

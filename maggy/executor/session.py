@@ -34,6 +34,7 @@ LAST_LINES = 50
 LAST_CHARACTERS = 8 * 1024
 ERROR_LIMIT = 16 * 1024
 KILL_SECONDS = 2.0  # from SIGTERM, which leaves time for a trace, to SIGKILL
+START_SECONDS = 600.0  # from the order to run a trial to its first line: libraries are imported, by many at once
 ORPHAN_SECONDS = 600.0  # a driver that is silent for so long is gone, whatever TCP thinks
 
 
@@ -93,7 +94,7 @@ class Session:
         self._terms: Welcome | None = None
         self._heard = now
         self._told = now
-        self._began = now
+        self._began: float | None = None  # when the function was called
         self._orders: list[Order] = []
         self._points: list[Any] = []
         self._metrics: dict[str, float] = {}  # of the last report
@@ -135,6 +136,13 @@ class Session:
                     self._orders.append(Kill())
                     self.run = None
                 self._orders.append(Leave(message.reason))
+        return self._taken()
+
+    def began(self, now: float) -> list[Order]:
+        """Take in that the function is called now: what limits a trial counts from here, not its process's start."""
+        if self.run is not None:
+            self._began = now
+            self._limit_at = self._limit(now)
         return self._taken()
 
     def reported(self, step: int, metrics: dict[str, float], now: float) -> list[Order]:
@@ -247,12 +255,7 @@ class Session:
         """End by force what has had its time: SIGTERM first, SIGKILL a little later."""
         terms = self._terms
         if terms is not None and now >= self._limit_at:
-            late = terms.trial_timeout is not None and now >= self._began + terms.trial_timeout
-            self._broken = (
-                f"it ran for {terms.trial_timeout:g} s, its trial_timeout"
-                if late
-                else f"it reported nothing for {terms.report_timeout:g} s, its report_timeout"
-            )
+            self._broken = self._broken_limit(terms, now)
             self._limit_at = math.inf
             self._terminate_at = now
         if now >= self._kill_at:
@@ -262,11 +265,20 @@ class Session:
             self._kill_at = now + KILL_SECONDS
             self._orders.append(Terminate())
 
+    def _broken_limit(self, terms: Welcome, now: float) -> str:
+        if self._began is None:
+            return f"its process did not begin it within {START_SECONDS:g} s, so something it imports must hang"
+        if terms.trial_timeout is not None and now >= self._began + terms.trial_timeout:
+            return f"it ran for {terms.trial_timeout:g} s, its trial_timeout"
+        return f"it reported nothing for {terms.report_timeout:g} s, its report_timeout"
+
     def _limit(self, now: float) -> float:
-        """Return when the trial breaks a limit of time if it reports nothing from now on."""
+        """Return when the trial breaks a limit of time if it says nothing from now on."""
         terms = self._terms
         if terms is None or self._broken is not None:
             return math.inf
+        if self._began is None:
+            return now + START_SECONDS
         whole = math.inf if terms.trial_timeout is None else self._began + terms.trial_timeout
         silence = math.inf if terms.report_timeout is None else now + terms.report_timeout
         return min(whole, silence)
@@ -276,7 +288,7 @@ class Session:
 
     def _begin(self, run: Run, now: float) -> None:
         self.run = run
-        self._began = now
+        self._began = None
         self._stopping = self._broken = None
         self._fetching = False
         self._terminate_at = self._kill_at = math.inf

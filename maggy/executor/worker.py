@@ -138,7 +138,9 @@ class Agent:
     def _take_in(self, process: Runner, facts: Iterable[Any]) -> None:
         now = time.monotonic()
         for kind, body in facts:
-            if kind == "report":
+            if kind == "began":
+                self._do(self._session.began(now))
+            elif kind == "report":
                 step, metrics = body
                 self._do(self._session.reported(step, metrics, now))
             elif kind == "finished":

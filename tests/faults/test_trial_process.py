@@ -84,6 +84,21 @@ def test_f25_a_hang_is_ended_by_trial_timeout(lagom, train_fn):
     assert train_fn.__name__ in first.error
 
 
+class Slow:
+    """Something that takes its time to be unpickled, as a library does to be imported."""
+
+    def __reduce__(self):
+        return time.sleep, (3.0,)
+
+
+def test_f25_no_limit_counts_the_start_of_a_process(lagom, tmp_path):
+    """F25: a limit on a trial is one on the function; each of these processes is longer in coming up."""
+    places = {"folder": str(tmp_path), "slow": Slow()}
+    limits = {"trial_timeout": 2.5, "report_timeout": 2.5, "isolation": "trial"}
+    trials = lagom(lambda x, slow, folder: x, train_args=places, **limits).trials
+    assert [trial.status for trial in trials] == ["completed"] * 2
+
+
 def silent(x, trial, reporter, folder):
     import time
 
