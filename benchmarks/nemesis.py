@@ -216,11 +216,12 @@ class Driver:
 
     def trials(self) -> list[int]:
         """Return the processes that run trials."""
-        return [pid for pid, mark in marked() if mark == self.mark and "maggy.executor.child" in command(pid)]
+        found = {pid for pid, mark in marked() if mark == self.mark and "maggy.executor.child" in command(pid)}
+        return [pid for pid in found if parent(pid) in found]  # its guard
 
     def agents(self) -> list[int]:
         """Return the agents whose trial's process runs."""
-        return sorted({parent(pid) for pid in self.trials()} - {0, 1, os.getpid()})
+        return sorted({parent(parent(pid)) for pid in self.trials()} - {0, 1, os.getpid()})
 
     def jvm(self) -> int | None:
         """Return the JVM of a driver on Spark."""

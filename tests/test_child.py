@@ -160,7 +160,7 @@ class Child:
 
     def __init__(self, pickled, path):
         self.function = stored(pickled)
-        self.process = Process(self.function, path)
+        self.process = Process(self.function, path, "/nowhere")
         self.prints = b""
         self.began = 0
 

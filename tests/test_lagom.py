@@ -8,6 +8,7 @@ import ctypes
 import math
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from pathlib import Path
 
 import cloudpickle
 import pytest
+from agents import agent
 
 from maggy import (
     DONE,
@@ -498,7 +500,7 @@ def test_an_agent_that_is_killed_costs_an_attempt(lagom):
         reporter.broadcast(reporter.attempt)
         if trial == 2 and reporter.attempt == 1:
             Path(reporter.checkpoint_dir, "pid").write_text(str(os.getpid()))
-            os.kill(os.getppid(), signal.SIGKILL)
+            os.kill(agent(), signal.SIGKILL)
             signal.pause()
         return reporter.attempt
 
@@ -520,7 +522,7 @@ def test_a_trial_that_kills_every_agent_fails(lagom):
 
     def train(x, trial):
         if trial == 1:
-            os.kill(os.getppid(), signal.SIGKILL)
+            os.kill(agent(), signal.SIGKILL)
             signal.pause()
         return x
 
@@ -882,12 +884,13 @@ def test_inside_a_running_event_loop(lagom):
 SCRIPT = """
 import os, signal, sys, time
 from pathlib import Path
+from agents import agent
 from maggy import Float, Searchspace, experiment
 
 DRIVER = os.getpid()
 
 def train(x, trial, reporter):
-    Path(f"pid-{trial}-{reporter.attempt}").write_text(f"{os.getpid()} {os.getppid()}")
+    Path(f"pid-{trial}-{reporter.attempt}").write_text(f"{os.getpid()} {os.getppid()} {agent()}")
     reporter.broadcast(x)
     if trial == 5 and reporter.attempt == 1:
         Path("when").write_text(repr(time.time()))
@@ -911,11 +914,12 @@ def script(tmp_path, sig, code):
     """Run a driver script in a process of its own."""
     (tmp_path / "study.py").write_text(SCRIPT % sig + textwrap.dedent(code))
     command = [sys.executable, "-W", "error", "study.py"]
+    shutil.copy(Path(__file__).with_name("agents.py"), tmp_path)
     return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
 
 
 def pids(tmp_path):
-    """Return the trial processes and agents that a script's study has had."""
+    """Return the trial processes, their guards and the agents that a script's study has had."""
     return {int(pid) for path in tmp_path.glob("pid-*") for pid in path.read_text().split()}
 
 

@@ -30,7 +30,7 @@ def test_nothing_new_is_not_looked_for(sweeper, looks, monkeypatch):
     youngest = iter([b"7", b"7", b"7", b"8", b"8"])
     monkeypatch.setattr(sweeper, "_now", lambda: next(youngest))
     for _ in range(5):
-        sweeper.kill_all(keep=1)
+        sweeper.kill_all(keep=[1])
     assert len(looks) == 2
 
 
@@ -42,8 +42,16 @@ def test_a_system_that_does_not_tell_is_looked_through(sweeper, looks, monkeypat
     else:
         monkeypatch.setattr(leftovers.os, "pread", lambda *_: told.encode())
     for _ in range(3):
-        sweeper.kill_all(keep=None)
+        sweeper.kill_all(keep=[1])
     assert len(looks) == 3
+
+
+def test_where_nothing_is_to_be_kept_there_is_something_to_kill(sweeper, looks, monkeypatch):
+    """What was started before the last look, and was kept then."""
+    monkeypatch.setattr(sweeper, "_now", lambda: b"7")
+    for keep in ([1], [1], [], []):
+        sweeper.kill_all(keep)
+    assert looks == [[1], [], []]
 
 
 def test_what_is_started_between_two_looks_is_found(sweeper):
@@ -52,11 +60,11 @@ def test_what_is_started_between_two_looks_is_found(sweeper):
         import pathlib, subprocess, sys
         from maggy.executor.leftovers import Sweeper
         sweeper = Sweeper()
-        sweeper.kill_all(keep=None)
+        sweeper.kill_all()
         kept, left = [subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) for _ in range(2)]
-        sweeper.kill_all(keep=kept.pid)
+        sweeper.kill_all(keep=[kept.pid])
         print(kept.poll(), pathlib.Path(f"/proc/{left.pid}").exists())
-        sweeper.kill_all(keep=None)
+        sweeper.kill_all()
         kept.kill()
         """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)

@@ -2,7 +2,7 @@
 
 It is exec-ed by the agent and talks with it over pipes; orders come in and facts go out as JSON frames. What is printed
 goes to file descriptors 1 and 2, which the agent reads. The main thread runs the function and looks at the pipe of
-orders whenever the function reports; a second thread only waits for the agent's death and dies with it.
+orders whenever the function reports; that the agent dies is another process's business (see `leftovers.guard`).
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import mmap
 import os
 import pickle
 import select
-import shutil
 import signal
 import sys
 import threading
@@ -133,7 +132,10 @@ class TrialProcess:
         self._surroundings = Surroundings()
         self._telling = threading.Lock()
         self._checkpoints: Checkpoints | None = None
-        self.scratch: str | None = None  # what is to be removed when the agent dies
+
+    def introduce(self) -> None:
+        """Tell the agent which process this is: it has started another, the guard."""
+        self._tell("here", self._pid)
 
     def serve(self) -> None:
         """Run what is ordered until the agent closes the pipe. Stops for a trial that has ended come too late."""
@@ -157,7 +159,6 @@ class TrialProcess:
 
     def _run(self, run: dict[str, Any]) -> dict[str, Any]:
         objective = Objective(run["metric"])
-        self.scratch = run["checkpoints"]["scratch"]
         terms = Terms(run["trial"], run["attempt"], **run["checkpoints"])
         checkpoints = self._checkpoints = Checkpoints(terms, self._tell, self._orders.piece)
         reporter = Reporter(
@@ -250,20 +251,14 @@ def _outcome(
     return {"status": status, "value": value, "metrics": metrics or {}, "error": error}
 
 
-def _die_with(agent: int, process: TrialProcess) -> None:
-    """Wait for the agent's death; then nobody else is left to end what the trial has started."""
-    os.read(agent, 1)  # returns when the agent's end of the pipe is closed, by its death if by nothing else
-    leftovers.kill_all(keep=None)
-    if process.scratch is not None:
-        shutil.rmtree(process.scratch, ignore_errors=True)
-    if os.getpgrp() == os.getpid():
-        os.killpg(0, signal.SIGKILL)  # whoever's parent has ended before
-    os._exit(1)
-
-
 def main(orders: int, facts: int, agent: int, function: int) -> None:
-    """Serve the agent on the other end of these file descriptors."""
-    for end in (orders, facts, agent, function):
+    """Serve the agent on the other end of these file descriptors, in a process that has a guard.
+
+    `sys.argv` has the folder that the guard removes.
+    """
+    leftovers.guard(agent, sys.argv.pop(1), (orders, facts, function))
+    os.close(agent)
+    for end in (orders, facts, function):
         os.set_inheritable(end, False)  # programs that the function starts must not hold our pipes open
     faulthandler.enable()
     faulthandler.register(signal.SIGTERM, all_threads=True, chain=True)  # who is ended by force says where it was
@@ -272,5 +267,5 @@ def main(orders: int, facts: int, agent: int, function: int) -> None:
     forbid_spark()
     with mmap.mmap(function, 0, access=mmap.ACCESS_READ) as pickled:
         process = TrialProcess(Orders(orders), facts, pickled)
-        threading.Thread(target=_die_with, args=(agent, process), daemon=True, name="maggy-agent-watch").start()
+        process.introduce()
         process.serve()

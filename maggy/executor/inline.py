@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 from maggy.errors import StopTrial
@@ -81,7 +81,7 @@ class InlineAgent(Agent):
     def _adopt(self, adopt: bool) -> None:
         """Leave orphans to whomever they belong."""
 
-    def _kill_leftovers(self, keep: int | None) -> None:
+    def _kill_leftovers(self, keep: Collection[int] = ()) -> None:
         """Leave alone what runs below this process: most of it is not the trial's."""
 
 

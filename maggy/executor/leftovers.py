@@ -2,16 +2,22 @@
 
 A process group is not enough, since a child may leave it (`setsid`, daemons). On Linux the agent asks to become the
 parent of every orphan below it, so that all descendants stay in its tree. Elsewhere the process group has to do.
+
+When the agent is killed, somebody else has to do this, and it cannot be the trial's process: code in C may hold its
+interpreter's lock, and its daemons would have no parent that knows them. So that process has a guard, which it is a
+fork of: its parent, that of every orphan below it, and with no line of user code in it.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import resource
+import select
 import shutil
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
 _PR_SET_CHILD_SUBREAPER = 36
@@ -53,10 +59,10 @@ class Sweeper:
             with contextlib.suppress(OSError):
                 self._loads = os.open("/proc/loadavg", os.O_RDONLY)
 
-    def kill_all(self, keep: int | None) -> None:
-        """Kill every process below this one but `keep`."""
+    def kill_all(self, keep: Collection[int] = ()) -> None:
+        """Kill every process below this one but those to `keep`; where there is none to keep, there is one to kill."""
         youngest = self._now()
-        if youngest is None or youngest != self._youngest:
+        if not keep or youngest is None or youngest != self._youngest:
             kill_all(keep)
             self._youngest = youngest
 
@@ -74,15 +80,15 @@ class Sweeper:
         return None if number == b"0" else number
 
 
-def kill_all(keep: int | None) -> int:
-    """Kill every process below this one but `keep`; return how many there were.
+def kill_all(keep: Collection[int] = ()) -> int:
+    """Kill every process below this one but those to `keep`; return how many there were.
 
     Those that appear meanwhile are found in another round: a process that forks has to be killed before its child can
     be the last.
     """
     killed = 0
     for _ in range(100):
-        found = [pid for pid in descendants(os.getpid()) if pid != keep]
+        found = [pid for pid in descendants(os.getpid()) if pid not in keep]
         if not found:
             break
         for pid in found:
@@ -91,6 +97,60 @@ def kill_all(keep: int | None) -> int:
             with contextlib.suppress(ChildProcessError):  # its parent is the trial's process, which will notice itself
                 killed += os.waitpid(pid, 0)[0] == pid
     return killed
+
+
+def guard(agent: int, scratch: str, others: Iterable[int]) -> None:
+    """Return in a fork of this process, which itself guards it from now on, and ends as the fork ends.
+
+    When the other end of the pipe `agent` is closed, by the agent's death if by nothing else, all that is below this
+    process is killed, and the folder `scratch` removed. `others` are file descriptors that the fork alone is to hold.
+    No thread may run yet.
+    """
+    adopt_orphans(True)  # before there can be any
+    if trial := os.fork():
+        try:
+            _stand_by(trial, agent, others)
+            kill_all()
+            shutil.rmtree(scratch, ignore_errors=True)
+            os.killpg(0, signal.SIGKILL)  # where the system does not tell who is below
+        finally:
+            os._exit(1)
+
+
+def _stand_by(trial: int, agent: int, others: Iterable[int]) -> None:
+    """Return when the agent is gone; end when the trial's process has ended."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # it is the trial's to heed
+    called, calls = os.pipe()
+    os.set_blocking(calls, False)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    signal.set_wakeup_fd(calls, warn_on_full_buffer=False)
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for stream in range(3):
+        os.dup2(nothing, stream)
+    for end in others:
+        os.close(end)
+    poll = select.poll()
+    poll.register(agent, select.POLLIN)
+    poll.register(called, select.POLLIN)
+    while True:
+        _reap(trial)
+        if agent in dict(poll.poll()):
+            return
+        os.read(called, 4096)
+
+
+def _reap(trial: int) -> None:
+    """Bury orphans; end in the same way as the trial's process, when that has."""
+    while (found := os.waitpid(-1, os.WNOHANG))[0] not in (0, trial):
+        continue
+    if found[0] == trial:
+        code = os.waitstatus_to_exitcode(found[1])
+        if code < 0:
+            resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # one is enough
+            with contextlib.suppress(OSError):  # SIGKILL takes no handler
+                signal.signal(-code, signal.SIG_DFL)
+            os.kill(os.getpid(), -code)
+        os._exit(code if code >= 0 else 1)
 
 
 def remove(folder: str) -> None:

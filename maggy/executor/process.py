@@ -39,8 +39,13 @@ class Runner:
     facts: int
     prints: int
     end: int | None
-    pid: int
+    pid: int  # of the process that runs the function; 0 where that is not known
     _orders: int
+
+    @property
+    def own(self) -> tuple[int, ...]:
+        """The processes that stay between two trials."""
+        return ()
 
     @property
     def alive(self) -> bool:
@@ -106,14 +111,19 @@ class Runner:
 
 
 class Process(Runner):
-    """One process for user code; `environment` is added to the agent's own."""
+    """One process for user code, and its guard, which is the one that is started here.
 
-    def __init__(self, function: int, path: list[str], environment: Mapping[str, str] = MappingProxyType({})) -> None:
+    `environment` is added to the agent's own; the guard removes `scratch` where the agent no longer can.
+    """
+
+    def __init__(
+        self, function: int, path: list[str], scratch: str, environment: Mapping[str, str] = MappingProxyType({})
+    ) -> None:
         orders_end, facts_end, prints_end = self._open()
         life_end, self._life = os.pipe()
         ends = (orders_end, facts_end, life_end, function)
         self._popen = subprocess.Popen(  # noqa: S603 - this interpreter, our own code
-            [sys.executable, "-c", _BOOT, json.dumps(path), ",".join(map(str, ends))],
+            [sys.executable, "-c", _BOOT, json.dumps(path), ",".join(map(str, ends)), scratch],
             stdin=subprocess.DEVNULL,
             stdout=prints_end,
             stderr=prints_end,
@@ -123,8 +133,13 @@ class Process(Runner):
         )
         for end in (orders_end, facts_end, prints_end, life_end):
             os.close(end)
-        self.pid = self._popen.pid
-        self.end = _watched(self.pid)
+        self.pid = 0  # until it has told
+        self.end = _watched(self._popen.pid)
+
+    @property
+    def own(self) -> tuple[int, ...]:
+        """The processes that stay between two trials."""
+        return self._popen.pid, self.pid
 
     @property
     def alive(self) -> bool:

@@ -16,7 +16,7 @@ import socket
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -103,7 +103,8 @@ class Agent:
     def _weigh(self) -> None:
         """Look at the memory that a running trial holds, where there is a limit to it."""
         terms, process, now = self._session.terms, self._process, time.monotonic()
-        if terms is None or terms.memory_limit is None or process is None or self._session.run is None:
+        limited = terms is not None and terms.memory_limit is not None and self._session.run is not None
+        if process is None or not process.pid or not limited:
             self._weigh_at = math.inf
         elif now >= self._weigh_at or self._weigh_at == math.inf:
             self._weigh_at = now + WEIGH_SECONDS
@@ -138,7 +139,9 @@ class Agent:
     def _take_in(self, process: Runner, facts: Iterable[Any]) -> None:
         now = time.monotonic()
         for kind, body in facts:
-            if kind == "began":
+            if kind == "here":
+                process.pid = int(body)
+            elif kind == "began":
                 self._do(self._session.began(now))
             elif kind == "report":
                 step, metrics = body
@@ -169,7 +172,7 @@ class Agent:
         self._from_prints()
         self._forget()
         ending = process.wait() if cause is None else process.kill()
-        self._kill_leftovers(keep=None)
+        self._kill_leftovers()
         leftovers.empty(self._scratch)
         self._do(self._session.died(cause or ending, time.monotonic()))
 
@@ -212,7 +215,7 @@ class Agent:
         self._forget()
         if process is not None:
             process.kill()
-            self._kill_leftovers(keep=None)
+            self._kill_leftovers()
             leftovers.empty(self._scratch)
 
     def _clean_up(self, process: Runner) -> None:
@@ -220,7 +223,7 @@ class Agent:
         if self._session.terms is not None and self._session.terms.fresh_process:
             self._drop_process()
         elif self._process is process:
-            self._kill_leftovers(keep=process.pid)
+            self._kill_leftovers(keep=process.own)
 
     def _new_process(self) -> Runner:
         if self._stored is None:
@@ -228,12 +231,12 @@ class Agent:
         # Spark's own entries are relative to the directory of the task, which user code may leave.
         path = [str(Path(entry).absolute()) for entry in sys.path]
         beside = [entry for entry in self._ticket.sys_path if entry not in path]
-        return Process(self._stored, [*path, *beside], self._environment)
+        return Process(self._stored, [*path, *beside], self._scratch, self._environment)
 
     def _adopt(self, adopt: bool) -> None:
         leftovers.adopt_orphans(adopt)
 
-    def _kill_leftovers(self, keep: int | None) -> None:
+    def _kill_leftovers(self, keep: Collection[int] = ()) -> None:
         self._sweeper.kill_all(keep)
 
     # -- orders ----------------------------------------------------------------------------------------------------

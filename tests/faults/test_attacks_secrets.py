@@ -35,6 +35,8 @@ def troubled(x, reporter):
     import os
     import signal
 
+    from agents import agent
+
     print("hello", x)
     reporter.broadcast(x, step=0)
     if x < 0.2:
@@ -42,7 +44,7 @@ def troubled(x, reporter):
     if x < 0.4:
         os.kill(os.getpid(), signal.SIGKILL)
     if x < 0.5:
-        os.kill(os.getppid(), signal.SIGKILL)
+        os.kill(agent(), signal.SIGKILL)
     return x
 
 
@@ -229,7 +231,8 @@ def troubled(x, reporter):
     if x < 0.4:
         os.kill(os.getpid(), signal.SIGKILL)
     if x < 0.5:
-        os.kill(os.getppid(), signal.SIGKILL)
+        with open(f"/proc/{{os.getppid()}}/stat") as guard:
+            os.kill(int(guard.read().rpartition(")")[2].split()[1]), signal.SIGKILL)
     return x
 
 hits, rest, looked, ended = [], [], set(), threading.Event()

@@ -11,6 +11,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from agents import agent
 
 from maggy import Asha, Float, Integer, RandomSearch, Searchspace, experiment
 from maggy.driver.depot import Depot
@@ -96,7 +97,7 @@ def dies_with_its_agent(x, reporter, folder):
             reporter.save(state)
         if epoch == 5 and reporter.attempt == 1:
             recorded(folder, "Saved", reporter.trial, 3)
-            os.kill(os.getppid(), signal.SIGKILL)
+            os.kill(agent(), signal.SIGKILL)
             signal.pause()
     return {"metric": x, "began": began}
 
@@ -153,7 +154,7 @@ def loses_its_last_save(x, reporter, folder):
     recorded(folder, "Saved", reporter.trial, 3)
     (last,) = Path(folder).rglob("1-3.tar")
     last.write_bytes(last.read_bytes()[:600])
-    os.kill(os.getppid(), signal.SIGKILL)
+    os.kill(agent(), signal.SIGKILL)
     signal.pause()
     return None
 
@@ -223,7 +224,7 @@ def dies_while_it_saves(x, reporter, folder):
     state.write_bytes(b"second" * 8_000_000)  # 48 MB
     threading.Thread(target=reporter.save, args=(state,), daemon=True).start()
     wait_for(lambda: {str(file) for file in Path(folder).rglob("*.tar*")} - before)
-    os.kill(os.getppid(), signal.SIGKILL)
+    os.kill(agent(), signal.SIGKILL)
     signal.pause()
     return None
 
@@ -245,16 +246,16 @@ def becomes_a_zombie(x, trial, reporter, folder):
         state.write_text("before")
         reporter.save(state)
         recorded(folder, "Saved", trial)
-        os.kill(os.getppid(), signal.SIGSTOP)
+        os.kill(agent(), signal.SIGSTOP)
         state.write_text("by a zombie")
         reporter.save(state)
         recorded(folder, "Lost", trial)
         reporter.save(state)
-        zombie.write_text(f"{os.getppid()} {os.getpid()}")
+        zombie.write_text(f"{agent()} {os.getpid()}")
         signal.pause()
     wait_for(lambda: zombie.exists() and zombie.read_text())
-    agent, process = map(int, zombie.read_text().split())
-    os.kill(agent, signal.SIGCONT)
+    stopped, process = map(int, zombie.read_text().split())
+    os.kill(stopped, signal.SIGCONT)
     wait_for(lambda: not Path(f"/proc/{process}").exists())
     return {"metric": x, "before": Path(found).read_text() == "before"}
 
@@ -313,7 +314,7 @@ def saves_too_much(x, reporter, folder):
             reporter.save(state)
         reporter.broadcast(x, step=0)
         recorded(folder, "Reported", reporter.trial)
-        os.kill(os.getppid(), signal.SIGKILL)
+        os.kill(agent(), signal.SIGKILL)
         signal.pause()
     return {"metric": x, "scratch": reporter.restore() is None}
 
@@ -424,11 +425,11 @@ def restores(x, trial, reporter, folder):
     if reporter.attempt == 1:
         reporter.save(Path(folder, "state"))
         recorded(folder, "Saved", 1)
-        os.kill(os.getppid(), signal.SIGKILL)
+        os.kill(agent(), signal.SIGKILL)
         signal.pause()
     elif reporter.attempt == 2:
         left.write_text(reporter.restore())
-        os.kill(os.getpid() if Path(folder, "by itself").exists() else os.getppid(), signal.SIGKILL)
+        os.kill(os.getpid() if Path(folder, "by itself").exists() else agent(), signal.SIGKILL)
         signal.pause()
     return 0.0
 

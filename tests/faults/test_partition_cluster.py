@@ -79,8 +79,8 @@ class Cluster:
         inside = subprocess.run(
             ["ip", "netns", "pids", self.network.inside(host)[-1]], capture_output=True, text=True, check=True
         )
-        pids = map(int, inside.stdout.split())
-        return {parent(pid) for pid in pids if alive(pid) and "maggy.executor.child" in command(pid)} - {1}
+        pids = {int(pid) for pid in inside.stdout.split() if "maggy.executor.child" in command(int(pid))}
+        return {parent(pid) for pid in pids if alive(pid)} - pids - {1}  # a guard is its trial's parent
 
     def close(self):
         for process in self._processes:

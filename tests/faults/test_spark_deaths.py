@@ -15,7 +15,7 @@ from pathlib import Path
 import cloudpickle
 import pyspark.cloudpickle
 import pytest
-from clusters import CLUSTER, alive, parent, session, until
+from clusters import CLUSTER, agent, alive, parent, session, until
 
 from maggy import Float, Searchspace, experiment
 from maggy.errors import ConfigError, LauncherError
@@ -94,7 +94,7 @@ def measured(folder, what):
     return seconds
 
 
-def kill_from_trial(x, trial, reporter, folder, slots, victims, whom=os.getppid, number=signal.SIGKILL):
+def kill_from_trial(x, trial, reporter, folder, slots, victims, whom=agent, number=signal.SIGKILL):
     """Hold all slots but one until the victims are through; they kill their executor in each attempt they may."""
     folder = Path(folder)
     (folder / f"pid-{trial}-{reporter.attempt}").write_text(str(os.getpid()))
@@ -157,7 +157,7 @@ def test_f02_with_one_slot_alone(lagom, tmp_path):
 
 
 def executor_jvm():
-    return parent(parent(os.getppid()))  # the agent is a fork of Spark's daemon
+    return parent(parent(agent()))  # the agent is a fork of Spark's daemon
 
 
 def test_f04_a_killed_executor(lagom, slots, tmp_path, spark):

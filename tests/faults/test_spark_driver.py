@@ -11,7 +11,7 @@ from pathlib import Path
 
 import cloudpickle
 import pytest
-from clusters import CLUSTER, alive, session, until
+from clusters import CLUSTER, agent, alive, session, until
 
 import maggy.run
 from maggy import Float, Searchspace, experiment
@@ -40,7 +40,7 @@ def hold(x, trial, reporter, folder):
     Path(folder, f"pid-{trial}-{reporter.attempt}").write_text(str(os.getpid()))
     reporter.broadcast(x)
     if trial > 1 and reporter.attempt == 1 and not Path(folder, "resumed").exists():
-        Path(folder, f"held-{trial}").write_text(str(os.getppid()))
+        Path(folder, f"held-{trial}").write_text(str(agent()))
         until(Path(folder, "resumed").exists, 100)
     return x
 
@@ -140,8 +140,8 @@ def test_f46_the_gateway_breaks_and_all_executors_die(tmp_path, places):
 
     def disturb(spark):
         spark.sparkContext._gateway.shutdown()
-        for agent in tmp_path.glob("held-*"):
-            os.kill(int(agent.read_text()), signal.SIGKILL)
+        for held in tmp_path.glob("held-*"):
+            os.kill(int(held.read_text()), signal.SIGKILL)
 
     with session(tmp_path, "local[2]") as spark:
         found, took = disturbed(spark, tmp_path, places, disturb)
@@ -156,8 +156,8 @@ def test_f46_a_slots_thread_is_killed(tmp_path, places):
         (thread,) = [thread for thread in threading.enumerate() if thread.name == "maggy-slot-0"]
         ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident), ctypes.py_object(SystemExit))
         (tmp_path / "resumed").touch()
-        for agent in tmp_path.glob("held-*"):
-            os.kill(int(agent.read_text()), signal.SIGKILL)
+        for held in tmp_path.glob("held-*"):
+            os.kill(int(held.read_text()), signal.SIGKILL)
 
     with session(tmp_path, "local[2]") as spark:
         found, _ = disturbed(spark, tmp_path, places, disturb)

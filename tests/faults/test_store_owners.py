@@ -32,7 +32,8 @@ from maggy.errors import MaggyError
 def train(x, trial, reporter, steps, agents):
     import os, time
     from pathlib import Path
-    Path(agents, str(os.getppid())).touch()
+    guard = Path(f"/proc/{os.getppid()}/stat").read_text().rpartition(")")[2].split()
+    Path(agents, guard[1]).touch()
     for step in range(steps):
         reporter.broadcast(x, step=step)
         time.sleep(0.02)

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
+from agents import agent
 
 from maggy import Float, Searchspace, experiment
 
@@ -241,7 +242,7 @@ def test_f31_a_slot_whose_agent_is_killed_leaves_nothing(lagom, tmp_path):
         first = not list(Path(folder).glob("pid-*"))
         Path(folder, f"pid-{os.getpid()}").write_text(str(os.getpid()))
         if first:
-            os.kill(os.getppid(), signal.SIGKILL)
+            os.kill(agent(), signal.SIGKILL)
             signal.pause()
         return x
 
@@ -262,13 +263,57 @@ def test_f31_what_a_trial_has_started_dies_with_its_agent(lagom, tmp_path):
         if not list(Path(folder).glob("pid-*")):
             started = subprocess.Popen(["sleep", "600"], start_new_session=True)
             Path(folder, f"pid-{started.pid}").write_text(str(started.pid))
-            os.kill(os.getppid(), signal.SIGKILL)
+            os.kill(agent(), signal.SIGKILL)
             signal.pause()
         return x
 
     first, _ = lagom(starts_and_kills_its_agent).trials
     assert (first.status, first.attempt) == ("completed", 2)
     assert len(pids(tmp_path)) == 1
+    assert not any(map(alive, pids(tmp_path)))
+
+
+def litters_and_holds_the_lock(x, trial, folder):
+    import ctypes
+    import os
+    import signal
+    from pathlib import Path
+
+    if trial == 1 and not pids(folder):
+        litters(x, trial, folder)
+        Path(folder, "pid-itself").write_text(str(os.getpid()))
+        sleep = ctypes.PyDLL(None).sleep  # which keeps the interpreter's lock
+        os.kill(agent(), signal.SIGKILL)
+        sleep(60)
+    return x
+
+
+def test_f31_code_in_c_dies_with_its_agent_and_so_do_its_daemons(lagom, tmp_path):
+    """F31: no thread of the trial's could run any more, and a daemon is below none of its processes."""
+    first, _ = lagom(litters_and_holds_the_lock).trials
+    assert (first.status, first.attempt) == ("completed", 2)
+    assert len(pids(tmp_path)) == 4
+    until = time.monotonic() + 5
+    while any(map(alive, pids(tmp_path))) and time.monotonic() < until:
+        time.sleep(0.02)
+    assert not any(map(alive, pids(tmp_path)))
+
+
+def leaves_its_session(x, trial, folder):
+    import ctypes
+    import os
+
+    if trial == 1:
+        os.setsid()
+        Path(folder, "pid-itself").write_text(str(os.getpid()))
+        ctypes.PyDLL(None).sleep(60)
+    return x
+
+
+def test_f25_who_leaves_its_session_is_ended_all_the_same(lagom, tmp_path):
+    """F25: no signal to a process group reaches it; in the end it is below the agent."""
+    first, second = lagom(leaves_its_session, trial_timeout=1.0).trials
+    assert (first.status, second.status) == ("failed", "completed")
     assert not any(map(alive, pids(tmp_path)))
 
 

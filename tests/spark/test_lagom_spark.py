@@ -12,6 +12,7 @@ from pathlib import Path
 
 import cloudpickle
 import pytest
+from agents import agent
 
 from maggy import Asha, Float, Integer, Searchspace, Status, experiment
 
@@ -101,7 +102,7 @@ def test_a_killed_worker_disturbs_nobody_and_its_slot_comes_back(lagom, spark, t
         if trial == 2:
             if reporter.attempt == 1:
                 until(lambda: len(list(tmp_path.glob("busy-*"))) == 3)
-                os.kill(os.getppid(), signal.SIGKILL)
+                os.kill(agent(), signal.SIGKILL)
                 signal.pause()
             (tmp_path / "again").touch()
         elif trial <= 4:
