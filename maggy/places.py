@@ -69,9 +69,7 @@ class Directory:
 
     def put(self, name: str, draft: Path) -> None:
         """Make the content durable, then give it its name."""
-        with draft.open("rb") as file:
-            os.fsync(file.fileno())
-        draft.replace(self._root / name)
+        settle(draft, self._root / name)
 
     def get(self, name: str, scratch: Path) -> Path:  # noqa: ARG002 - it is here
         """Return the file itself."""
@@ -94,6 +92,20 @@ class Directory:
         self._root.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=self._root):
             pass
+
+
+def settle(draft: Path, final: Path) -> None:
+    """Give a file its name; after that neither of them is lost with the power."""
+    with draft.open("rb") as file:
+        os.fsync(file.fileno())
+    draft.replace(final)
+    for folder in (final.parent, final.parent.parent):  # the trial's, which may be as new
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            with contextlib.suppress(OSError):  # some file systems cannot, and do not need it
+                os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 class Remote:

@@ -2,6 +2,7 @@
 
 import io
 import os
+import queue
 import re
 import sys
 import tarfile
@@ -45,6 +46,12 @@ class Study:
         self.notices = []
         self.allowed = []
 
+    def asked(self, message, *, allowed=True):
+        """Return the depot's reply, which comes from its thread."""
+        replies = queue.SimpleQueue()
+        self.depot.ask(message, replies.put, allowed=allowed)
+        return replies.get(timeout=10)
+
     def attempt(self, number, *restore, trial=1):
         """Return the checkpoints of an attempt that may go on from these."""
         self.allowed = list(restore)
@@ -59,12 +66,12 @@ class Study:
             message = carried(rebuilt(kind, {**body, "trial": trial, "attempt": number}))
             match message:
                 case Chunk():
-                    self.depot.chunk(message)
+                    self.asked(message)
                 case SavedMessage():
-                    if self.depot.saved(message):
+                    if not self.depot.passes(message) or self.asked(message):
                         self.recorded.append(message.checkpoint)
                 case Fetch():
-                    piece = self.depot.piece(message, allowed=message.checkpoint in self.allowed)
+                    piece = self.asked(message, allowed=message.checkpoint in self.allowed)
                     pieces.append({name: getattr(carried(piece), name) for name in Piece.__slots__})
                 case _:
                     self.notices.append(message.text)
@@ -401,7 +408,7 @@ def test_a19_the_driver_follows_no_link(relay, tmp_path, link):
         (relay.root / "1" / "1-1.tar").symlink_to(tmp_path / "outside" / "1-1.tar")
     else:
         (relay.root / "1").symlink_to(tmp_path / "outside")
-    assert relay.depot.piece(Fetch(1, 1, "1/1-1.tar", 0), allowed=True).error == "the driver has no such file"
+    assert relay.asked(Fetch(1, 1, "1/1-1.tar", 0)).error == "the driver has no such file"
     (tmp_path / "state").write_text("content")
     if link == "folder":
         relay.attempt(2).save(tmp_path / "state")
@@ -426,8 +433,8 @@ def chunk(offset, data, name="1/1-1.tar"):
 def test_what_is_not_whole_is_no_checkpoint(relay, chunks, size):
     """The log hears of it only when all of its bytes have come, and nothing of it stays."""
     for each in chunks:
-        relay.depot.chunk(each)
-    saved = relay.depot.saved(SavedMessage(1, 1, "1/1-1.tar", size))
+        relay.asked(each)
+    saved = relay.asked(SavedMessage(1, 1, "1/1-1.tar", size))
     assert not saved or not (relay.root / "1" / "1-1.tar").exists()
     relay.depot.close(10)
     assert files(relay.root) == []
@@ -437,18 +444,58 @@ def test_an_executor_cannot_fill_the_drivers_disk(relay):
     """Whatever it says: a checkpoint that grows over the limit is given up."""
     data, size = "A" * 4000, 3000
     for number in range(LIMIT // size + 10):
-        relay.depot.chunk(chunk(number * size, data))
+        relay.asked(chunk(number * size, data))
     assert sum(path.stat().st_size for path in relay.root.rglob("*")) < 10_000
-    assert not relay.depot.saved(SavedMessage(1, 1, "1/1-1.tar", LIMIT + 1))
+    assert not relay.asked(SavedMessage(1, 1, "1/1-1.tar", LIMIT + 1))
 
 
 def test_parts_of_a_lost_attempt_are_removed(relay):
     """When the log says that the attempt is lost, what it had sent is nobody's."""
     relay.depot.recorded([Suggested(0, 1, {}, None, None, 1), Started(0, 1, 1, "a")])
-    relay.depot.chunk(chunk(0, "AAAA"))
+    relay.asked(chunk(0, "AAAA"))
     assert files(relay.root / "1") == ["1-1.tar.part"]
     relay.depot.recorded([Lost(0, 1, 1, "died")])
+    relay.asked(Fetch(1, 1, "1/1-1.tar", 0))  # the thread keeps the order
     assert files(relay.root / "1") == []
+
+
+def test_a_relayed_checkpoint_is_on_the_disk_before_it_counts(relay, tmp_path, monkeypatch):
+    """Its content, then its name, and that of its folder: a power cut takes nothing that the log speaks of."""
+    synced, sync = [], os.fsync
+
+    def told(descriptor):
+        synced.append((str(Path(f"/proc/self/fd/{descriptor}").readlink()), list(relay.recorded)))
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", told)
+    (tmp_path / "state").write_text("content")
+    relay.attempt(1).save(tmp_path / "state")
+    assert synced == [(str(path), []) for path in (relay.root / "1/1-1.tar.part", relay.root / "1", relay.root)]
+    assert relay.recorded == ["1/1-1.tar"]
+
+
+@pytest.mark.parametrize("slow", [True, False])
+def test_what_could_not_be_removed_is_told(relay, monkeypatch, slow):
+    """In a sentence at the end: which of it is left, where, and why; nobody waits for longer than is said."""
+    go = threading.Event()
+
+    class Stubborn(places.Directory):
+        def remove(self, name):
+            if slow:
+                go.wait(10)
+            raise OSError("it sticks")
+
+    monkeypatch.setattr("maggy.driver.depot.place", Stubborn)
+    relay.depot.recorded([Suggested(0, 1, {}, None, None, 1), Started(0, 1, 1, "a")])
+    relay.depot.recorded([Saved(0, 1, 1, f"1/1-{number}.tar", 1) for number in range(1, 8)])
+    assert relay.depot.trouble is None
+    relay.depot.close(0.1 if slow else 10)
+    go.set()
+    why = f"{relay.root} was too slow: 0.1 s after the study's end they were still to be removed"
+    assert relay.depot.trouble == (
+        f"checkpoints that are needed no longer are left in {relay.root} (1/1-1.tar, 1/1-2.tar, 1/1-3.tar, …): "
+        + (why if slow else "it sticks")
+    )
 
 
 def test_over_the_limit_nothing_is_sent(relay, tmp_path):

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable
 from queue import SimpleQueue
 
 
 class Aside:
-    """Does small pieces of work, each with a weight; at most `limit` of weight waits, what comes then is refused."""
+    """Does small pieces of work, each with a weight; at most `limit` of weight waits, what comes then is refused.
 
-    def __init__(self, name: str, limit: int) -> None:
+    The thread is started with the first of them.
+    """
+
+    def __init__(self, name: str, limit: float = math.inf) -> None:
         self.weight = 0  # of what waits
         self._limit = limit
         self._lock = threading.Lock()
         self._work: SimpleQueue[tuple[Callable[[], None], int] | None] = SimpleQueue()
         self._given_up = threading.Event()
         self._thread = threading.Thread(target=self._do, name=name, daemon=True)
-        self._thread.start()
 
     def put(self, work: Callable[[], None], weight: int = 1) -> bool:
         """Have something done; return whether there was room for it."""
@@ -25,13 +28,16 @@ class Aside:
             if self.weight + weight > self._limit:
                 return False
             self.weight += weight
+            if self._thread.ident is None:
+                self._thread.start()
         self._work.put((work, weight))
         return True
 
     def close(self, timeout: float) -> bool:
         """Do what waits, but give up after `timeout` seconds; return whether all was done."""
-        self._work.put(None)
-        self._thread.join(timeout)
+        if self._thread.ident is not None:
+            self._work.put(None)
+            self._thread.join(timeout)
         self._given_up.set()
         return not self._thread.is_alive()
 

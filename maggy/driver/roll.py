@@ -7,6 +7,7 @@ back. What is heard becomes inputs of the scheduler; nothing here is decided, an
 from __future__ import annotations
 
 import hmac
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -50,6 +51,12 @@ class Life:
     line: Line | None
     token: str
     slot: int
+    behind: deque[Message] | None = None  # what has come behind a message that takes its time
+
+    @property
+    def unsettled(self) -> int:
+        """Messages that have come and do not count yet."""
+        return 0 if self.behind is None else 1 + len(self.behind)
 
 
 class Roll:
@@ -94,9 +101,31 @@ class Roll:
                 _refused(line, "an executor introduces itself once")
                 return
             elif life.channel.came(message) or isinstance(message, Beat):
-                self._put(lambda now, name=line.executor, said=message: self._said(name, said, now))  # type: ignore[misc]
+                self._put(lambda now, life=life, name=line.executor, said=message: self._hear(life, name, said, now))  # type: ignore[misc]
         if line.executor:
             self._heard.add(line.executor)
+
+    def hold(self, executor: str) -> Callable[[float], list[Action]]:
+        """Let what comes of an executor wait for its message that is just being heard: that takes its time.
+
+        Return what goes on with the rest when it is through. Until then all are signs of life, and none is confirmed.
+        """
+        life = self._lives.get(executor)
+        if life is None:
+            return lambda _: []
+        life.behind = deque()
+
+        def go_on(now: float) -> list[Action]:
+            waiting, life.behind = life.behind or deque(), None
+            self._heard.add(executor)
+            due: list[Action] = []
+            while waiting and life.behind is None:
+                due += self._said(executor, waiting.popleft(), now)
+            if life.behind is not None:  # one of them takes its time as well
+                life.behind.extend(waiting)
+            return due
+
+        return go_on
 
     def gone(self, line: Line, why: str) -> None:
         """Take in that a connection is: the executor may come back on another, unless it has offended."""
@@ -142,8 +171,10 @@ class Roll:
         """Confirm what has come, as far as that is due: to be called when it has been made durable, not before."""
         for name in self._lives if at_once else self._heard:
             life = self._lives.get(name)
-            if life and life.line and (confirmation := life.channel.confirmation(at_once=at_once)):
-                life.line.send(confirmation)
+            if life and life.line:
+                confirmation = life.channel.confirmation(at_once=at_once, but=life.unsettled)
+                if confirmation is not None:
+                    life.line.send(confirmation)
         self._heard.clear()
 
     def beat(self) -> None:
@@ -151,6 +182,12 @@ class Roll:
         for life in self._lives.values():
             if life.line is not None:
                 life.line.send(Beat())
+
+    def _hear(self, life: Life, name: str, message: Message, now: float) -> list[Action]:
+        if life.behind is None or isinstance(message, Beat):
+            return self._said(name, message, now)
+        life.behind.append(message)
+        return self._said(name, Beat(), now)
 
     def _introduced(self, line: Line, message: Message) -> bool:
         """Let an executor in that is new, or back on a new connection; turn everybody else away."""

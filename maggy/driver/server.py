@@ -19,11 +19,12 @@ import socket
 import ssl
 import threading
 from contextlib import suppress
+from functools import partial
 
 from maggy.driver.actions import Action, Ask, Close, Drop, Record, Send
 from maggy.driver.asker import Asker
 from maggy.driver.clock import Clock
-from maggy.driver.depot import Depot
+from maggy.driver.depot import Depot, Reply
 from maggy.driver.journal import Journal
 from maggy.driver.logs import TrialLogs
 from maggy.driver.outage import Outage
@@ -33,7 +34,7 @@ from maggy.driver.standstill import Standstill
 from maggy.driver.strangers import Strangers
 from maggy.errors import StoreUnavailable, StudyMoved
 from maggy.rpc.door import BACKLOG, Door
-from maggy.rpc.messages import Bye, Chunk, Fetch, Kept, Log, Message, Notice, Saved
+from maggy.rpc.messages import Beat, Bye, Fetch, Kept, Log, Message, Notice, Piece, Saved
 from maggy.rpc.stream import Peer
 from maggy.trial import Answer, Suggestion
 
@@ -240,27 +241,39 @@ class Server:
             self._confirm_all = False
 
     def _received(self, name: str, message: Message, now: float) -> list[Action]:
-        due: list[Action] = []
         if isinstance(message, Log | Kept) and self.scheduler.holds(name, message.trial, message.attempt):
             if isinstance(message, Log):
                 self._logs.write(message)
-            elif self._depot is not None and not self._deposit(self._depot, name, message, due):
-                return []
-        return due + self.scheduler.received(name, message, now)
+            elif self._depot is not None and self._deposit(self._depot, name, message):
+                return self.scheduler.received(name, Beat(), now)
+        return self.scheduler.received(name, message, now)
 
-    def _deposit(self, depot: Depot, name: str, message: Kept, due: list[Action]) -> bool:
-        """Do what a trial wants of its checkpoints; return whether the scheduler should hear of it."""
-        match message:
-            case Saved():
-                return depot.saved(message)
-            case Chunk():
-                depot.chunk(message)
-            case Fetch():
-                allowed = self.scheduler.may_have(name, message.trial, message.attempt, message.checkpoint)
-                due.append(Send(name, depot.piece(message, allowed=allowed)))
-            case Notice():
-                self._logs.write(Log(message.trial, message.attempt, f"[{message.text}]\n"))
-                depot.notice(message.text)
+    def _deposit(self, depot: Depot, name: str, message: Kept) -> bool:
+        """Do what a trial wants of its checkpoints; return whether that takes its time, on the depot's thread."""
+        if isinstance(message, Notice):
+            self._logs.write(Log(message.trial, message.attempt, f"[{message.text}]\n"))
+            depot.notice(message.text)
+            return False
+        if isinstance(message, Saved) and not depot.passes(message):
+            return False
+        go_on = self._roll.hold(name)
+        allowed = isinstance(message, Fetch) and self.scheduler.may_have(
+            name, message.trial, message.attempt, message.checkpoint
+        )
+
+        def given(reply: Reply, now: float) -> list[Action]:
+            due: list[Action] = []
+            if isinstance(reply, Piece):
+                due.append(Send(name, reply))
+            elif reply and isinstance(message, Saved):
+                due += self.scheduler.received(name, message, now)
+            return due + go_on(now)
+
+        def done(reply: Reply) -> None:
+            with suppress(RuntimeError):  # the loop has been closed meanwhile
+                self._loop.call_soon_threadsafe(self._put, partial(given, reply))
+
+        depot.ask(message, done, allowed=allowed)
         return True
 
     def _answered(self, number: int, answer: Suggestion | Answer | Exception, seen: int) -> None:
@@ -327,6 +340,8 @@ class Server:
         except Exception as error:  # noqa: BLE001 - whatever a store raises
             self._fail(error)
             return
+        if self._depot is not None:
+            self._depot.mind()
         if "stop" in wishes:
             self._put(lambda now: self.scheduler.interrupted("stopped by another process", now))
         if not self.closed.is_set():

@@ -63,11 +63,15 @@ class Channel:
         # They are kept until they are confirmed: what has only been heard may be lost with the peer.
         return b"".join(islice(self._kept, received - self._first, None))
 
-    def confirmation(self, *, at_once: bool = False) -> Ack | None:
-        """Return the confirmation that is due to the peer, if one is: every so many messages, or at once if any is."""
-        due = self.received - self._confirmed
+    def confirmation(self, *, at_once: bool = False, but: int = 0) -> Ack | None:
+        """Return the confirmation that is due to the peer, if one is: every so many messages, or at once if any is.
+
+        The last `but` messages are not confirmed yet.
+        """
+        settled = self.received - but
+        due = settled - self._confirmed
         if not due or (due < CONFIRM_EVERY and not at_once and not self._heavy):
             return None
-        self._confirmed = self.received
-        self._heavy = False
-        return Ack(self.received)
+        self._confirmed = settled
+        self._heavy = self._heavy and but > 0
+        return Ack(settled)

@@ -38,7 +38,7 @@ def introduction(name):
 class Served:
     """A study of random search with its server; use it in a `with`."""
 
-    def __init__(self, trials=4, *, tls=False, limit=100, logs=None, **terms):
+    def __init__(self, trials=4, *, tls=False, limit=100, logs=None, depot=None, **terms):
         self.store = MemoryStore()
         owner = Owner.current()
         now = time.time()
@@ -54,6 +54,7 @@ class Served:
             logs=TrialLogs(logs, verbose=False),
             clock=Clock(),
             limit=limit,
+            depot=depot,
         )
         context, self.certificate = server_context() if tls else (None, None)
         self.port = self.server.start("127.0.0.1", tls=context)

@@ -23,3 +23,15 @@ def test_chunks_of_checkpoints_are_confirmed_at_once():
     assert channel.confirmation() == Ack(2)
     channel.came(Log(1, 1, "text"))
     assert channel.confirmation() is None
+
+
+def test_what_is_not_settled_is_not_confirmed():
+    """Its confirmation is due as soon as it is: a chunk's at once."""
+    channel = Channel()
+    channel.came(Log(1, 1, "text"))
+    channel.came(Chunk(1, 1, "1/1-1.tar", 0, "AAAA"))
+    channel.came(Log(1, 1, "text"))
+    assert channel.confirmation(at_once=True, but=2) == Ack(1)
+    assert channel.confirmation(at_once=True, but=2) is None
+    assert channel.confirmation(but=1) == Ack(2)
+    assert channel.confirmation() == Ack(3)
