@@ -209,7 +209,7 @@ def test_a_child_goes_on_from_its_own_checkpoint_then_from_its_ancestors():
     assert run.restore == ["1/1-1.tar"]
     assert talk.scheduler.may_have("a", 3, 1, "1/1-1.tar")
     for number in (1, 2, 3):
-        talk.received("a", saved(3, number))
+        talk.received("a", saved(3, number=number))
     talk.lost("a", "died")
     assert not talk.scheduler.may_have("a", 3, 1, "1/1-1.tar")
     run = talk.joined(hello("b"))[-1].message
