@@ -26,7 +26,7 @@ from maggy.events import (
     Suggested,
 )
 from maggy.searchspace import Searchspace
-from maggy.trial import CHECKPOINT, Objective, Status, Trial
+from maggy.trial import CHECKPOINT, KNOWN, Objective, Status, Trial
 
 ANCESTORS = 10  # checkpoints to fall back on, one after the other, are enough
 
@@ -51,6 +51,7 @@ class Study:
         self.searchspace = Searchspace()
         self.objective = Objective()
         self.num_trials: int | None = None
+        self.points: list[dict[str, Any]] = []  # that the user wants tried first
         self.position = 0
         self.trials: dict[int, Trial] = {}
         self.queued: deque[int] = deque()
@@ -168,13 +169,14 @@ class Study:
         self.searchspace = Searchspace.from_json(settings.get("searchspace") or {})
         self.objective = Objective(settings.get("metric"), settings.get("direction", "max"))
         self.num_trials = settings.get("num_trials")
+        self.points = settings.get("points_to_evaluate") or []
 
     def _suggested(self, event: Suggested) -> None:
         trial = Trial(event.trial, dict(event.params), event.budget, event.parent, event.seen, event.origin, event.why)
         self.trials[trial.id] = trial
         self.queued.append(trial.id)
         self.counts[Status.QUEUED] += 1
-        self.sampled += event.parent is None
+        self.sampled += event.parent is None and event.origin != KNOWN
         self._changed(trial)
 
     def _started(self, event: Started) -> None:

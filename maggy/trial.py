@@ -17,6 +17,7 @@ from typing import Any, Literal
 Params = Mapping[str, Any]
 Direction = Literal["max", "min"]
 DEFAULT_METRIC = "metric"
+KNOWN = "known before"  # the origin of a trial that the study began with, and that nobody ran
 CHECKPOINT = re.compile(r"[1-9][0-9]{0,17}/[1-9][0-9]{0,17}-[1-9][0-9]{0,17}\.tar")  # a name that leads nowhere else
 
 

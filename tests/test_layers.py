@@ -29,6 +29,7 @@ ROWS = {
         "trial",
         "events",
         "study",
+        "points",
         "trainfn",
     ],
     "2a": ["rpc", "rpc.messages", "rpc.frames", "rpc.connection", "rpc.channel", "optimizers.rungs", "plugins"],

@@ -1,0 +1,32 @@
+"""Quasi-random search; the sequence stands in `maggy.optimizers.bayes.sobol`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from random import Random
+
+from maggy.study import Study
+from maggy.trial import DONE, Answer, Suggestion
+
+
+@dataclass(frozen=True)
+class Sobol:
+    """Spreads configurations evenly over the searchspace: better than random ones, and independent of all results.
+
+    The sequence is scrambled, differently for each seed, and the same whatever happens to the study.
+    """
+
+    lookahead = 0
+    quick = False  # the first ask loads SciPy
+    continues = False
+
+    def ask(self, study: Study, rng: Random) -> Suggestion | Answer:
+        """Return the next point of the sequence that is allowed, until `num_trials` are drawn."""
+        if not study.remaining:
+            return DONE
+        from maggy.optimizers.bayes.encoding import Encoding
+        from maggy.optimizers.bayes.sobol import point
+
+        encoding = Encoding(study.searchspace)
+        params = encoding.params(point(encoding, study.settings.get("seed") or 0, study.sampled))
+        return Suggestion(params if study.searchspace.contains(params) else study.searchspace.sample(rng))
