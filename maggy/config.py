@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Integral, Real
 from random import Random
@@ -16,6 +16,7 @@ from maggy.earlystop import STOP_RULES, Median, StopRule
 from maggy.errors import ConfigError, nearest
 from maggy.jsonvalue import dumps
 from maggy.optimizers import OPTIMIZERS, VARIANTS, Asha, Foreign, GridSearch, Halving, Optimizer, SingleRun
+from maggy.points import checked as points_of
 from maggy.searchspace import DRAWS, Searchspace
 from maggy.trial import Direction, Objective
 
@@ -93,6 +94,8 @@ class StudyConfig:
     isolation: str = "executor"
     rules_asked_for: bool = False
     keep_checkpoints: int | None = None
+    points: tuple[Mapping[str, Any], ...] = ()
+    known: tuple[tuple[Mapping[str, Any], float], ...] = ()
 
     def settings(self) -> dict[str, Any]:
         """Return what a resume needs to know, as JSON values."""
@@ -104,6 +107,7 @@ class StudyConfig:
             "seed": self.seed,
             "optimizer": plugins.to_json(self.optimizer, OPTIMIZERS),
             "earlystop": [plugins.to_json(rule, STOP_RULES) for rule in self.rules],
+            **({"points_to_evaluate": list(self.points)} if self.points else {}),
         }
 
     @property
@@ -152,6 +156,8 @@ def configure(
     memory_limit: int | str | None = None,
     isolation: str = "executor",
     keep_checkpoints: int | None = None,
+    points_to_evaluate: Sequence[Mapping[str, Any]] | None = None,
+    evaluated_rewards: Sequence[float | None] | None = None,
 ) -> StudyConfig:
     """Validate what a call asks for. Raises `ConfigError`, a full sentence, for what cannot be."""
     space = _space(searchspace)
@@ -162,6 +168,9 @@ def configure(
     _check_size(space)
     if not isinstance(chosen, GridSearch):
         _check_odds(space)
+    points, known = points_of(points_to_evaluate, evaluated_rewards, space)
+    if points and isinstance(chosen, GridSearch | SingleRun):
+        raise ConfigError("points_to_evaluate are tried before what the optimizer suggests, and this one tries all")
     rules = _rules(earlystop, chosen, es_min, es_interval)
     limits = {"trial_timeout": trial_timeout, "report_timeout": report_timeout, "memory_limit": memory_limit}
     return StudyConfig(
@@ -181,6 +190,8 @@ def configure(
         memory_limit=_bytes("memory_limit", memory_limit),
         isolation=_isolation(isolation, limits),
         keep_checkpoints=count_or_none("keep_checkpoints", keep_checkpoints),
+        points=tuple(points),
+        known=tuple(known),
         rules_asked_for=bool(rules) and (earlystop != "default" or es_min is not None or es_interval is not None),
     )
 
@@ -246,7 +257,9 @@ def _optimizer(given: str | Optimizer | None, space: Searchspace) -> Optimizer:
     if isinstance(given, str):
         if ":" in given:
             return Foreign(given)
-        chosen: Optimizer = plugins.by_name("optimizer", given, {**OPTIMIZERS, **VARIANTS})
+        named: dict[str, Callable[[], Any]] = {**OPTIMIZERS, **VARIANTS}
+        del named["foreign"]  # it has a name of its own, with a colon
+        chosen: Optimizer = plugins.by_name("optimizer", given, named)
         return chosen
     if isinstance(given, type) or not callable(getattr(given, "ask", None)):
         what = f"the class {given.__name__}" if isinstance(given, type) else f"of type {type(given).__name__}"

@@ -18,6 +18,7 @@ from maggy.events import LOG_VERSION, Event, StudyOpened, StudyResumed
 from maggy.optimizers import OPTIMIZERS
 from maggy.places import is_url, place, root_of
 from maggy.plugins import to_json
+from maggy.points import facts
 from maggy.store.base import LEASE, Owner, Store, StudyEntry, check_name
 from maggy.study import Study
 
@@ -36,6 +37,7 @@ class Given:
     rules: bool = False
     num_trials: bool = False
     seed: bool = False
+    points: bool = False
     log_dir: bool = False
 
 
@@ -126,7 +128,7 @@ def begin(
     opened = Opened(name, store, owner or Owner.current(), [], _free_folder(log_dir, name))
     opened.checkpoints = _own_root(checkpoint_dir, name)
     store.claim(name, opened.owner, now)
-    opened.append(StudyOpened(now, _settings(config, opened)))
+    opened.append(StudyOpened(now, _settings(config, opened)), *facts(config.known, config.objective, now))
     return opened
 
 
@@ -154,7 +156,8 @@ def take_up(
         if not opened.history:  # its first driver was killed before it could say what the study is
             opened.checkpoints = _own_root(checkpoint_dir, name)
             _check_places(opened)
-            opened.append(StudyOpened(time.time(), _settings(config, opened)))
+            now = time.time()
+            opened.append(StudyOpened(now, _settings(config, opened)), *facts(config.known, config.objective, now))
             return opened, config
         moved = given.log_dir and str(opened.files) != str(study.settings.get("files"))
         if not given.log_dir:
@@ -229,6 +232,8 @@ def _reconciled(name: str, study: Study, config: StudyConfig, given: Given) -> S
             raise ConfigError(f"study {name!r} has another objective, {what}={has!r}; resume it with its own")
     if given.seed and config.seed != study.settings["seed"]:
         raise ConfigError(f"study {name!r} has seed={study.settings['seed']}; leave seed= out to go on with it")
+    if given.points and list(config.points) != study.points:
+        raise ConfigError(f"study {name!r} has begun with other points_to_evaluate; leave them out to go on with it")
     num_trials = config.num_trials if given.num_trials else study.num_trials
     if num_trials is None and config.timeout is None:
         raise ConfigError(

@@ -8,27 +8,25 @@ import shutil
 import ssl
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from maggy.config import RELAY_LIMIT, Gpus, StudyConfig
+from maggy.config import RELAY_LIMIT, StudyConfig
 from maggy.driver.asker import Asker, InlineAsker, ThreadAsker
 from maggy.driver.clock import Clock
 from maggy.driver.depot import Depot
 from maggy.driver.journal import Journal, Watcher
-from maggy.driver.launcher import Launcher
 from maggy.driver.logs import TrialLogs
 from maggy.driver.retention import Retention
 from maggy.driver.scheduler import FAILED, Scheduler, Terms
 from maggy.driver.server import Server
 from maggy.errors import LauncherError, StoreError
 from maggy.executor.line import Ticket
-from maggy.executor.worker import run_slot
 from maggy.opening import Opened, history
+from maggy.platforms import Platform
 from maggy.store import DEFAULT
 from maggy.study import Study
 from maggy.trial import Status
@@ -42,88 +40,6 @@ SLOT_TIMEOUT = 600.0  # seconds without an executor after which the call gives u
 STILL = round(10.0 / LOOK)  # looks that find the driver doing nothing after which the user is told where it hangs
 HANGS = round(600.0 / LOOK)  # and after which the study is given up; when its timeout has passed, the former suffices
 SLOW_START = 60.0  # seconds without an executor after which the user is told
-NO_GPUS = Gpus()
-BROADCAST = 1024 * 1024  # bytes of a pickled function above which Spark broadcasts it
-
-
-@dataclass(frozen=True)
-class Platform:
-    """Where executors run: the launcher, how many it starts, and the address at which they reach the driver.
-
-    `share` makes large bytes available to every executor, `beside` are directories of the driver's own modules that
-    executors on the same machine can import from as well, `gpus` what each slot gets where maggy shares them out,
-    `warning` what the user should know of it.
-    """
-
-    launcher: Launcher
-    count: int
-    bind: str
-    advertise: str
-    tls: bool = False
-    share: Callable[[bytes], Any] = lambda data: data
-    beside: tuple[str, ...] = ()
-    gpus: tuple[str, ...] = ()
-    serve: Callable[..., Iterator[str]] = run_slot
-    warning: str | None = None
-
-
-def local_platform(num_executors: int | None, limit: int | None, shares: tuple[str, ...] = ()) -> Platform:
-    """Run executors as plain processes of this machine; each gets its share of the GPUs, where they are shared out."""
-    import sys
-
-    from maggy.driver.local import LocalLauncher, cores
-
-    here = "127.0.0.1"
-    count = _capped(num_executors or len(shares) or cores(), limit)
-    return Platform(LocalLauncher(), count, here, here, beside=tuple(sys.path), gpus=shares)
-
-
-def inline_platform(num_executors: int | None, limit: int | None) -> Platform:
-    """Run executors as threads of this process."""
-    from maggy.driver.local import InlineLauncher
-    from maggy.executor.inline import run_inline
-
-    here = "127.0.0.1"
-    count = _capped(num_executors or 1, limit)
-    return Platform(InlineLauncher(), count, here, here, serve=run_inline)
-
-
-def spark_platform(num_executors: int | None, limit: int | None, wish: Gpus = NO_GPUS, profile: Any = None) -> Platform:
-    """Run executors as Spark tasks, in the active session or in a local one that is started here."""
-    import sys
-
-    from maggy.driver import gpus
-    from maggy.driver.local import cores
-    from maggy.driver.package import ship
-    from maggy.driver.spark import SparkLauncher
-    from maggy.driver.sparksession import check_cores, driver_address, exposed, is_local, settings, slots, spark_session
-
-    spark = spark_session(num_executors or gpus.threads(wish, cores()))
-    context, local = spark.sparkContext, is_local(spark)
-    conf = settings(spark)
-    shares: tuple[str, ...] = ()
-    if local:
-        check_cores(spark)
-        gpus.check_local(context.master, conf, profile)
-        shares = gpus.shares(wish, num_executors)
-    launcher = SparkLauncher(context, f"maggy-{secrets.token_hex(4)}", profile)
-    conf = gpus.overruled(conf, profile)
-    if not local:
-        gpus.check_cluster(context.master, conf, wish)
-    ship(spark)
-    bind, advertise = driver_address(spark)
-    room = slots(spark, conf)
-    return Platform(
-        launcher,
-        _capped(num_executors or (min(room, len(shares)) if shares else room), limit),
-        bind,
-        advertise,
-        tls=not local,
-        share=lambda data: context.broadcast(data) if len(data) > BROADCAST else data,
-        beside=tuple(sys.path) if local else (),
-        gpus=shares,
-        warning=exposed(spark),
-    )
 
 
 class Run:
@@ -394,7 +310,3 @@ def _near(path: str) -> str:
     """Return a path as it is seen from the working directory, where it lies in there."""
     here = Path.cwd()
     return str(Path(path).relative_to(here)) if Path(path).is_relative_to(here) else path
-
-
-def _capped(count: int, limit: int | None) -> int:
-    return count if limit is None else max(1, min(count, limit))

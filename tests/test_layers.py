@@ -55,12 +55,12 @@ ROWS = {
     ],
     "5a": ["rpc.stream", "rpc.door", "places", "store", "store.*"],
     "5b": ["driver", "driver.*", "executor", "executor.*", "views", "views.*"],
-    "6": ["experiment", "opening", "run", "result", "testing", "testing.*"],
+    "6": ["experiment", "call", "opening", "platforms", "run", "result", "testing", "testing.*"],
     "7": ["cli", "cli.*", "compat", "compat.*", "migrate", "migrate.*", "__main__"],
 }
 ORDER = list(ROWS)
 PURE = ORDER[: ORDER.index("4") + 1]
-EVERYBODY = ("experiment", "run")  # the composition roots
+EVERYBODY = ("experiment", "call", "platforms", "run")  # the composition roots
 EXEMPT = "maggy"  # the package itself looks names up when they are used
 
 WALLS = {

@@ -1,4 +1,5 @@
 import math
+from itertools import product
 
 import pytest
 from hypothesis import given
@@ -217,8 +218,8 @@ def indexed(study):
     return repr(
         (
             [
-                (rungs.size(budget), rungs.promotable(budget, 2), rungs.promotable(budget, 1))
-                for budget in (None, 1, 3, 9)
+                (rungs.at(rung), rungs.promotable(rung, 2), rungs.promotable(rung, 1))
+                for rung in product((None, 1, 3, 9), repeat=2)
             ],
             [milestones.at(level) for level in LEVELS],
             [averages.at(step) for step in range(10)],
