@@ -11,6 +11,7 @@ from maggy.errors import ConfigError
 from maggy.optimizers import (
     OPTIMIZERS,
     Asha,
+    Auto,
     Cqr,
     DifferentialEvolution,
     Gp,
@@ -18,6 +19,7 @@ from maggy.optimizers import (
     Hyperband,
     RandomSearch,
     SingleRun,
+    Sobol,
     Tpe,
 )
 from maggy.searchspace import Searchspace
@@ -125,6 +127,18 @@ class TestTpe(OptimizerContract):
 class TestCqr(OptimizerContract):
     def optimizer(self):
         return Cqr(startup=4, trees=4, candidates=20)
+
+
+class TestAuto(OptimizerContract):
+    num_trials = 13  # up to the first model; tests/test_auto.py goes further
+
+    def optimizer(self):
+        return Auto()
+
+
+class TestSobol(OptimizerContract):
+    def optimizer(self):
+        return Sobol()
 
 
 class TestDifferentialEvolution(OptimizerContract):

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from functools import partial
 
 from maggy.optimizers.asha import Asha
+from maggy.optimizers.auto import Auto
 from maggy.optimizers.base import Optimizer
 from maggy.optimizers.cqr import Cqr
 from maggy.optimizers.evolution import DifferentialEvolution
@@ -15,6 +16,7 @@ from maggy.optimizers.hyperband import Hyperband
 from maggy.optimizers.randomsearch import RandomSearch
 from maggy.optimizers.searchers import SEARCHERS
 from maggy.optimizers.single import SingleRun
+from maggy.optimizers.sobol import Sobol
 from maggy.optimizers.tpe import Tpe
 
 # The first name of a class is the one that logs carry.
@@ -35,6 +37,7 @@ OPTIMIZERS: dict[str, type] = {
 VARIANTS: dict[str, Callable[[], Optimizer]] = {
     "asha-stopping": partial(Asha, mode="stopping"),
     "pasha": partial(Asha, progressive=True),
+    "bayes": partial(Auto, random=False),
     "bohb": partial(Hyperband, searcher="tpe"),
     "mobster": partial(Asha, searcher="gp"),
 }
@@ -44,6 +47,7 @@ __all__ = [
     "SEARCHERS",
     "VARIANTS",
     "Asha",
+    "Auto",
     "Cqr",
     "DifferentialEvolution",
     "Foreign",
@@ -54,6 +58,7 @@ __all__ = [
     "Optimizer",
     "RandomSearch",
     "SingleRun",
+    "Sobol",
     "Tpe",
     "Wrapped",
 ]

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from maggy import plugins
 from maggy.errors import ConfigError
+from maggy.optimizers.auto import Auto
 from maggy.optimizers.cqr import Cqr
 from maggy.optimizers.gp import Gp
 from maggy.optimizers.model import Searcher
+from maggy.optimizers.sobol import Sobol
 from maggy.optimizers.tpe import Tpe
 
-SEARCHERS: dict[str, type] = {"gp": Gp, "tpe": Tpe, "cqr": Cqr}
+SEARCHERS: dict[str, type] = {"gp": Gp, "tpe": Tpe, "cqr": Cqr, "auto": Auto, "sobol": Sobol}
 RANDOM = ("random", "randomsearch")
 
 

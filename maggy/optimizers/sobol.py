@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from random import Random
+from typing import Any
 
 from maggy.study import Study
 from maggy.trial import DONE, Answer, Suggestion
@@ -21,12 +23,14 @@ class Sobol:
     continues = False
 
     def ask(self, study: Study, rng: Random) -> Suggestion | Answer:
-        """Return the next point of the sequence that is allowed, until `num_trials` are drawn."""
-        if not study.remaining:
-            return DONE
+        """Suggest the next point of the sequence, until `num_trials` are suggested."""
+        return Suggestion(self.propose(study, rng)) if study.remaining else DONE
+
+    def propose(self, study: Study, rng: Random) -> Mapping[str, Any]:
+        """Return the next point of the sequence; a random one where it is forbidden."""
         from maggy.optimizers.bayes.encoding import Encoding
         from maggy.optimizers.bayes.sobol import point
 
         encoding = Encoding(study.searchspace)
         params = encoding.params(point(encoding, study.settings.get("seed") or 0, study.sampled))
-        return Suggestion(params if study.searchspace.contains(params) else study.searchspace.sample(rng))
+        return params if study.searchspace.contains(params) else study.searchspace.sample(rng)

@@ -63,6 +63,11 @@ class QuantileForest:
         self._leaves: NDArray[np.int64] = self._forest.apply(inputs)[self._order]
         self._stretch = self._calibrated()
 
+    def mean(self, inputs: Rows) -> Numbers:
+        """Return the score that is predicted for each row."""
+        found: Numbers = self._forest.predict(inputs)
+        return found
+
     def draw(self, inputs: Rows, rng: np.random.Generator) -> Numbers:
         """Return, for each row, one draw from what is predicted for it."""
         leaves = self._forest.apply(inputs)
