@@ -78,8 +78,9 @@ def lagom(
             dict `hparams`; `reporter`, `budget`, `trial`; and `train_args`. It returns the metric as a number, a dict
             of metrics, or None (then the last report counts).
         searchspace: what may be tried: a `Searchspace` or a mapping that makes one.
-        optimizer: `"asha"`, `"asha-stopping"`, `"randomsearch"`, `"gridsearch"`, `None` (run the function as it is), or
-            an instance such as `Asha(resource_max=81)`. Random search where only a searchspace is given.
+        optimizer: `"asha"`, `"asha-stopping"`, `"hyperband"`, `"bohb"`, `"tpe"`, `"randomsearch"`, `"gridsearch"`, …,
+            `None` (run the function as it is), or an instance such as `Asha(resource_max=81)`. Random search where only
+            a searchspace is given.
         direction: `"max"` (the default) or `"min"`; `mode` is another name for it.
         num_trials: configurations to sample, in all, also after a resume. By default the whole grid for grid search, no
             bound where there is a `timeout`, else 100. Promotions of ASHA continue a configuration and do not count.
@@ -90,9 +91,9 @@ def lagom(
         evaluated_rewards: what they are worth, one value for each, None for those to be tried. Configurations whose
             values are known are not run and do not count; they stand in the study as completed, to be learned from.
         timeout: seconds after which this call stops what runs and returns.
-        earlystop: `"median"`, `"noprogress"`, `"nan"`, an instance, several, or None. By default the median rule for
-            optimizers without rungs. `es_policy` is another name for it; `es_min` (finished trials before the median
-            rule acts, 10) and `es_interval` (steps between two of its looks, 1) belong to it.
+        earlystop: `"median"`, `"curve"`, `"noprogress"`, `"nan"`, an instance, several, or None. By default the median
+            rule for optimizers without rungs. `es_policy` is another name for it; `es_min` (finished trials before the
+            median rule acts, 10) and `es_interval` (steps between two of its looks, 1) belong to it.
         max_failures: failed trials at which the study is given up; None for no bound. If the first ten all fail for the
             same reason it is given up anyhow.
         max_lost: executors that a trial may cost before it is taken for the cause and failed, 3 by default.

@@ -1,11 +1,14 @@
 """Tests of what ASHA and Hyperband share: who proposes, and how that is set."""
 
+import math
+from collections import Counter
 from dataclasses import dataclass
 
 import pytest
 
 from maggy.errors import ConfigError
 from maggy.optimizers import VARIANTS, Asha, Gp, Hyperband, RandomSearch, Tpe
+from maggy.optimizers.rungs import Rungs
 from maggy.searchspace import Searchspace
 from maggy.testing.play import play
 
@@ -24,7 +27,7 @@ class Middle:
             raise ConfigError("there is no x")
 
 
-@pytest.mark.parametrize("optimizer", [Asha(searcher=Middle()), Hyperband(searcher=Middle())])
+@pytest.mark.parametrize("optimizer", [kind(searcher=Middle(), random_share=0) for kind in (Asha, Hyperband)])
 def test_the_searcher_proposes_and_the_rungs_promote(optimizer):
     """Each new configuration is the searcher's; what goes on are trials, as without one."""
     study = play(optimizer, lambda trial: trial.id, searchspace=SPACE, num_trials=27)
@@ -34,9 +37,37 @@ def test_the_searcher_proposes_and_the_rungs_promote(optimizer):
 
 def test_a_searcher_is_asked_in_the_stopping_form_too():
     """There each new configuration gets the whole budget."""
-    asha = Asha(mode="stopping", searcher=Middle())
+    asha = Asha(mode="stopping", searcher=Middle(), random_share=0)
     study = play(asha, lambda trial: trial.id, searchspace=SPACE, num_trials=3)
     assert [(trial.params["x"], trial.budget) for trial in study.trials.values()] == [(0.5, 27)] * 3
+
+
+@pytest.mark.parametrize("share", [0, 0.25, 1])
+def test_a_share_of_the_configurations_is_random(share):
+    """A model that low budgets mislead does not have all to itself."""
+    asha = Asha(resource_max=3, searcher=Middle(), random_share=share)
+    study = play(asha, lambda trial: trial.id, searchspace=SPACE, num_trials=200)
+    drawn = sum(trial.params["x"] != 0.5 for trial in study.trials.values() if trial.parent is None)
+    assert abs(drawn - 200 * share) <= 3 * math.sqrt(200 * share * (1 - share))
+
+
+def test_who_gets_better_all_the_time_is_promoted_in_its_share():
+    """Where each trial is better than those before, all would be; with a model 1/η of each rung are, until the end."""
+    beyond = {None: [], Middle(): []}
+    for searcher, over in beyond.items():
+
+        def watch(study, number, answer, found=over):
+            rungs = Counter(trial.budget for trial in study.trials.values())
+            if study.remaining:
+                found.extend(rungs[3 * budget] - rungs[budget] // 3 for budget in (1, 3, 9))
+
+        study = play(Asha(searcher=searcher), lambda trial: trial.id, searchspace=SPACE, num_trials=99, watch=watch)
+        ranked = study.index(Rungs)
+        for budget in (1, 3, 9):  # in the end all who have earned it have gone on
+            best = ranked.at((1, budget))[: len(ranked.at((1, budget))) // 3]
+            assert {number for _, number in best} <= {trial.parent for trial in study.trials.values()}
+    assert max(beyond[None]) > 30
+    assert max(beyond[Middle()]) <= 1
 
 
 @pytest.mark.parametrize(
@@ -88,6 +119,7 @@ def test_variants_are_what_they_are_called():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
+        ({"random_share": 1.5}, "Hyperband's random_share is 1.5; it must be from 0 to 1"),
         ({"reduction_factor": 1}, "Hyperband's reduction_factor is 1; it must be over 1, 3 is usual"),
         ({"resource_min": 5, "resource_max": 4}, "Hyperband's budgets go from resource_min=5 to resource_max=4"),
     ],

@@ -31,6 +31,8 @@ class Asha(Halving):
         resource_max: R ≥ r, the budget of the top rung.
         searcher: what proposes new configurations: a name such as `"tpe"`, an instance such as `Tpe(startup=5)`, or
             None for random ones.
+        random_share: the share of configurations, from 0 to 1, that is random although there is a searcher, for low
+            budgets may mislead it.
         mode: `"promotion"`: a trial ends at its rung; the best are continued by a new trial that has the first one as
             its parent, and its checkpoint. `"stopping"`: a trial is given R at once and is stopped at the first rung
             at which it is not among the best 1/η of those who have been there, itself included.

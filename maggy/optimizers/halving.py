@@ -2,6 +2,11 @@
 
 Configurations begin with a small budget; whoever is among the best 1/η of a rung goes on with η times as much. A ladder
 of rungs is a *bracket*: ASHA has one, Hyperband several that begin at different budgets.
+
+Where a model proposes, two things are different. Its configurations get better, so that the newest are always among the
+best of a rung: all would go on at once. So of a rung no more than 1/η go on, until all is sampled (the delayed ASHA of
+Li et al., "Hyper-Tune", VLDB 2022). And what is good at a low budget may be bad at a large one, which a model of low
+budgets would never find out: so a share of the configurations is random (Falkner et al., "BOHB", ICML 2018).
 """
 
 from __future__ import annotations
@@ -32,6 +37,7 @@ class Halving:
     resource_min: float = 1
     resource_max: float = 27
     searcher: str | Searcher | None = field(default=None, metadata=plugins.NESTED)
+    random_share: float = 1 / 3
 
     title: ClassVar[str] = "successive halving"
     stops: ClassVar[bool] = False  # whether running trials are stopped: then it is a stop rule as well
@@ -47,6 +53,8 @@ class Halving:
                 f"{self.title}'s budgets go from resource_min={self.resource_min} to resource_max={self.resource_max}; "
                 "it must be 0 < resource_min <= resource_max, both finite"
             )
+        if not 0 <= self.random_share <= 1:
+            raise ConfigError(f"{self.title}'s random_share is {self.random_share}; it must be from 0 to 1")
         object.__setattr__(self, "searcher", searcher_of(self.searcher))
 
     @property
@@ -88,15 +96,18 @@ class Halving:
 
     def propose(self, study: Study, rng: Random) -> Mapping[str, Any]:
         """Return a new configuration: the searcher's, or a random one."""
-        if self.searcher is None:
+        if self.searcher is None or rng.random() < self.random_share:
             return study.searchspace.sample(rng)
         return cast("Searcher", self.searcher).propose(study, rng)
 
     def ask(self, study: Study, rng: Random) -> Suggestion | Answer:
         """Continue the best trial that has earned it, the highest rung first; else begin a new configuration."""
         rungs, reach = study.index(Rungs), self.reach(study)
+        strictly = self.searcher is not None and study.remaining > 0
         for rung, above in self._climbs:
-            if above <= reach and (place := rungs.promotable(rung, self.reduction_factor)) is not None:
+            if above > reach:
+                continue
+            if (place := rungs.promotable(rung, self.reduction_factor, strictly=strictly)) is not None:
                 return Suggestion(study.trials[place.trial].params, above, place.trial, self.why(rung, place))
         if study.remaining:
             return Suggestion(self.propose(study, rng), self.begin(study))

@@ -28,6 +28,8 @@ class Hyperband(Halving):
         resource_max: R ≥ r, the budget of each bracket's top rung.
         searcher: what proposes new configurations: a name such as `"tpe"`, an instance such as `Tpe(startup=5)`, or
             None for random ones.
+        random_share: the share of configurations, from 0 to 1, that is random although there is a searcher, for low
+            budgets may mislead it.
 
     """
 

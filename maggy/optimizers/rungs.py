@@ -55,6 +55,7 @@ class Rungs:
         self._entries: dict[int, Entry] = {}
         self._first: dict[int, float | None] = {}
         self._promoted: set[int] = set()
+        self._left: Counter[Rung] = Counter()  # trials of a rung that are continued
 
     def update(self, trial: Trial) -> None:
         """Note that a trial's parent is continued, and the trial's own place once it has completed."""
@@ -75,6 +76,7 @@ class Rungs:
         self._first[trial.id] = self._first.get(trial.parent)
         if trial.parent not in self._promoted:
             self._promoted.add(trial.parent)
+            self._left[self._rung(self._study.trials[trial.parent])] += 1
             if entry := self._entries.get(trial.parent):
                 waiting = self._open[self._rung(self._study.trials[trial.parent])]
                 del waiting[bisect_left(waiting, entry)]
@@ -86,17 +88,19 @@ class Rungs:
         """Return all who have completed at this rung, best first."""
         return self._ranked.get(rung, [])
 
-    def promotable(self, rung: Rung, factor: float) -> Place | None:
+    def promotable(self, rung: Rung, factor: float, *, strictly: bool = False) -> Place | None:
         """Return the best trial of the rung that is in its best 1/factor and not yet continued, if there is one.
 
-        Only the best open trial has to be looked at: if its rank is too low, so is everybody's behind it.
+        Only the best open trial has to be looked at: if its rank is too low, so is everybody's behind it. `strictly`:
+        none is, once 1/factor of the rung are continued, those included that have fallen behind since.
         """
         waiting = self._open.get(rung)
         if not waiting:
             return None
         ranked = self._ranked[rung]
         rank = bisect_left(ranked, waiting[0])
-        if rank >= math.floor(len(ranked) / factor + 1e-9):
+        allowed = math.floor(len(ranked) / factor + 1e-9)
+        if rank >= allowed or (strictly and self._left[rung] >= allowed):
             return None
         return Place(waiting[0][1], rank + 1, len(ranked))
 
