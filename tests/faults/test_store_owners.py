@@ -8,11 +8,11 @@ import subprocess
 import threading
 import time
 from contextlib import closing
-from pathlib import Path
 from random import Random
 
 import pytest
-from driving import python, wait
+from driving import python
+from waiting import alive, until
 
 from maggy.events import StudyOpened, StudyResumed
 from maggy.store import LEASE, open_store
@@ -31,8 +31,7 @@ from maggy.errors import MaggyError
 
 def train(x, trial, reporter, steps, agents):
     import os, time
-    from pathlib import Path
-    Path(agents, str(os.getppid())).touch()
+        Path(agents, str(os.getppid())).touch()
     for step in range(steps):
         reporter.broadcast(x, step=step)
         time.sleep(0.02)
@@ -85,10 +84,10 @@ def log(path):
 
 def under_way(path):
     """Wait until a study has an end recorded, and others run."""
-    wait(path.exists)
+    until(path.exists)
     with closing(open_store(path)) as store:
-        wait(store.studies)
-        wait(lambda: any(type(event).__name__ == "Ended" for event in store.read("digits")))
+        until(store.studies)
+        until(lambda: any(type(event).__name__ == "Ended" for event in store.read("digits")))
 
 
 def stop(driver, path):
@@ -110,14 +109,7 @@ def gone(folder):
     """Wait until the executors that left their pids there are gone."""
     pids = [int(file.name) for file in folder.iterdir()]
     assert pids
-    wait(lambda: not any(alive(pid) for pid in pids), 10)
-
-
-def alive(pid):
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
-    except OSError:
-        return False
+    until(lambda: not any(map(alive, pids)), 10)
 
 
 def test_f38_a_second_driver_is_refused(drive, path):
@@ -145,7 +137,7 @@ def test_f38_a_killed_driver_is_followed_at_once(drive, path, tmp_path):
     first.communicate()
     before, began = log(path), time.monotonic()
     second = drive("second")
-    wait(lambda: any(isinstance(event, StudyResumed) for event in log(path)))
+    until(lambda: any(isinstance(event, StudyResumed) for event in log(path)))
     assert time.monotonic() - began < LEASE - 2
     gone(tmp_path / "first")
     assert said(second) == ["done", ["completed"] * 6]
@@ -161,7 +153,7 @@ def test_f38_a_driver_elsewhere_is_followed_after_its_lease_and_then_fenced(driv
     stop(first, path)
     before, began = log(path), time.monotonic()
     second = drive("second", steps=100)
-    wait(lambda: any(isinstance(event, StudyResumed) for event in log(path)))
+    until(lambda: any(isinstance(event, StudyResumed) for event in log(path)))
     assert LEASE - 1 < time.monotonic() - began < LEASE + 10
     first.send_signal(signal.SIGCONT)
     kind, why = said(first)

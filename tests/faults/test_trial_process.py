@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
+from waiting import alive
 
 from maggy import Float, Searchspace, experiment
 
@@ -24,14 +25,6 @@ def lagom(tmp_path):
         return experiment.lagom(train_fn, SPACE, **{**few, **places, **options})
 
     return run
-
-
-def alive(pid):
-    """Whether a process runs; a zombie does not."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
-    except OSError:
-        return False
 
 
 def pids(folder):
