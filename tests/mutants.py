@@ -6,9 +6,9 @@
     python tests/mutants.py fencing     # those that have a word in their name, file or test
     python tests/mutants.py --without tests/spark --jobs 1
 
-First each test is run as things are, and has to pass: what fails anyway shows nothing. Then a mutant was *killed* if
-its test fails or hangs, and it *survived* if that passes; it is *stale* if its text does not stand in the code exactly
-once, or if there is no such test. The exit code is 0 if all were killed, else 1.
+First each test is run as things are, and has to pass: what fails anyway shows nothing, and its mutants are *unclear*.
+Then a mutant was *killed* if its test fails or hangs, and it *survived* if that passes; it is *stale* if its text does
+not stand in the code exactly once, or if there is no such test. The exit code is 0 if all were killed, else 1.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ import tomllib
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import NamedTuple
 
@@ -34,10 +35,9 @@ LIST = Path(__file__).with_name("mutants.toml")
 LEFT_OUT = shutil.ignore_patterns(
     ".git", ".venv*", ".*_cache", ".hypothesis", "__pycache__", "*.egg-info", "maggy_logs"
 )
-SECONDS = 300  # a test without its guard may hang: that is a failure as well
+SECONDS = 1200  # that a test may take as things are
+LONGER = 5  # times as long, and a minute, it may take without its guard; where it hangs, that is a failure as well
 VERDICTS = {"passes": "survived", "fails": "killed", "is not there": "stale"}
-
-Copies = queue.SimpleQueue[Path]
 
 
 class Mutant(NamedTuple):
@@ -59,27 +59,21 @@ def main() -> int:
     asked = parser.parse_args()
     began = time.monotonic()
     listed = [Mutant(**mutant) for mutant in tomllib.loads(LIST.read_text(encoding="utf-8"))["mutant"]]
-    mutants = [mutant for mutant in listed if chosen(mutant, asked.words, asked.without)]
-    tests = list(dict.fromkeys(mutant.test for mutant in mutants))
-    passing, left = set(), []
+    by_test: dict[str, list[Mutant]] = {}
+    for mutant in listed:
+        if chosen(mutant, asked.words, asked.without):
+            by_test.setdefault(mutant.test, []).append(mutant)
+    of, verdicts = f"of {sum(map(len, by_test.values()))}", list[tuple[Mutant, str]]()
     with tempfile.TemporaryDirectory(prefix="mutants-") as folder, ThreadPoolExecutor(asked.jobs) as pool:
-        copies = Copies()
+        copies = queue.SimpleQueue[Path]()
         for number in range(asked.jobs):
             copies.put(shutil.copytree(ROOT, Path(folder, str(number)), ignore=LEFT_OUT))
-        for count, (test, (found, seconds)) in enumerate(
-            zip(tests, pool.map(partial(run, copies), tests), strict=True)
-        ):
-            if found == "passes":
-                passing.add(test)
-            print(f"{count + 1:4} of {len(tests)}  {found:8} {seconds:5.1f} s  as things are: {test}", flush=True)
-        verdicts = pool.map(partial(verdict, copies, passing), mutants)
-        for count, (mutant, (found, seconds)) in enumerate(zip(mutants, verdicts, strict=True)):
-            if found != "killed":
-                left.append(f"{found}: {mutant.name}\n    {mutant.file}: {mutant.test}")
-            print(f"{count + 1:4} of {len(mutants)}  {found:8} {seconds:5.1f} s  {mutant.name}", flush=True)
-    for each in left:
-        print(each)
-    print(f"{len(mutants) - len(left)} of {len(mutants)} mutants killed in {time.monotonic() - began:.0f} s")
+        for found in pool.map(partial(judged, copies, count(1), of), by_test.values()):
+            verdicts += found
+    left = [(mutant, verdict) for mutant, verdict in verdicts if verdict != "killed"]
+    for mutant, verdict in left:
+        say(f"{verdict}: {mutant.name}\n    {mutant.file}: {mutant.test}")
+    say(f"{len(verdicts) - len(left)} of {len(verdicts)} mutants killed in {time.monotonic() - began:.0f} s")
     return int(bool(left))
 
 
@@ -89,32 +83,44 @@ def chosen(mutant: Mutant, words: list[str], without: list[str]) -> bool:
     return all(word in text for word in words) and not any(word in text for word in without)
 
 
-def verdict(copies: Copies, passing: set[str], mutant: Mutant) -> tuple[str, float]:
-    """Say what became of a mutant, and how many seconds it took."""
-    if (ROOT / mutant.file).read_text(encoding="utf-8").count(mutant.original) != 1:
-        return "stale", 0.0
-    if mutant.test not in passing:
-        return "unclear", 0.0
-    found, seconds = run(copies, mutant.test, mutant)
-    return VERDICTS[found], seconds
+def say(line: str) -> None:
+    """Print a line, at once."""
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
 
 
-def run(copies: Copies, test: str, mutant: Mutant | None = None) -> tuple[str, float]:
-    """Run a test in one of the copies, without a guard if one is given; say how it goes, and for how many seconds."""
-    copy, began = copies.get(), time.monotonic()
+def judged(
+    copies: queue.SimpleQueue[Path], done: count[int], of: str, mutants: list[Mutant]
+) -> list[tuple[Mutant, str]]:
+    """Run one test as things are, and then without each of the guards that it tests; say what became of those."""
+    copy, test = copies.get(), mutants[0].test
+    verdicts = []
     try:
-        if mutant:
-            text = (copy / mutant.file).read_text(encoding="utf-8")
-            (copy / mutant.file).write_text(text.replace(mutant.original, mutant.replacement), encoding="utf-8")
-        return how_it_goes(copy, test), time.monotonic() - began
+        began = time.monotonic()
+        before = how_it_goes(copy, test, SECONDS)
+        took = time.monotonic() - began
+        say(f"            {before:8} {took:5.1f} s  as things are: {test}")
+        for mutant in mutants:
+            began = time.monotonic()
+            file = copy / mutant.file
+            original = file.read_text(encoding="utf-8")
+            if original.count(mutant.original) != 1:
+                verdict = "stale"
+            elif before != "passes":
+                verdict = "unclear"
+            else:
+                file.write_text(original.replace(mutant.original, mutant.replacement), encoding="utf-8")
+                verdict = VERDICTS[how_it_goes(copy, test, 60 + LONGER * took)]
+                file.write_text(original, encoding="utf-8")
+            say(f"{next(done):4} {of} {verdict:8} {time.monotonic() - began:5.1f} s  {mutant.name}")
+            verdicts.append((mutant, verdict))
     finally:
-        if mutant:
-            (copy / mutant.file).write_text(text, encoding="utf-8")
         copies.put(copy)
+    return verdicts
 
 
-def how_it_goes(copy: Path, test: str) -> str:
-    """Say whether a test passes; what runs on after its time is ended."""
+def how_it_goes(copy: Path, test: str, seconds: float) -> str:
+    """Say whether a test passes within that time; what runs on afterwards is ended."""
     command = [sys.executable, "-m", "pytest", "-x", "-p", "no:cacheprovider", *test.split()]
     environment = {**os.environ, "PYTHONPATH": str(copy)}
     none = subprocess.DEVNULL
@@ -123,7 +129,7 @@ def how_it_goes(copy: Path, test: str) -> str:
     )
     with process:
         try:
-            ended = process.wait(SECONDS)
+            ended = process.wait(seconds)
         except subprocess.TimeoutExpired:
             ended = 1
         finally:
