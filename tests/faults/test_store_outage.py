@@ -12,7 +12,7 @@ from functools import partial
 import pytest
 from driving import Driving, fill, locked, python, small_disk
 from served import p99
-from waiting import alive, until
+from waiting import until, until_gone
 
 from maggy import experiment
 from maggy.driver import outage
@@ -89,7 +89,7 @@ def test_f36_patience_has_an_end(driving, tmp_path, monkeypatch):
         assert study.server.closed.wait(20)
         assert isinstance(study.server.error, StoreUnavailable)
         assert study.server.unrecorded
-        until(lambda: not any(map(alive, agents)), 20)  # they were told, not killed
+        until_gone(agents, 20)  # they were told, not killed
         assert study.launcher.crashes() == []
     assert study.log == durable
 

@@ -12,7 +12,7 @@ from random import Random
 
 import pytest
 from driving import python
-from waiting import alive, until
+from waiting import until, until_gone
 
 from maggy.events import StudyOpened, StudyResumed
 from maggy.store import LEASE, open_store
@@ -31,7 +31,8 @@ from maggy.errors import MaggyError
 
 def train(x, trial, reporter, steps, agents):
     import os, time
-        Path(agents, str(os.getppid())).touch()
+    from pathlib import Path
+    Path(agents, str(os.getppid())).touch()
     for step in range(steps):
         reporter.broadcast(x, step=step)
         time.sleep(0.02)
@@ -109,7 +110,7 @@ def gone(folder):
     """Wait until the executors that left their pids there are gone."""
     pids = [int(file.name) for file in folder.iterdir()]
     assert pids
-    until(lambda: not any(map(alive, pids)), 10)
+    until_gone(pids)
 
 
 def test_f38_a_second_driver_is_refused(drive, path):
