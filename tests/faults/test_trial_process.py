@@ -178,11 +178,11 @@ def test_f32_what_a_trial_changes_is_put_back(lagom):
 
 def comes_back_as_a_fork(x, trial, folder):
     import os
-    import time
 
-    child = os.fork()
-    time.sleep(0.05 if child else 0.1)
-    return float(trial) if child else -1.0
+    if (child := os.fork()) == 0:
+        return -1.0
+    os.waitpid(child, 0)  # so it comes back first
+    return float(trial)
 
 
 def test_f31_a_fork_that_comes_back_answers_for_nobody(lagom):
