@@ -161,7 +161,7 @@ def test_f36_nobodys_silence_counts_meanwhile(driving):
     threading.Event().wait(0.5)  # what it had said is read and recorded
     store.fails = True
     until(lambda: store.at_failure)
-    threading.Event().wait(LEASE)
+    threading.Event().wait(LEASE + 2)  # the patience with its silence, and the pause until the store is tried again
     store.fails = False
     until(lambda: study.server._held is None)
     os.kill(agent, signal.SIGCONT)
