@@ -1,9 +1,14 @@
-"""The driver's server ends whenever it is told to."""
+"""The driver's server ends whenever it is told to, and leaves nothing open."""
 
+import gc
+import socket
 import threading
 
 import pytest
 from served import Served
+
+from maggy.rpc.connection import hello
+from maggy.rpc.door import Door
 
 
 @pytest.mark.parametrize("tls", [False, True])
@@ -18,3 +23,21 @@ def test_a_server_that_is_stopped_while_it_starts_ends(tls):
     stopping.start()
     stopping.join(20)
     assert not stopping.is_alive()
+
+
+@pytest.mark.parametrize("tls", [False, True])
+def test_a_handshake_that_has_just_begun_is_ended_too(tls, monkeypatch):
+    """Its socket is closed, and not left to the garbage collector, whose warning would be an error here."""
+    begin = Door._begin_next
+
+    def hold(door):
+        """Tell the server to stop, in the very step in which it lets somebody in."""
+        door._house._stopped.set()
+        begin(door)
+
+    monkeypatch.setattr(Door, "_begin_next", hold)
+    with Served(tls=tls) as served, socket.create_connection(("127.0.0.1", served.port), 20) as caller:
+        caller.sendall(b"\x16" if tls else hello(served.server.secret, bytes(32)))
+        served.server._thread.join(20)
+        assert not served.server._thread.is_alive()
+    gc.collect()
