@@ -4,6 +4,7 @@ import selectors
 import socket
 import struct
 import threading
+import time
 
 RATE = 5000  # bytes a second of a slow connection
 
@@ -78,10 +79,13 @@ class Proxy:
         end.close()
 
     def _serve(self):
+        due = 0.0
         while not self._closed:
-            for end in list(self._slow):
-                with self._lock:
-                    self._forward(end, RATE // 20)
+            if self._slow and time.monotonic() >= due:
+                due = time.monotonic() + 0.05
+                for end in list(self._slow):
+                    with self._lock:
+                        self._forward(end, RATE // 20)
             for key, _ in self._selector.select(0.05 if self._frozen or self._slow else None):
                 with self._lock:
                     if key.fileobj is self._woken:

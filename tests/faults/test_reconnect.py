@@ -125,7 +125,7 @@ def test_f17_a_peer_that_has_vanished_without_a_word(running):
 def prints(x, reporter):
     import time
 
-    print("y" * 60_000)
+    print("y" * 20_000)
     for step in range(20):
         reporter.broadcast(x, step=step)
         time.sleep(0.02)
