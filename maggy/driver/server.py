@@ -128,7 +128,7 @@ class Server:
         return self._roll.connected
 
     def stop(self) -> None:
-        """Stop listening and end the thread, however far it has come. One that hangs is left: `left` says where it is."""
+        """Stop listening and end the thread, however far it is. One that hangs is left behind; `left` says where."""
         self._asker.close()
         if self._thread is None:
             self._loop.close()

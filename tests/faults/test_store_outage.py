@@ -234,9 +234,9 @@ def test_f10_f36_spark_that_is_gone_ends_a_study_during_an_outage(tmp_path):
     """F10, F36: nobody is there and nobody can come, whatever the store will do: after a lease the call says so."""
     path, agents = tmp_path / "maggy.db", lambda: [int(file.name[6:]) for file in tmp_path.glob("agent-*")]
     with (tmp_path / "err").open("w") as err, python(GONE, path, tmp_path, stderr=err) as driver:
-        wait(lambda: len(agents()) == 2)
+        until(lambda: len(agents()) == 2)
         with locked(path):
-            wait(lambda: "was locked by another process" in (tmp_path / "err").read_text())
+            until(lambda: "was locked by another process" in (tmp_path / "err").read_text())
             for agent in agents():
                 os.kill(agent, signal.SIGKILL)
             driver.communicate(timeout=40)
