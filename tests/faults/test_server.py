@@ -40,4 +40,5 @@ def test_a_handshake_that_has_just_begun_is_ended_too(tls, monkeypatch):
         caller.sendall(b"\x16" if tls else hello(served.server.secret, bytes(32)))
         served.server._thread.join(20)
         assert not served.server._thread.is_alive()
+        served.server._thread = None  # nobody is left to be told
     gc.collect()
