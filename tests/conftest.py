@@ -1,4 +1,6 @@
-"""Which tests `make test` leaves to `make test-all`, and which may run side by side."""
+"""Which tests `make test` leaves to `make test-all`, which may run side by side, and that all can be interrupted."""
+
+import signal
 
 import pytest
 
@@ -16,6 +18,12 @@ CHAOS = {
     "test_store_owners",
     "test_store_views",
 }
+
+
+def pytest_configure(config):
+    """Let Ctrl-C be heard by what tests start: a shell has what it runs in the background ignore it."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(tryfirst=True)  # before tests are chosen and handed out

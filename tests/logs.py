@@ -2,17 +2,7 @@
 
 from hypothesis import strategies as st
 
-from maggy.events import (
-    Ended,
-    Lost,
-    Reported,
-    Started,
-    StopRequested,
-    StudyClosed,
-    StudyOpened,
-    StudyResumed,
-    Suggested,
-)
+from maggy import events
 from maggy.study import Study
 from maggy.trial import Status
 
@@ -31,7 +21,7 @@ def logs(draw, max_size=40):
         log.append(event)
 
     settings = {"direction": draw(st.sampled_from(["max", "min"])), "num_trials": draw(st.sampled_from([None, 5]))}
-    record(StudyOpened(0.0, {"searchspace": {"x": {"type": "integer", "low": 0, "high": 3}}, **settings}))
+    record(events.StudyOpened(0.0, {"searchspace": {"x": {"type": "integer", "low": 0, "high": 3}}, **settings}))
     for _ in range(draw(st.integers(0, max_size - 1))):
         record(_next(draw, study))
     return log
@@ -40,30 +30,30 @@ def logs(draw, max_size=40):
 def _next(draw, study):
     at = float(study.position)
     if study.closed:
-        return StudyResumed(at, {"num_trials": 9})
+        return events.StudyResumed(at, {"num_trials": 9})
     kinds = ["suggest"] + ["start"] * 2 * bool(study.queued) + ["report"] * 6 * bool(study.running)
     kinds += ["end", "lose", "stop"] * bool(study.running) + ["unknown"] + ["close"] * (not study.running)
     kind = draw(st.sampled_from(kinds))
     if kind == "unknown":
         return None
     if kind == "close":
-        return StudyClosed(at, "done")
+        return events.StudyClosed(at, "done")
     if kind == "suggest":
         parents = [trial.id for trial in study.trials.values() if trial.usable]
         parent = draw(st.sampled_from([None, *parents]))
         if parent is None and not study.remaining:
             return None
-        return Suggested(at, study.next_id, {"x": draw(st.integers(0, 3))}, draw(BUDGETS), parent, 1)
+        return events.Suggested(at, study.next_id, {"x": draw(st.integers(0, 3))}, draw(BUDGETS), parent, 1)
     if kind == "start":
         trial = study.trials[study.queued[0]]
-        return Started(at, trial.id, trial.attempt, f"executor-{trial.id}")
+        return events.Started(at, trial.id, trial.attempt, f"executor-{trial.id}")
     trial = study.running[draw(st.sampled_from(sorted(study.running)))]
     if kind == "report":
-        return Reported(at, trial.id, trial.attempt, draw(st.integers(0, 9)), {"metric": draw(VALUES)})
+        return events.Reported(at, trial.id, trial.attempt, draw(st.integers(0, 9)), {"metric": draw(VALUES)})
     if kind == "lose":
-        return Lost(at, trial.id, trial.attempt, "gone", counts=draw(st.booleans()))
+        return events.Lost(at, trial.id, trial.attempt, "gone", counts=draw(st.booleans()))
     if kind == "stop" and trial.stop_reason is None:
-        return StopRequested(at, trial.id, trial.attempt, "bad")
+        return events.StopRequested(at, trial.id, trial.attempt, "bad")
     status = draw(st.sampled_from([Status.COMPLETED] * 3 + [Status.STOPPED, Status.FAILED]))
     value = draw(st.none() | VALUES)
-    return Ended(at, trial.id, trial.attempt, status.value, value, {} if value is None else {"metric": value})
+    return events.Ended(at, trial.id, trial.attempt, status.value, value, {} if value is None else {"metric": value})

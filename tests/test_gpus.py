@@ -3,12 +3,12 @@
 import os
 import re
 import sys
-import time
 from pathlib import Path
 
 import cloudpickle
 import pytest
 from pyspark.resource import ExecutorResourceRequests, ResourceProfileBuilder, TaskResourceRequests
+from waiting import until
 
 from maggy import Float, Searchspace, experiment
 from maggy.config import Gpus
@@ -154,9 +154,7 @@ def show(x, trial, reporter, folder, at_once):
         os._exit(1)  # the next process of the slot sees the same
     if trial <= at_once + 1:  # these end only when there are as many executors as there should be
         (folder / f"here-{trial}").touch()
-        until = time.monotonic() + 30
-        while len(list(folder.glob("here-*"))) < at_once and time.monotonic() < until:
-            time.sleep(0.01)
+        until(lambda: len(list(folder.glob("here-*"))) >= at_once, 30)
     return x
 
 

@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 import pytest
+from waiting import until
 
 from maggy import Float, Searchspace, StopTrial, Threshold, experiment
 from maggy.errors import CheckpointError, ConfigError
@@ -32,12 +33,7 @@ def lagom(tmp_path):
 
     before = set(threading.enumerate())
     yield run
-    until = time.monotonic() + 5
-    while (
-        left := [each for each in set(threading.enumerate()) - before if each.name.startswith("maggy-")]
-    ) and time.monotonic() < until:
-        left[0].join(0.1)
-    assert left == []
+    until(lambda: not [each for each in set(threading.enumerate()) - before if each.name.startswith("maggy-")], 5)
 
 
 def test_the_function_runs_here_and_shares_what_is_here(lagom):
@@ -201,9 +197,7 @@ def test_a_trial_that_was_given_up_ends_with_its_next_report(lagom):
     result = lagom(train, num_trials=2, timeout=1)
     may_report.set()
     assert result.trials[0].status == "stopped"
-    until = time.monotonic() + 5
-    while not ended and time.monotonic() < until:
-        time.sleep(0.01)
+    until(lambda: ended, 5)
     assert ended == ["StopTrial('the trial was given up')"]
 
 

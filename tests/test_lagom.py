@@ -22,6 +22,7 @@ from pathlib import Path
 import cloudpickle
 import pytest
 from agents import agent
+from waiting import until_gone
 
 from maggy import (
     DONE,
@@ -48,23 +49,6 @@ def children() -> set[int]:
     """Return the child processes of this one."""
     listed = (path.read_text() for path in Path("/proc/self/task").glob("*/children"))
     return {int(pid) for text in listed for pid in text.split()}
-
-
-def wait_until_gone(pids, seconds=5.0) -> set[int]:
-    """Wait for processes to end and return those that do not."""
-    until = time.monotonic() + seconds
-    left = set(pids)
-    while left and time.monotonic() < until:
-        left = {pid for pid in left if running(pid)}
-        threading.Event().wait(0.02)
-    return left
-
-
-def running(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
-    except OSError:
-        return False
 
 
 @pytest.fixture(autouse=True)
@@ -514,7 +498,7 @@ def test_an_agent_that_is_killed_costs_an_attempt(lagom):
     assert (again.status, again.value, again.lost) == (Status.COMPLETED, 2, 1)
     assert again.curve.points() == [(0, 2.0)]
     pid = int(Path(result.log_dir, "checkpoints", "2", "files", "pid").read_text())
-    assert wait_until_gone([pid]) == set()
+    until_gone([pid])
 
 
 def test_a_trial_that_kills_every_agent_fails(lagom):
@@ -927,7 +911,7 @@ def test_a_driver_that_is_killed_loses_no_completed_trial(tmp_path):
     """Executors go with it; the next driver finds all that had ended and runs the rest again."""
     done = script(tmp_path, "KILL", "run(quiet=True)")
     assert done.returncode == -signal.SIGKILL
-    assert wait_until_gone(pids(tmp_path)) == set()
+    until_gone(pids(tmp_path))
     before = experiment.load("digits", store=tmp_path / "maggy.db")
     assert before.interrupted
     ended = [trial for trial in before.trials if trial.status is Status.COMPLETED]
@@ -961,7 +945,7 @@ def test_ctrl_c_returns_what_there_is_and_says_how_to_go_on(tmp_path):
         """,
     )
     assert (done.stderr, done.returncode) == ("Going on with study 'digits'.\n", 0)
-    assert wait_until_gone(pids(tmp_path)) == set()
+    until_gone(pids(tmp_path))
     first, second = done.stdout.split("-----")
     assert "interrupted" in first
     assert re.search(r"go on with +experiment\.resume\('digits', train_fn, launcher='local', num_executors=2\)", first)

@@ -15,20 +15,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import maggy.errors
+from maggy import events
 from maggy.errors import ConfigError, StoreError, StudyMoved, StudyOwned
-from maggy.events import (
-    KINDS,
-    Ended,
-    Lost,
-    Reported,
-    Saved,
-    Started,
-    StopRequested,
-    StudyClosed,
-    StudyOpened,
-    StudyResumed,
-    Suggested,
-)
+from maggy.events import KINDS
 from maggy.store import MemoryStore, Owner, Store, open_store, sqlite
 from maggy.store.sql import SqlStore
 from maggy.testing.store_contract import NOW, StoreContract, report
@@ -175,20 +164,19 @@ values = st.recursive(
     max_leaves=6,
 )
 settings_ = st.dictionaries(names, values, max_size=3)
-EVENTS = {
-    Reported: st.builds(Reported, times, counts, counts, counts, metrics),
-    Suggested: st.builds(Suggested, times, counts, settings_, st.none() | st.floats(), st.none() | counts, counts),
-    Ended: st.builds(
-        Ended, times, counts, counts, texts, st.none() | st.floats(), settings_, st.none() | texts, st.none() | texts
-    ),
-    StudyOpened: st.builds(StudyOpened, times, settings_, counts),
-    StudyResumed: st.builds(StudyResumed, times, settings_),
-    Started: st.builds(Started, times, counts, counts, texts),
-    Saved: st.builds(Saved, times, counts, counts, texts, counts),
-    StopRequested: st.builds(StopRequested, times, counts, counts, texts),
-    Lost: st.builds(Lost, times, counts, counts, texts, st.booleans()),
-    StudyClosed: st.builds(StudyClosed, times, texts),
+FIELDS = {  # behind the time of each kind
+    events.Reported: (counts, counts, counts, metrics),
+    events.Suggested: (counts, settings_, st.none() | st.floats(), st.none() | counts, counts),
+    events.Ended: (counts, counts, texts, st.none() | st.floats(), settings_, st.none() | texts, st.none() | texts),
+    events.StudyOpened: (settings_, counts),
+    events.StudyResumed: (settings_,),
+    events.Started: (counts, counts, texts),
+    events.Saved: (counts, counts, texts, counts),
+    events.StopRequested: (counts, counts, texts),
+    events.Lost: (counts, counts, texts, st.booleans()),
+    events.StudyClosed: (texts,),
 }
+EVENTS = {kind: st.builds(kind, times, *fields) for kind, fields in FIELDS.items()}
 assert set(EVENTS) == set(KINDS.values())
 
 
@@ -206,7 +194,7 @@ def test_any_event_round_trip(store, logged):
 def test_unknown_kind(store, study, path):
     """An event of a later version is read as None in its place, and an unknown field of a known one is ignored."""
     store.claim(study, Owner.current(), NOW)
-    store.append(study, 0, [report(1), Started(NOW, 1, 1, "e"), report(2)])
+    store.append(study, 0, [report(1), events.Started(NOW, 1, 1, "e"), report(2)])
     execute(
         path,
         "UPDATE events SET kind = 'Teleported', crc = NULL WHERE position = 2",
@@ -221,7 +209,7 @@ def test_what_json_cannot_hold(store, study):
     """An event without a JSON form is refused, and nothing of its turn is written."""
     store.claim(study, Owner.current(), NOW)
     with pytest.raises(TypeError):
-        store.append(study, 0, [report(1), StudyOpened(NOW, {"model": object()})])
+        store.append(study, 0, [report(1), events.StudyOpened(NOW, {"model": object()})])
     with pytest.raises(OverflowError):
         store.append(study, 0, [report(1), report(2**70)])
     assert store.append(study, 0, [report(3)]) == 1
@@ -405,7 +393,7 @@ def test_missing_position(store, study, path):
 def test_spoilt_event(store, study, path, body):
     """An event whose body is not what its kind needs is named by its position."""
     store.claim(study, Owner.current(), NOW)
-    store.append(study, 0, [Started(NOW, 1, 1, "e")])
+    store.append(study, 0, [events.Started(NOW, 1, 1, "e")])
     with closing(sqlite3.connect(path)) as connection, connection:
         connection.execute("UPDATE events SET body = ?, crc = NULL", (body,))
     with pytest.raises(StoreError, match="position 1 of study 'digits' is not a Started event"):

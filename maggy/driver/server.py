@@ -84,6 +84,7 @@ class Server:
         self._turn_due = False
         self._timer: asyncio.TimerHandle | None = None
         self._loop = asyncio.new_event_loop()
+        self._stopped = asyncio.Event()
         self._thread: threading.Thread | None = None
         self.standstill = Standstill()
         self._listening: socket.socket | None = None
@@ -128,12 +129,13 @@ class Server:
         return self._roll.connected
 
     def stop(self) -> None:
-        """Stop listening and end the thread. One that hangs is left behind: then `left` says where it is."""
+        """Stop listening and end the thread, however far it is. One that hangs is left behind; `left` says where."""
         self._asker.close()
         if self._thread is None:
             self._loop.close()
             return
-        self._loop.call_soon_threadsafe(self._loop.stop)
+        # Not `loop.stop`: that is lost where it meets the end of something that the loop runs until it is complete.
+        self._loop.call_soon_threadsafe(self._stopped.set)
         self._thread.join(STOP_PATIENCE)
         if self._thread.is_alive():
             self.left = f"{self.standstill.why} It is left behind, here:\n{self.standstill.trace}"
@@ -293,14 +295,15 @@ class Server:
     # -- time and the end ------------------------------------------------------------------------------------------
 
     def _serve(self, listening: socket.socket, tls: ssl.SSLContext | None) -> None:
-        asyncio.set_event_loop(self._loop)
         self.standstill.beat()
-        door = Door(self, self.secret, listening, self._strangers, tls)
-        self._loop.run_until_complete(door.open())
-        self._loop.run_forever()
-        self._loop.run_until_complete(door.close())
-        self._loop.run_until_complete(self._loop.shutdown_asyncgens())
+        self._loop.run_until_complete(self._let_in(listening, tls))
         self._loop.close()
+
+    async def _let_in(self, listening: socket.socket, tls: ssl.SSLContext | None) -> None:
+        door = Door(self, self.secret, listening, self._strangers, tls)
+        await door.open()
+        await self._stopped.wait()
+        await door.close()
 
     def _set_timer(self) -> None:
         """Call `tick` when the scheduler wants it; an alarm that rings too early only sets the next one."""

@@ -123,7 +123,7 @@ class Door:
         self._loop.add_reader(self._listening, self._accept)
 
     async def close(self) -> None:
-        """Close the door and all connections, after what is due has been sent."""
+        """Close the door and all connections, after what is due has been sent, as far as there is room for it."""
         self._loop.remove_reader(self._listening)
         self._listening.close()
         for timer in (self._timer, self._looking):
@@ -133,12 +133,16 @@ class Door:
             self._loop.remove_reader(plain)
         for plain in (*self._silent, *self._sorry, *(plain for plain, _ in self._waiting)):
             plain.close()
+        await asyncio.sleep(0)  # a handshake that has only just begun takes its socket over in its first step
         beginnings = [handshake.task for handshake in self._begun.values()]
         for task in beginnings:
             task.cancel()
         await asyncio.gather(*beginnings, return_exceptions=True)
         for peer in list(self._peers):
             peer.close()
+        await asyncio.sleep(0)
+        for peer in list(self._peers):
+            peer.drop("the driver has ended")  # with TLS a peer that is closed would answer first
         await asyncio.sleep(0)
 
     # -- accepting -------------------------------------------------------------------------------------------------

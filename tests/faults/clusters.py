@@ -3,12 +3,12 @@
 import contextlib
 import os
 import subprocess
-import time
 from pathlib import Path
 
 import pyspark
 import pytest
 from pyspark import SparkContext
+from waiting import until
 
 from maggy.driver.sparksession import _drop_gateway, spark_session
 
@@ -69,7 +69,7 @@ class Standalone:
             process = subprocess.Popen(command, stdout=out, stderr=out, env=environment)
         self._processes.append(process)
         ready = {"Master": "Starting Spark master at ", "Worker": "Successfully registered with master "}[what]
-        assert until(lambda: process.poll() is not None or ready in log.read_text(errors="replace"))
+        until(lambda: process.poll() is not None or ready in log.read_text(errors="replace"))
         line = next(line for line in log.read_text(errors="replace").splitlines() if ready in line)
         return line.partition(ready)[2].split()[0]
 
@@ -79,22 +79,6 @@ class Standalone:
             process.terminate()
         for process in self._processes:
             process.wait()
-
-
-def until(condition, seconds=60.0):
-    """Wait for a condition, and return whether it came true."""
-    end = time.monotonic() + seconds
-    while not (met := condition()) and time.monotonic() < end:
-        time.sleep(0.02)
-    return met
-
-
-def alive(pid):
-    """Whether a process runs; a zombie does not."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
-    except OSError:
-        return False
 
 
 def agent():

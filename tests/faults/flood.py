@@ -1,13 +1,16 @@
-"""How a driver stands crowds of strangers: `python tests/faults/flood.py`, some two minutes on a machine of its own.
+"""How a driver stands crowds of strangers, in some two minutes on a machine of its own.
+
+    PYTHONPATH=tests python tests/faults/flood.py
 
 For each kind of crowd: how often strangers tried, the CPU that the driver's thread spent (some 1.5 % of it on being
 measured), how late its loop was, how long executors with the secret waited to be welcome, and the memory it took.
 """
 
+import statistics
 import sys
 import time
 
-from served import Served, admitted, crowd, resident
+from served import Served, admitted, crowd, p99, resident
 
 CROWDS = [
     ("guess", 16, False),
@@ -23,10 +26,6 @@ CROWDS = [
     ("silent", 5000, True),
 ]
 SECONDS = 8
-
-
-def percentile(values, share):
-    return sorted(values)[int((len(values) - 1) * share)] if values else float("nan")
 
 
 def measured(kind, count, *, tls):
@@ -46,7 +45,7 @@ def measured(kind, count, *, tls):
             tries = ended()
         return (
             f"{kind:7} {count:5,} {'TLS' if tls else 'TCP'}: {tries / SECONDS:6,.0f} tries/s, CPU {cpu:4.0%}, "
-            f"lag p99 {percentile(lag, 0.99) * 1e3:3.0f} ms, executors in after {percentile(waits, 0.5):.3f} s "
+            f"lag p99 {p99(lag) * 1e3:3.0f} ms, executors in after {statistics.median(waits):.3f} s "
             f"(at most {max(waits, default=0):.3f} s, {len(waits)} in, {refused} refused), memory {memory:+.0f} MiB"
         )
 

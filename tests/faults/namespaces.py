@@ -3,7 +3,8 @@
 import os
 import shutil
 import subprocess
-import time
+
+from waiting import until
 
 
 def why_not():
@@ -76,10 +77,8 @@ class Network:
 
     def reachable(self, host, seconds=10):
         """Wait until packets come through."""
-        until = time.monotonic() + seconds
         ping = [*self.inside(host), "bash", "-c", f"echo > /dev/tcp/{self.address}/9"]
-        while "refused" not in subprocess.run(ping, capture_output=True, text=True, check=False).stderr:
-            assert time.monotonic() < until
+        until(lambda: "refused" in subprocess.run(ping, capture_output=True, text=True, check=False).stderr, seconds)
 
     def _add(self, host):
         namespace, end = self._namespace(host), self._end(host)

@@ -4,6 +4,7 @@ import selectors
 import socket
 import struct
 import threading
+import time
 
 RATE = 5000  # bytes a second of a slow connection
 
@@ -24,7 +25,7 @@ class Proxy:
         self._from_driver = set()  # ends at which the driver is heard
         self._slow = set()  # ends of connections that carry `RATE` bytes a second
         self._slow_next = 0
-        self.connections = 0
+        self.connections = self.lost = 0
         self.passed = []  # what was said, and which way: "there", from those who connected, or "back"
         self._selector.register(self._listening, selectors.EVENT_READ)
         self._selector.register(self._woken, selectors.EVENT_READ)
@@ -47,9 +48,9 @@ class Proxy:
         self._wake.send(b"x")
 
     def deafen(self):
-        """Lose all that the driver says, until the next cut."""
+        """Lose all that the driver says, until the next cut; `lost` counts the bytes."""
         with self._lock:
-            self._deaf = True
+            self._deaf, self.lost = True, 0
 
     def vanish(self):
         """Lose all that is said on the connections that there are, for ever; nobody is told."""
@@ -78,10 +79,13 @@ class Proxy:
         end.close()
 
     def _serve(self):
+        due = 0.0
         while not self._closed:
-            for end in list(self._slow):
-                with self._lock:
-                    self._forward(end, RATE // 20)
+            if self._slow and time.monotonic() >= due:
+                due = time.monotonic() + 0.05
+                for end in list(self._slow):
+                    with self._lock:
+                        self._forward(end, RATE // 20)
             for key, _ in self._selector.select(0.05 if self._frozen or self._slow else None):
                 with self._lock:
                     if key.fileobj is self._woken:
@@ -111,7 +115,10 @@ class Proxy:
             data = end.recv(most)
             self.passed.append(("back" if end in self._from_driver else "there", data))
             lost = end in self._dead or (self._deaf and end in self._from_driver)
-            other.sendall(data) if data and not lost else None
+            if lost:
+                self.lost += len(data)
+            elif data:
+                other.sendall(data)
         except BlockingIOError:
             return
         except OSError:

@@ -2,9 +2,11 @@
 
 import base64
 import os
+from functools import cache
 from pathlib import Path
 
 
+@cache  # they are looked for in every process, again and again
 def forms(secret):
     """Return what to look for: the bytes themselves, and how programs write bytes down."""
     whole = {secret, secret.hex().encode(), secret.hex().upper().encode(), repr(secret)[2:-1].encode()}

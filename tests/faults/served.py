@@ -1,15 +1,20 @@
-"""A driver on real sockets without a launcher, and executors that are played by hand."""
+"""A driver on real sockets, in parts: a test can look at each; and executors that are played by hand."""
 
 import contextlib
 import os
 import platform
 import secrets
 import socket
+import statistics
 import subprocess
 import sys
 import threading
 import time
+from functools import partial
 from pathlib import Path
+
+import cloudpickle
+from waiting import meanwhile, until
 
 from maggy import Float, Searchspace
 from maggy.driver.asker import InlineAsker
@@ -17,16 +22,19 @@ from maggy.driver.certificate import server_context
 from maggy.driver.clock import Clock
 from maggy.driver.journal import Journal
 from maggy.driver.launcher import FIRST_PAUSE
+from maggy.driver.local import LocalLauncher
 from maggy.driver.logs import TrialLogs
 from maggy.driver.scheduler import Scheduler, Terms
 from maggy.driver.server import Server
-from maggy.events import StudyOpened
-from maggy.executor.line import client_context
+from maggy.events import Reported, StudyOpened
+from maggy.executor.line import Ticket, client_context
+from maggy.executor.worker import run_slot
 from maggy.optimizers import RandomSearch
 from maggy.rpc.connection import HELLO, Connection
 from maggy.rpc.messages import Finished, Join, Run, Welcome
 from maggy.store import MemoryStore, Owner
 from maggy.study import Study
+from maggy.testing.logcheck import check_log
 from maggy.version import VERSION
 
 
@@ -36,34 +44,71 @@ def introduction(name):
 
 
 class Served:
-    """A study of random search with its server; use it in a `with`."""
+    """A study `s` of random search with its server, which listens in a `with`; `launch` starts real executors."""
 
-    def __init__(self, trials=4, *, tls=False, limit=100, logs=None, depot=None, **terms):
-        self.store = MemoryStore()
-        owner = Owner.current()
-        now = time.time()
+    def __init__(
+        self, trials=4, *, store=None, tls=False, limit=100, logs=None, depot=None, watchers=(), clock=None, **terms
+    ):
+        self.store = store or MemoryStore()
+        owner, now = Owner.current(), time.time()
         self.store.create("s", now)
         self.store.claim("s", owner, now)
         settings = {"name": "s", "num_trials": trials, "searchspace": Searchspace(x=Float(0, 1)).to_dict()}
         self.store.append("s", 0, [StudyOpened(now, settings)])
+        self.clock = clock or Clock()
+        self.logs = logs or TrialLogs(None, verbose=False)
+        self.journal = Journal(self.store, "s", owner, 1, [self.logs, *watchers])
         self.server = Server(
             Scheduler(Study.of(self.store.read("s")), Terms(**terms)),
             secret=secrets.token_bytes(32),
             asker=InlineAsker(RandomSearch(), 0),
-            journal=Journal(self.store, "s", owner, 1),
-            logs=TrialLogs(logs, verbose=False),
-            clock=Clock(),
+            journal=self.journal,
+            logs=self.logs,
+            clock=self.clock,
             limit=limit,
             depot=depot,
         )
-        context, self.certificate = server_context() if tls else (None, None)
-        self.port = self.server.start("127.0.0.1", tls=context)
+        self._context, self.certificate = server_context() if tls else (None, None)
+        self.launcher = LocalLauncher()
 
     def __enter__(self):
-        return self
+        return self.listen()
 
     def __exit__(self, *_):
+        self.close()
+
+    def listen(self, host="127.0.0.1"):
+        self.host, self.port = host, self.server.start(host, tls=self._context)
+        return self
+
+    def launch(self, function, arguments, count=2, port=None):
+        """Start so many executors, which reach the driver at another port if one is given."""
+        ticket = Ticket(self.host, port or self.port, "1", self.server.secret, self.certificate)
+        self.launcher.start(partial(run_slot, ticket, cloudpickle.dumps((function, arguments))), count)
+
+    def close(self):
+        self.launcher.finish(2.0)
         self.server.stop()
+        self.logs.close(2.0)
+        self.store.close()
+
+    def until(self, condition, seconds=60):
+        """Wait for what the driver brings about; `condition` is given its fold. Return how many seconds it took."""
+        return until(partial(condition, self.server.scheduler.study), seconds, lambda: (self.strangers, self.log[-5:]))
+
+    def lost(self, count):
+        """Wait until so many attempts are lost; return how many seconds it took."""
+        return self.until(lambda fold: sum(trial.lost for trial in fold.trials.values()) == count)
+
+    def complete(self, steps):
+        """Check the log: every trial completed at its first attempt, and reported each step once, in order."""
+        study = check_log(self.log)
+        for trial in study.trials.values():
+            found = [event.step for event in self.log if isinstance(event, Reported) and event.trial == trial.id]
+            assert found == list(range(steps))
+            assert (trial.status, trial.attempt) == ("completed", 1)
+        assert study.closed == "done"
+        return study
 
     @property
     def log(self):
@@ -85,13 +130,6 @@ class Served:
             executor.hear(Welcome)
             return executor.sent[:HELLO]
 
-    def until(self, condition, seconds=20):
-        """Wait for what comes about on the server's thread."""
-        ends = time.monotonic() + seconds
-        while not condition():
-            assert time.monotonic() < ends, (self.strangers, self.log[-3:])
-            threading.Event().wait(0.01)
-
     def cpu(self):
         """Return the seconds of CPU that the driver's thread has used."""
         return time.clock_gettime(time.pthread_getcpuclockid(self.server._thread.ident))
@@ -99,20 +137,18 @@ class Served:
     @contextlib.contextmanager
     def lag(self):
         """Give a list that fills with how late the driver's loop did what it was to do, in seconds."""
-        found, ended = [], threading.Event()
+        found = []
 
         def measure():
-            while not ended.wait(0.01):
-                asked = time.perf_counter()
-                self.server._loop.call_soon_threadsafe(lambda asked=asked: found.append(time.perf_counter() - asked))
+            asked = time.perf_counter()
+            self.server._loop.call_soon_threadsafe(lambda: found.append(time.perf_counter() - asked))
 
-        thread = threading.Thread(target=measure)
-        thread.start()
-        try:
+        with meanwhile(measure, every=0.01):
             yield found
-        finally:
-            ended.set()
-            thread.join()
+
+
+def p99(figures):
+    return statistics.quantiles(figures, n=100)[98]
 
 
 class Speaker:

@@ -14,7 +14,7 @@ import threading
 import time
 
 import pytest
-from served import Served, Speaker, admitted, crowd, introduction, resident
+from served import Served, Speaker, admitted, crowd, introduction, p99, resident
 
 from maggy.driver.strangers import BURST
 from maggy.rpc import door
@@ -125,7 +125,7 @@ def test_a02_guesses_are_told_once_a_minute(caplog):
     with Served() as served, caplog.at_level(logging.DEBUG):
         with crowd(served, "guess", 100, 2) as ended:
             ended()
-        served.until(lambda: served.strangers.get("another secret", 0) >= 100)
+        served.until(lambda _: served.strangers.get("another secret", 0) >= 100)
     assert [record.levelname for record in caplog.records if record.name == "maggy"] == ["WARNING"]
     assert "connections turned away at the driver's port" in caplog.text
 
@@ -161,7 +161,7 @@ def test_a03_a_recorded_conversation_is_refused_by_another_driver():
         with reached(other) as plain:
             plain.sendall(executor.sent)
             assert closed(plain) == b""
-        other.until(lambda: other.strangers == {"another secret": 1})
+        other.until(lambda _: other.strangers == {"another secret": 1})
 
 
 def test_a03_a_recorded_session_of_tls_is_refused():
@@ -181,7 +181,7 @@ def test_a03_a_recorded_session_of_tls_is_refused():
         with reached(served) as plain:
             plain.sendall(recorded)
             closed(plain)
-        served.until(lambda: sum(served.strangers.values()) == 1)
+        served.until(lambda _: sum(served.strangers.values()) == 1)
         assert served.server.most == 1
 
 
@@ -222,7 +222,7 @@ def test_a06_a_strangers_frame_is_refused_from_its_header(length):
     """A6: four bytes are enough to be turned away; nothing is allocated for what they promise."""
     with Served() as served, reached(served) as plain:
         plain.sendall(length.to_bytes(4, "big"))
-        served.until(lambda: served.strangers == {"not our protocol": 1})
+        served.until(lambda _: served.strangers == {"not our protocol": 1})
         assert closed(plain) == b""
 
 
@@ -235,7 +235,7 @@ def test_a06_an_executors_frame_is_refused_from_its_header(served, length):
         executor.socket.sendall(length.to_bytes(4, "big"))
         assert executor.dropped()
         assert resident() < before + 20
-    served.until(lambda: not served.server.scheduler.executors)
+    served.until(lambda _: not served.server.scheduler.executors)
 
 
 # -- slow ones ---------------------------------------------------------------------------------------------------------
@@ -246,7 +246,7 @@ def test_a09_whoever_says_nothing_is_turned_away(served, hurried):
     with reached(served) as silent, reached(served) as half:
         half.sendall(b"\x16" if served.certificate else hello(served.server.secret, bytes(32))[:-1])
         assert (closed(silent), closed(half)) == (b"", b"")
-    served.until(lambda: served.strangers == {"too slow": 2})
+    served.until(lambda _: served.strangers == {"too slow": 2})
 
 
 def test_a09_bytes_that_trickle_win_no_time(served, hurried):
@@ -269,7 +269,7 @@ def test_a09_bytes_that_trickle_win_no_time(served, hurried):
                 except TimeoutError:
                     continue
         assert 0.5 < time.monotonic() - began < 10
-    served.until(lambda: sum(served.strangers.values()) == 1)
+    served.until(lambda _: sum(served.strangers.values()) == 1)
 
 
 def test_a09_whoever_stops_halfway_through_the_handshake_is_turned_away(hurried):
@@ -277,7 +277,7 @@ def test_a09_whoever_stops_halfway_through_the_handshake_is_turned_away(hurried)
     with Served() as served, reached(served) as plain:
         plain.sendall(hello(served.server.secret, bytes(32)))
         assert len(closed(plain)) == 68  # the driver's nonce and proof
-        served.until(lambda: served.strangers == {"too slow": 1})
+        served.until(lambda _: served.strangers == {"too slow": 1})
 
 
 def test_a09_whoever_never_introduces_itself_is_turned_away(served, hurried):
@@ -304,7 +304,7 @@ def test_a10_a_crowd_keeps_nobody_out(served, kind):
             assert busy.work()  # who is in already notices nothing
         ended()
     assert max(waits) < 10  # 2 at most where the machine has nothing else to do
-    assert sorted(lag)[len(lag) * 99 // 100] < 1  # 0.1 there
+    assert p99(lag) < 1  # 0.1 there
     assert resident() < before + 100
     assert sum(served.strangers.values()) > 300
 
@@ -315,7 +315,7 @@ def test_a10_there_are_only_so_many_strangers(served, monkeypatch):
     monkeypatch.setattr(door, "JUST_COME", 0.0)
     there = [reached(served) for _ in range(20)]
     try:
-        served.until(lambda: served.strangers == {"too many at once": 12})
+        served.until(lambda _: served.strangers == {"too many at once": 12})
         assert [closed(plain) for plain in there[:12]] == [b""] * 12
         assert admitted(served, "executor-1") < 10
         there[-1].settimeout(0.2)
@@ -330,6 +330,7 @@ def test_f45_our_own_crowd_is_let_in(served, monkeypatch):
     """F45, A10: many more executors than there may be strangers, all at once: none is turned away."""
     monkeypatch.setattr(door, "MOST", 16)
     monkeypatch.setattr(door, "MOST_BEGUN", 4)
+    monkeypatch.setattr(door, "UNDISTURBED", 20.0)  # on a busy machine, too, it is not time that turns them away
     found = []
 
     def join(number):
@@ -381,7 +382,7 @@ def test_a11_noise_is_dropped_quietly(tls, caplog, capfd):
             assert executor.hear(Welcome)
             executor.socket.sendall(b"\xff" * 1000)
             assert executor.dropped()
-        served.until(lambda: sum(served.strangers.values()) >= 2 * len(NOISE))
+        served.until(lambda _: sum(served.strangers.values()) >= 2 * len(NOISE))
     told = [record for record in caplog.records if record.name != "asyncio" or record.levelno > logging.DEBUG]
     assert [record.levelname for record in told if record.name != "maggy"] == []
     assert len(told) <= 1
@@ -395,7 +396,7 @@ def test_a11_a_handshake_that_fails_frees_its_place_at_once():
         for number in range(1, 4):
             with reached(served) as plain:
                 plain.sendall(NOISE[3])
-                served.until(lambda number=number: served.strangers == {"no TLS": number}, seconds=4)
+                served.until(lambda _, number=number: served.strangers == {"no TLS": number}, seconds=4)
                 closed(plain)
 
 
@@ -413,7 +414,7 @@ def test_f44_without_descriptors_the_driver_neither_spins_nor_ends(served):
         resource.setrlimit(resource.RLIMIT_NOFILE, (taken + 1, hard))
         try:
             caller.connect(("127.0.0.1", served.port))
-            served.until(lambda: served.strangers.get("no file descriptors left", 0) >= 2)
+            served.until(lambda _: served.strangers.get("no file descriptors left", 0) >= 2)
             spent, count = served.cpu(), served.strangers["no file descriptors left"]
             threading.Event().wait(1)
             assert served.strangers["no file descriptors left"] <= count + 10

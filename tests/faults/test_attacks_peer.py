@@ -7,6 +7,7 @@ import time
 import pytest
 from served import Served, Speaker, introduction
 
+from maggy.driver.logs import TrialLogs
 from maggy.errors import ProtocolError
 from maggy.events import Ended, Reported, Started
 from maggy.rpc.channel import Channel
@@ -111,7 +112,7 @@ def test_a07_half_a_pair_is_fine_where_it_is_text():
 @pytest.fixture
 def served(tmp_path):
     """Give a study whose trials 1 and 2 run at two executors: `honest` and `evil`."""
-    with Served(trials=6, logs=tmp_path) as found:
+    with Served(trials=6, logs=TrialLogs(tmp_path, verbose=False)) as found:
         found.honest = found.executor("honest")
         found.honest.run = found.honest.hear(Run)
         found.evil = found.executor("evil")
@@ -125,7 +126,7 @@ def heard_by_now(served, speaker):
     """Wait until the driver has decided on all that the speaker has said."""
     before = served.server.scheduler.executors["evil"].heard
     speaker.say(Beat())
-    served.until(lambda: served.server.scheduler.executors["evil"].heard > before)
+    served.until(lambda _: served.server.scheduler.executors["evil"].heard > before)
 
 
 def test_a12_what_is_said_of_anothers_trial_does_not_count(served, tmp_path):
@@ -142,7 +143,7 @@ def test_a12_what_is_said_of_anothers_trial_does_not_count(served, tmp_path):
     assert served.log == before
     assert list(tmp_path.iterdir()) == []
     served.honest.say(Finished(theirs, 1, "completed", 0.25, {}, None))
-    served.until(lambda: any(isinstance(event, Ended) for event in served.log))
+    served.until(lambda _: any(isinstance(event, Ended) for event in served.log))
     [ended] = [event for event in served.log if isinstance(event, Ended)]
     assert (ended.trial, ended.value) == (theirs, 0.25)
     check_log(served.log)
@@ -169,7 +170,7 @@ def test_a12_one_connection_is_one_executor(served, message):
     """A12: a second introduction ends the connection: not even 10^5 on it make a second slot."""
     served.evil.say(*[message] * 1000)
     assert served.evil.dropped()
-    served.until(lambda: list(served.server.scheduler.executors) == ["honest"])
+    served.until(lambda _: list(served.server.scheduler.executors) == ["honest"])
     assert served.server.most == 2
 
 
@@ -233,7 +234,7 @@ def test_a12_there_are_only_so_many_executors():
         assert len(served.server.scheduler.executors) == served.server.most == 20
         with there.pop() as rude:
             rude.socket.sendall(b"\xff" * 100)
-        served.until(lambda: len(served.server.scheduler.executors) == 19)
+        served.until(lambda _: len(served.server.scheduler.executors) == 19)
         with served.executor("one-more") as more:
             assert more.hear(Welcome)
         for each in there:

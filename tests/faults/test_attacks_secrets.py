@@ -1,14 +1,13 @@
 """Where the secret is not, and what a sniffer hears (A5, A13)."""
 
 import contextlib
+import inspect
 import json
 import logging
 import os
 import secrets
 import subprocess
 import sys
-import threading
-import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -17,6 +16,7 @@ import pytest
 from network import Proxy
 from secretly import files_with, forms, found_in, processes_with
 from served import Served
+from waiting import meanwhile, until
 
 from maggy import Float, Searchspace, experiment, run
 from maggy.errors import MaggyError
@@ -34,8 +34,7 @@ def troubled(x, reporter):
     """Fail in most ways there are."""
     import os
     import signal
-
-    from agents import agent
+    from pathlib import Path
 
     print("hello", x)
     reporter.broadcast(x, step=0)
@@ -44,7 +43,8 @@ def troubled(x, reporter):
     if x < 0.4:
         os.kill(os.getpid(), signal.SIGKILL)
     if x < 0.5:
-        os.kill(agent(), signal.SIGKILL)
+        guard = Path(f"/proc/{os.getppid()}/stat").read_text()
+        os.kill(int(guard.rpartition(")")[2].split()[1]), signal.SIGKILL)
     return x
 
 
@@ -58,9 +58,7 @@ def test_the_search_finds_what_is_there(tmp_path):
     environment = {**os.environ, "SECRET": MARKER.hex()}
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, env=environment) as process:
         try:
-            ends = time.monotonic() + 20
-            while processes_with(MARKER) != [f"{process.pid}/environ"]:
-                assert time.monotonic() < ends
+            until(lambda: processes_with(MARKER) == [f"{process.pid}/environ"], 20)
         finally:
             process.kill()
 
@@ -68,19 +66,9 @@ def test_the_search_finds_what_is_there(tmp_path):
 @contextlib.contextmanager
 def watched():
     """Look at all processes again and again meanwhile; give the hits."""
-    hits, ended = [], threading.Event()
-
-    def look():
-        while not ended.wait(0.02):
-            hits.extend(processes_with(MARKER))
-
-    thread = threading.Thread(target=look)
-    thread.start()
-    try:
+    hits = []
+    with meanwhile(lambda: hits.extend(processes_with(MARKER)), every=0.02):
         yield hits
-    finally:
-        ended.set()
-        thread.join()
 
 
 @pytest.fixture
@@ -222,19 +210,7 @@ spark = (
 )
 spark.sparkContext.setLogLevel("INFO")
 
-def troubled(x, reporter):
-    import os, signal
-    print("hello", x)
-    reporter.broadcast(x, step=0)
-    if x < 0.2:
-        raise ValueError(x)
-    if x < 0.4:
-        os.kill(os.getpid(), signal.SIGKILL)
-    if x < 0.5:
-        with open(f"/proc/{{os.getppid()}}/stat") as guard:
-            os.kill(int(guard.read().rpartition(")")[2].split()[1]), signal.SIGKILL)
-    return x
-
+{troubled}
 hits, rest, looked, ended = [], [], set(), threading.Event()
 address = "http://127.0.0.1:" + spark.sparkContext.uiWebUrl.rpartition(":")[2]
 opener = urllib.request.build_opener(urllib.request.ProxyHandler({{}}))
@@ -287,7 +263,7 @@ print(json.dumps({{
 def test_a13_a_study_on_spark_tells_nobody(master, tmp_path):
     """A13: neither Spark's conf, UI, REST, event log, executor logs and files nor any process shows the secret."""
     here = str(Path(__file__).parent)
-    code = STUDY.format(here=here, master=master)
+    code = STUDY.format(here=here, master=master, troubled=inspect.getsource(troubled))
     (tmp_path / "study.py").write_text(code)
     environment = {**os.environ, "PYSPARK_PYTHON": sys.executable, "SPARK_HOME": str(_home(tmp_path))}
     with (tmp_path / "output").open("wb") as output:

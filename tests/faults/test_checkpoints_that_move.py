@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from agents import agent
+from waiting import until
 
 from maggy import Asha, Float, Integer, RandomSearch, Searchspace, experiment
 from maggy.driver.depot import Depot
@@ -62,23 +63,13 @@ def recorded(folder, kind, trial, count=1):
     from maggy import events
     from maggy.store import open_store
 
-    until = time.monotonic() + 60
+    def mine():
+        found = (each for each in store.read("s") if isinstance(each, getattr(events, kind)))
+        return [each for each in found if each.trial == trial]
+
     with closing(open_store(Path(folder, "maggy.db"), existing=True)) as store:
-        while time.monotonic() < until:
-            found = [each for each in store.read("s") if isinstance(each, getattr(events, kind))]
-            if len(mine := [each for each in found if each.trial == trial]) >= count:
-                return mine
-            time.sleep(0.02)
-    raise TimeoutError(kind)
-
-
-def wait_for(condition):
-    """Wait, in a trial, for something that happens elsewhere."""
-    until = time.monotonic() + 60
-    while not condition():
-        if time.monotonic() > until:
-            raise TimeoutError
-        time.sleep(0.005)
+        until(lambda: len(mine()) >= count)
+        return mine()
 
 
 # -- the next attempt, the next trial -----------------------------------------------------------------------------
@@ -223,7 +214,7 @@ def dies_while_it_saves(x, reporter, folder):
     before = {str(file) for file in Path(folder).rglob("*.tar*")}
     state.write_bytes(b"second" * 8_000_000)  # 48 MB
     threading.Thread(target=reporter.save, args=(state,), daemon=True).start()
-    wait_for(lambda: {str(file) for file in Path(folder).rglob("*.tar*")} - before)
+    until(lambda: {str(file) for file in Path(folder).rglob("*.tar*")} - before)
     os.kill(agent(), signal.SIGKILL)
     signal.pause()
     return None
@@ -253,10 +244,10 @@ def becomes_a_zombie(x, trial, reporter, folder):
         reporter.save(state)
         zombie.write_text(f"{agent()} {os.getpid()}")
         signal.pause()
-    wait_for(lambda: zombie.exists() and zombie.read_text())
+    until(lambda: zombie.exists() and zombie.read_text())
     stopped, process = map(int, zombie.read_text().split())
     os.kill(stopped, signal.SIGCONT)
-    wait_for(lambda: not Path(f"/proc/{process}").exists())
+    until(lambda: not Path(f"/proc/{process}").exists())
     return {"metric": x, "before": Path(found).read_text() == "before"}
 
 
@@ -280,7 +271,7 @@ def sends_much(x, trial, reporter, folder):
     if trial == 1:
         state = Path(folder, "state")
         state.write_bytes(os.urandom(50_000_000))
-        wait_for(lambda: len(recorded(folder, "Reported", 2)) > 0)
+        until(lambda: len(recorded(folder, "Reported", 2)) > 0)
         reporter.save(state)
         (saved,) = recorded(folder, "Saved", 1)
         Path(folder, "done").touch()
@@ -364,7 +355,7 @@ def pries(x, trial, reporter, folder):
         reporter.save(Path(folder, "state"))
         recorded(folder, "Saved", trial)
         return x
-    wait_for(Path(folder, "state").exists)
+    until(Path(folder, "state").exists)
     piece = reporter._checkpoints._ask("1/1-1.tar", 0)
     return {"metric": x, "refused": piece["data"] == "" and "does not go on from it" in piece["error"]}
 
@@ -443,10 +434,7 @@ def test_f31_no_copy_outlives_its_trial(tmp_path, by_itself):
     assert first.status == ("failed" if by_itself else "completed")
     assert last.value == 0.0 or not by_itself
     scratch = Path((tmp_path / "left").read_text()).parents[2]
-    until = time.monotonic() + 10
-    while scratch.exists() and time.monotonic() < until:
-        time.sleep(0.05)
-    assert not scratch.exists()
+    until(lambda: not scratch.exists(), 10)
 
 
 # -- calls that cannot work ---------------------------------------------------------------------------------------

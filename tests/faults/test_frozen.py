@@ -6,6 +6,7 @@ import time
 
 import pytest
 from nemesis import Driver, acknowledged, audit, audit_end, read_log, send, undisturbed
+from waiting import until
 
 from maggy.events import Lost, Started
 
@@ -36,11 +37,8 @@ class Frozen:
 
     def until(self, condition):
         """Wait for what the driver does."""
-        ends = time.monotonic() + 60
-        while not condition():
-            assert self.driver.running
-            assert time.monotonic() < ends
-            time.sleep(0.1)
+        until(lambda: condition() or not self.driver.running)
+        assert self.driver.running
 
     def done(self):
         """Wait for the study's end, and return its log: nothing is wrong with it."""

@@ -15,6 +15,7 @@ import pyspark
 import pytest
 from namespaces import Network, why_not
 from nemesis import MARK, Driver, acknowledged, alive, audit, audit_end, command, parent, read_log, undisturbed
+from waiting import until
 
 from maggy.events import Ended, Lost, Started
 
@@ -87,15 +88,6 @@ class Cluster:
             process.terminate()
         for process in self._processes:
             process.wait()
-
-
-def until(condition, seconds):
-    """Wait for a condition and return how long that took."""
-    began = time.monotonic()
-    while not condition():
-        assert time.monotonic() < began + seconds
-        time.sleep(0.05)
-    return time.monotonic() - began
 
 
 @pytest.fixture

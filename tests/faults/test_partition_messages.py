@@ -1,35 +1,26 @@
 """F18, F19, F20: messages that come twice or too late, and a peer that does not read: a real driver, fake executors."""
 
-import platform
 import secrets
 import socket
-import time
+from contextlib import ExitStack, closing
+from dataclasses import replace
 
 import pytest
+from served import Served, introduction
+from waiting import until
 
-from maggy import Float, Searchspace
-from maggy.driver.asker import InlineAsker
-from maggy.driver.clock import Clock
-from maggy.driver.journal import Journal
-from maggy.driver.logs import TrialLogs
-from maggy.driver.scheduler import Scheduler, Terms
-from maggy.driver.server import Server
-from maggy.events import Ended, Reported, StudyOpened
+from maggy.events import Ended, Reported
 from maggy.executor.link import FENCED, Link
-from maggy.optimizers import RandomSearch
-from maggy.rpc.messages import Beat, Bye, Finished, Join, Log, Reports, Run, Stop, Welcome
+from maggy.rpc.messages import Beat, Bye, Finished, Log, Reports, Run, Stop, Welcome
 from maggy.rpc.stream import MAX_BACKLOG
-from maggy.store import MemoryStore, Owner
-from maggy.study import Study
 from maggy.testing.logcheck import check_log
-from maggy.version import VERSION
 
 
 class Talker:
     """An executor that says what it is told to."""
 
     def __init__(self, server, port, name, slot, again):
-        self.link = Link(Join(name, "here", 1, slot, platform.python_version(), VERSION, again=again), server.secret)
+        self.link = Link(replace(introduction(name), slot=slot, again=again), server.secret)
         self._port = port
         self._come = []
         self.connect()
@@ -66,26 +57,13 @@ class Talker:
         self.socket.close()
 
 
-class Served:
+class Joined(Served):
     """A driver of a study, and whoever talks with it."""
 
     def __init__(self, trials, **terms):
-        self.store = MemoryStore()
-        owner, now = Owner.current(), time.time()
-        self.store.create("s", now)
-        self.store.claim("s", owner, now)
-        settings = {"name": "s", "num_trials": trials, "searchspace": Searchspace(x=Float(0, 1)).to_dict()}
-        self.store.append("s", 0, [StudyOpened(now, settings)])
-        self.server = Server(
-            Scheduler(Study.of(self.store.read("s")), Terms(**terms)),
-            secret=secrets.token_bytes(32),
-            asker=InlineAsker(RandomSearch(), 0),
-            journal=Journal(self.store, "s", owner, 1),
-            logs=TrialLogs(None, verbose=False),
-            clock=Clock(),
-        )
-        self.port = self.server.start("127.0.0.1")
+        super().__init__(trials, **terms)
         self.talkers = []
+        self.listen()
 
     def join(self, name, slot=0, *, again=False):
         self.talkers.append(Talker(self.server, self.port, name, slot, again))
@@ -94,21 +72,18 @@ class Served:
     def check(self):
         """Return the study: its log holds what every log must, and nothing has gone wrong."""
         assert self.server.error is None
-        return check_log(list(self.store.read("s")))
+        return check_log(self.log)
+
+    def close(self):
+        for talker in self.talkers:
+            talker.socket.close()
+        super().close()
 
 
 @pytest.fixture
 def served():
-    found = []
-
-    def serve(trials, **terms):
-        found.append(Served(trials, **terms))
-        return found[0]
-
-    yield serve
-    for talker in found[0].talkers:
-        talker.socket.close()
-    found[0].server.stop()
+    with ExitStack() as started:
+        yield lambda trials, **terms: started.enter_context(closing(Joined(trials, **terms)))
 
 
 def finished(run, value, status="completed", attempt=None):
@@ -128,8 +103,7 @@ def test_f19_f20_what_is_said_twice_or_after_the_outcome_changes_nothing(served)
     assert talker.hear(Bye).reason == "done"
     fold = study.check()
     assert [(trial.status, trial.value) for trial in fold.trials.values()] == [("completed", 0.5), ("completed", 0.1)]
-    events = list(study.store.read("s"))
-    assert [sum(isinstance(event, kind) for event in events) for kind in (Ended, Reported)] == [2, 1]
+    assert [sum(isinstance(event, kind) for event in study.log) for kind in (Ended, Reported)] == [2, 1]
 
 
 def test_f20_what_comes_after_a_trial_was_given_to_another(served):
@@ -163,10 +137,10 @@ def test_f20_what_comes_after_the_study(served):
     run = talker.hear(Run)
     talker.say(finished(run, 0.5))
     assert talker.hear(Bye)
-    before = list(study.store.read("s"))
+    before = study.log
     talker.say(finished(run, 0.6), Reports(run.trial, run.attempt, [[9, {"metric": 9.0}]]), Log(1, 1, "late"), Beat())
     assert study.join("b").hear(Bye).reason == "done"
-    assert list(study.store.read("s")) == before
+    assert study.log == before
     study.check()
 
 
@@ -201,8 +175,7 @@ def test_f18_who_does_not_read_is_dropped_and_others_do_not_notice(served):
     talker.say(finished(run, 0.5))
     assert talker.hear(Run)
     deaf.socket.settimeout(20)
-    while not most or most[-1] != -1:
-        assert study.server.error is None
-        time.sleep(0.01)
+    until(lambda: -1 in most)
+    assert study.server.error is None
     assert 0 < max(most) <= MAX_BACKLOG + 1000
     assert len(most) < 40_000

@@ -15,7 +15,8 @@ from pathlib import Path
 import cloudpickle
 import pyspark.cloudpickle
 import pytest
-from clusters import CLUSTER, agent, alive, parent, session, until
+from clusters import CLUSTER, agent, parent, session
+from waiting import meanwhile, until, until_gone
 
 from maggy import Float, Searchspace, experiment
 from maggy.errors import ConfigError, LauncherError
@@ -25,6 +26,7 @@ from maggy.store import open_store
 for pickler in (cloudpickle, pyspark.cloudpickle):  # as if this were a notebook
     pickler.register_pickle_by_value(sys.modules[__name__])
     pickler.register_pickle_by_value(sys.modules["clusters"])
+    pickler.register_pickle_by_value(sys.modules["waiting"])
 pytestmark = [pytest.mark.spark, pytest.mark.chaos, pytest.mark.timeout(300)]  # a JVM may take its time
 SPACE = Searchspace(x=Float(0, 1))
 
@@ -63,8 +65,8 @@ def lagom(spark, slots, tmp_path):
 
     yield run
     assert [thread.name for thread in threading.enumerate() if thread.name.startswith("maggy")] == []
-    assert until(lambda: spark.sparkContext.statusTracker().getActiveJobsIds() == [], 10)
-    assert until(lambda: not any(map(alive, pids(tmp_path))), 5)
+    until(lambda: spark.sparkContext.statusTracker().getActiveJobsIds() == [], 10)
+    until_gone(pids(tmp_path), 5)
 
 
 def pids(folder):
@@ -102,8 +104,7 @@ def kill_from_trial(x, trial, reporter, folder, slots, victims, whom=agent, numb
     if trial < slots:
         (folder / f"busy-{trial}").touch()
         through = sum(victims.values()) + list(victims.values()).count(1)  # who may kill once is run again
-        if not until(lambda: len([*folder.glob("killed-*"), *folder.glob("again-*")]) == through, 100):
-            raise TimeoutError("the slot did not come back")
+        until(lambda: len([*folder.glob("killed-*"), *folder.glob("again-*")]) == through, 100)
     elif reporter.attempt <= victims.get(trial, 0):
         until(lambda: len(list(folder.glob("busy-*"))) == slots - 1)
         helper = subprocess.Popen([sys.executable, "-c", "import signal; signal.pause()"])
@@ -196,17 +197,6 @@ def kill_stages(context):
         context._jsc.sc().cancelStage(stage, "killed via the Web UI")
 
 
-@contextlib.contextmanager
-def meanwhile(target):
-    """Run something on a thread of its own."""
-    thread = threading.Thread(target=target)
-    thread.start()
-    try:
-        yield
-    finally:
-        thread.join()
-
-
 @pytest.mark.parametrize("cancel", [cancel_all, kill_jobs, kill_stages])
 def test_f12_a_cancelled_job_is_submitted_again(lagom, slots, spark, tmp_path, cancel):
     """F12: somebody else cancels, in one way or another, what runs; it runs again, at once, and no trial is blamed."""
@@ -238,17 +228,16 @@ def hold(x, trial, reporter, folder, slots):
 def test_f12_who_is_cancelled_again_and_again_gives_up(lagom, spark, tmp_path):
     """F12: a slot is submitted three more times; then the study ends, says why, and can be resumed."""
     tracker = spark.sparkContext.statusTracker()
-    over = threading.Event()
 
     def disturb():
-        while not over.wait(0.05):
-            if tracker.getActiveJobsIds():
-                spark.sparkContext.cancelAllJobs()
+        if tracker.getActiveJobsIds():
+            spark.sparkContext.cancelAllJobs()
 
-    with meanwhile(disturb):
-        with pytest.raises(LauncherError, match="somebody else has cancelled it 4 times"):
-            lagom(hold)
-        over.set()
+    with (
+        meanwhile(disturb, every=0.05),
+        pytest.raises(LauncherError, match="somebody else has cancelled it 4 times"),
+    ):
+        lagom(hold)
     assert isinstance(history(tmp_path)[-1], StudyClosed)
     assert "somebody else has cancelled it 4 times" in history(tmp_path)[-1].reason
 

@@ -11,14 +11,15 @@ from pathlib import Path
 
 import cloudpickle
 import pytest
-from clusters import CLUSTER, agent, alive, session, until
+from clusters import CLUSTER, agent, session
+from waiting import until, until_gone
 
 import maggy.run
 from maggy import Float, Searchspace, experiment
 from maggy.errors import LauncherError
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])  # as if this were a notebook
-cloudpickle.register_pickle_by_value(sys.modules["clusters"])
+cloudpickle.register_pickle_by_value(sys.modules["waiting"])
 pytestmark = [pytest.mark.spark, pytest.mark.chaos, pytest.mark.timeout(300)]  # a JVM may take its time
 SPACE = Searchspace(x=Float(0, 1))
 
@@ -69,7 +70,7 @@ def check_the_end(folder, places, took, what):
     """Nothing runs any more, and the study goes on, here without Spark."""
     began = time.monotonic()
     pids = [int(file.read_text()) for pattern in ("pid-*", "held-*") for file in folder.glob(pattern)]
-    assert until(lambda: not any(map(alive, pids)), 10)
+    until_gone(pids)
     print(f"{what}: lagom ended after {took:.2f} s, agents and trials {time.monotonic() - began:.2f} s later")
     assert took < 10
     assert [thread.name for thread in threading.enumerate() if thread.name.startswith("maggy")] == []
@@ -117,7 +118,7 @@ def test_f11_ctrl_c_on_a_cluster(tmp_path, places):
         found, took = disturbed(spark, tmp_path, places, lambda _: os.kill(os.getpid(), signal.SIGINT))
         assert found.interrupted
         assert spark.sparkContext.statusTracker().getActiveJobsIds() == []
-        assert until(lambda: not any(alive(int(file.read_text())) for file in tmp_path.glob("pid-*")), 5)
+        until_gone((int(file.read_text()) for file in tmp_path.glob("pid-*")), 5)
     check_the_end(tmp_path, places, took, "F11 Ctrl-C")
 
 

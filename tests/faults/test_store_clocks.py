@@ -5,7 +5,8 @@ from itertools import count
 from pathlib import Path
 
 import pytest
-from driving import Driving, python, wait
+from driving import python
+from waiting import until
 
 from maggy.driver.clock import Clock
 from maggy.events import Lost
@@ -26,21 +27,6 @@ def never_back(log):
     assert times[-1] - times[0] < 3600
     assert all(0 <= trial.duration < 60 for trial in study.trials.values())
     return study
-
-
-@pytest.fixture
-def driving(tmp_path):
-    """Give a function that makes a driver, and end what it made."""
-    made = []
-    (tmp_path / "progress").mkdir()
-
-    def make(**options):
-        made.append(Driving(tmp_path / "maggy.db", tmp_path / "progress", **options))
-        return made[0]
-
-    yield make
-    for one in made:
-        one.close()
 
 
 def test_f34_the_drivers_wall_clock_jumps(driving, monkeypatch):
@@ -105,10 +91,10 @@ def test_f34_the_clock_of_the_whole_machine_jumps(tmp_path):
         "DONT_FAKE_MONOTONIC": "1",
     }
     with python(STUDY, path, env=environment) as study:
-        wait(path.exists)
+        until(path.exists)
         store = open_store(path)
         for number, shift in enumerate(("+1d", "-1d", "+0d"), 1):
-            wait(lambda number=number: any(entry.position > 100 * number for entry in store.studies()))
+            until(lambda number=number: any(entry.position > 100 * number for entry in store.studies()))
             clock.write_text(shift + "\n")
         study.communicate(timeout=60)
         assert study.returncode == 0

@@ -7,10 +7,12 @@ import subprocess
 import threading
 import time
 from contextlib import closing
-from pathlib import Path
+from functools import partial
 
 import pytest
-from driving import Driving, fill, locked, p99, python, small_disk, wait
+from driving import Driving, fill, locked, python, small_disk
+from served import p99
+from waiting import until, until_gone
 
 from maggy import experiment
 from maggy.driver import outage
@@ -25,18 +27,9 @@ LEASE = 3.0  # shorter than the outages below: an executor that is not listened 
 
 
 @pytest.fixture
-def driving(tmp_path):
-    """Give a function that makes such a driver, and end what it made."""
-    made = []
-    (tmp_path / "progress").mkdir()
-
-    def make(path=tmp_path / "maggy.db", **options):
-        made.append(Driving(path, tmp_path / "progress", **{"lease": LEASE, **options}))
-        return made[0]
-
-    yield make
-    for one in made:
-        one.close()
+def driving(driving):
+    """Give a function that makes a driver with that lease, and end what it made."""
+    return partial(driving, lease=LEASE)
 
 
 def told(study):
@@ -48,13 +41,6 @@ def pids(study):
     return [int(name.rsplit("-", 2)[1]) for name in study.server.scheduler.executors]
 
 
-def running(pid):
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
-    except OSError:
-        return False
-
-
 # -- a database that another process holds --------------------------------------------------------------------------
 
 
@@ -63,7 +49,7 @@ def test_f36_a_lock_longer_than_the_lease_costs_nothing(driving, tmp_path):
     study = driving(trials=2, steps=450).launch()
     study.until(lambda fold: fold.reports > 100)
     with locked(tmp_path / "maggy.db"):
-        wait(lambda: study.server._held is not None)
+        until(lambda: study.server._held is not None)
         before, confirmed, durable = study.reached(), told(study), study.log
         with study.lag() as lags:
             threading.Event().wait(2 * LEASE)
@@ -87,7 +73,7 @@ def test_f36_an_idle_driver_says_so_as_well(driving, tmp_path, monkeypatch):
     monkeypatch.setattr(outage, "STORE_PATIENCE", 3.0)
     study = driving().launch(count=0)
     with locked(tmp_path / "maggy.db"):
-        wait(lambda: study.server.trouble is not None)
+        until(lambda: study.server.trouble is not None)
         assert study.server.closed.wait(20)
     assert isinstance(study.server.error, StoreUnavailable)
 
@@ -98,12 +84,12 @@ def test_f36_patience_has_an_end(driving, tmp_path, monkeypatch):
     study = driving().launch()
     study.until(lambda fold: fold.reports > 20)
     with locked(tmp_path / "maggy.db"):
-        wait(lambda: study.server._held is not None)
+        until(lambda: study.server._held is not None)
         durable, agents = study.log, pids(study)
         assert study.server.closed.wait(20)
         assert isinstance(study.server.error, StoreUnavailable)
         assert study.server.unrecorded
-        wait(lambda: not any(map(running, agents)), 20)  # they were told, not killed
+        until_gone(agents, 20)  # they were told, not killed
         assert study.launcher.crashes() == []
     assert study.log == durable
 
@@ -114,7 +100,7 @@ def test_f36_an_interrupt_does_not_wait(driving, tmp_path, monkeypatch):
     study = driving().launch()
     study.until(lambda fold: fold.reports > 20)
     with locked(tmp_path / "maggy.db"):
-        wait(lambda: study.server._held is not None)
+        until(lambda: study.server._held is not None)
         durable = study.log
         began = time.monotonic()
         study.server.interrupt("interrupted")
@@ -152,9 +138,9 @@ def test_f36_nothing_is_confirmed_before_its_own_turn(driving):
     study.launch()
     study.until(lambda fold: fold.reports > 20)
     store.fails = True
-    wait(lambda: store.at_failure)
+    until(lambda: store.at_failure)
     threading.Event().wait(1.5)  # in which a sign of life is due, and with it a confirmation
-    wait(lambda: all(life.channel.received > store.at_failure[id(life)] + 5 for life in study.lives()))
+    until(lambda: all(life.channel.received > store.at_failure[id(life)] + 5 for life in study.lives()))
     store.fails = False
     assert study.server.closed.wait(60)
     study.complete()
@@ -174,10 +160,10 @@ def test_f36_nobodys_silence_counts_meanwhile(driving):
     os.kill(agent, signal.SIGSTOP)
     threading.Event().wait(0.5)  # what it had said is read and recorded
     store.fails = True
-    wait(lambda: store.at_failure)
-    threading.Event().wait(LEASE)
+    until(lambda: store.at_failure)
+    threading.Event().wait(LEASE + 2)  # the patience with its silence, and the pause until the store is tried again
     store.fails = False
-    wait(lambda: study.server._held is None)
+    until(lambda: study.server._held is None)
     os.kill(agent, signal.SIGCONT)
     assert study.server.closed.wait(60)
     study.complete()
@@ -203,11 +189,11 @@ def test_f36_lagom_returns_what_is_durable(tmp_path):
     """F36: Ctrl-C during an outage returns within seconds; the result is what the store has; resume goes on."""
     path = tmp_path / "maggy.db"
     with (tmp_path / "err").open("w") as err, python(SCRIPT, path, stderr=err) as driver:
-        wait(path.exists)
+        until(path.exists)
         with closing(open_store(path)) as store:
-            wait(lambda: [entry.position for entry in store.studies() if entry.position > 150])
+            until(lambda: [entry.position for entry in store.studies() if entry.position > 150])
         with locked(path):
-            wait(lambda: "was locked by another process" in (tmp_path / "err").read_text())
+            until(lambda: "was locked by another process" in (tmp_path / "err").read_text())
             began = time.time()
             driver.send_signal(signal.SIGINT)
             *_, line = driver.communicate(timeout=30)[0].splitlines()
@@ -248,9 +234,9 @@ def test_f10_f36_spark_that_is_gone_ends_a_study_during_an_outage(tmp_path):
     """F10, F36: nobody is there and nobody can come, whatever the store will do: after a lease the call says so."""
     path, agents = tmp_path / "maggy.db", lambda: [int(file.name[6:]) for file in tmp_path.glob("agent-*")]
     with (tmp_path / "err").open("w") as err, python(GONE, path, tmp_path, stderr=err) as driver:
-        wait(lambda: len(agents()) == 2)
+        until(lambda: len(agents()) == 2)
         with locked(path):
-            wait(lambda: "was locked by another process" in (tmp_path / "err").read_text())
+            until(lambda: "was locked by another process" in (tmp_path / "err").read_text())
             for agent in agents():
                 os.kill(agent, signal.SIGKILL)
             driver.communicate(timeout=40)
@@ -294,7 +280,7 @@ def test_f36_another_thread_of_the_driver_holds_nobody_up(tmp_path):
         waiting = threading.Thread(target=store.create, args=("t", NOW))
         with locked(path):
             waiting.start()
-            wait(store._lock.locked)
+            until(store._lock.locked)
             began = time.monotonic()
             with pytest.raises(StoreUnavailable, match="is being written by another thread of this process"):
                 store.append("s", 0, [report(1)])
@@ -338,27 +324,27 @@ def test_f36_a_short_lock_before_the_driver_starts(tmp_path):
 # -- a disk that is full --------------------------------------------------------------------------------------------
 
 
-def test_f35_a_full_disk_pauses_the_study(driving, tmp_path):
+def test_f35_a_full_disk_pauses_the_study(tmp_path):
     """F35: nothing new is given out while there is no room, nothing is lost, and it goes on when there is some."""
-    with small_disk(tmp_path / "disk") as disk:
-        study = driving(disk / "maggy.db", trials=3, steps=250).launch()
-        try:
-            study.until(lambda fold: fold.reports > 100)
-            filling = fill(disk)
-            wait(lambda: study.server.trouble is not None)
-            assert "no room left: make room" in study.server.trouble or "disk" in study.server.trouble
-            durable = study.log
-            threading.Event().wait(LEASE + 2)
-            assert study.log == durable
-            assert len([event for event in durable if isinstance(event, Started)]) == 2
-            assert len(study.server.scheduler.executors) == 2
-            filling.unlink()
-            assert study.server.closed.wait(60)
-            study.complete()
-            assert study.server.trouble is None
-            assert study.log[: len(durable)] == durable
-        finally:
-            study.close()
+    with (
+        small_disk(tmp_path / "disk") as disk,
+        closing(Driving(disk / "maggy.db", tmp_path / "progress", trials=3, steps=250, lease=LEASE)) as study,
+    ):
+        study.launch()
+        study.until(lambda fold: fold.reports > 100)
+        filling = fill(disk)
+        until(lambda: study.server.trouble is not None)
+        assert "no room left: make room" in study.server.trouble or "disk" in study.server.trouble
+        durable = study.log
+        threading.Event().wait(LEASE + 2)
+        assert study.log == durable
+        assert len([event for event in durable if isinstance(event, Started)]) == 2
+        assert len(study.server.scheduler.executors) == 2
+        filling.unlink()
+        assert study.server.closed.wait(60)
+        study.complete()
+        assert study.server.trouble is None
+        assert study.log[: len(durable)] == durable
 
 
 def test_f35_no_room_for_a_store(tmp_path):

@@ -7,7 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from driving import Driving, fill, p99, small_disk
+from driving import fill, small_disk
+from served import p99
 
 from maggy import experiment
 from maggy.driver import logs
@@ -16,21 +17,6 @@ from maggy.driver.logs import TrialLogs
 from maggy.errors import ConfigError
 from maggy.views import tensorboard
 from maggy.views.tensorboard import TensorBoard
-
-
-@pytest.fixture
-def driving(tmp_path):
-    """Give a function that makes a driver, and end what it made."""
-    made = []
-    (tmp_path / "progress").mkdir()
-
-    def make(**options):
-        made.append(Driving(tmp_path / "maggy.db", tmp_path / "progress", **options))
-        return made[0]
-
-    yield make
-    for one in made:
-        one.close()
 
 
 def talkative(x, reporter, progress, steps):

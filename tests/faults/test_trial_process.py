@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from agents import agent
+from waiting import alive
 
 from maggy import Float, Searchspace, experiment
 
@@ -25,14 +26,6 @@ def lagom(tmp_path):
         return experiment.lagom(train_fn, SPACE, **{**few, **places, **options})
 
     return run
-
-
-def alive(pid):
-    """Whether a process runs; a zombie does not."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
-    except OSError:
-        return False
 
 
 def pids(folder):
@@ -201,11 +194,11 @@ def test_f32_what_a_trial_changes_is_put_back(lagom):
 
 def comes_back_as_a_fork(x, trial, folder):
     import os
-    import time
 
-    child = os.fork()
-    time.sleep(0.05 if child else 0.1)
-    return float(trial) if child else -1.0
+    if (child := os.fork()) == 0:
+        return -1.0
+    os.waitpid(child, 0)  # so it comes back first
+    return float(trial)
 
 
 def test_f31_a_fork_that_comes_back_answers_for_nobody(lagom):

@@ -16,48 +16,31 @@ import sys
 import time
 
 from maggy.errors import ProtocolError
+from maggy.rpc import messages as wire
 from maggy.rpc.channel import Channel
 from maggy.rpc.connection import MAGIC, MAX_HANDSHAKE_FRAME, NONCE, Connection, hello
 from maggy.rpc.frames import HEADER, framed
-from maggy.rpc.messages import (
-    FROM_DRIVER,
-    FROM_EXECUTOR,
-    MAX_FRAME,
-    Ack,
-    Beat,
-    Bye,
-    Fenced,
-    Finished,
-    Join,
-    Log,
-    Rejoin,
-    Reports,
-    Resumed,
-    Run,
-    Stop,
-    Welcome,
-    encode,
-)
+from maggy.rpc.messages import FROM_DRIVER, FROM_EXECUTOR, MAX_FRAME, encode
 
 SECRET = b"nobody knows the study's secret."
 EXECUTOR, BEHIND, PIECEMEAL = 1, 2, 4  # bits of an input's first byte
 VALID = [
     encode(message)
     for message in (
-        Join("host-1-abc", "host", 1, 0, "3.11.7", "2.0"),
-        Rejoin("host-1-abc", 3),
-        Reports(1, 1, [[0, {"acc": 0.5}], [1, {"acc": float("nan"), "loss": -1e-9}]]),
-        Finished(1, 1, "completed", 0.5, {"acc": 0.5}, None),
-        Finished(2, 1, "failed", None, {}, "Traceback …"),
-        Log(1, 1, "Grüße\x00\n\udcff"),
-        Ack(1),
-        Beat(),
-        Welcome(1.0, 10.0, 5.0, "acc", "/checkpoints", 3.0, None, 2**33),
-        Resumed(2),
-        Fenced("gone"),
-        Run(1, 1, {"lr": 0.1, "layers": [1, 2], "name": "relu", "deep": None}, 3.0, None),
-        Stop(1, 1, "below the median"),
-        Bye("done"),
+        wire.Join("host-1-abc", "host", 1, 0, "3.11.7", "2.0"),
+        wire.Rejoin("host-1-abc", 3),
+        wire.Reports(1, 1, [[0, {"acc": 0.5}], [1, {"acc": float("nan"), "loss": -1e-9}]]),
+        wire.Finished(1, 1, "completed", 0.5, {"acc": 0.5}, None),
+        wire.Finished(2, 1, "failed", None, {}, "Traceback …"),
+        wire.Log(1, 1, "Grüße\x00\n\udcff"),
+        wire.Ack(1),
+        wire.Beat(),
+        wire.Welcome(1.0, 10.0, 5.0, "acc", "/checkpoints", 3.0, None, 2**33),
+        wire.Resumed(2),
+        wire.Fenced("gone"),
+        wire.Run(1, 1, {"lr": 0.1, "layers": [1, 2], "name": "relu", "deep": None}, 3.0, None),
+        wire.Stop(1, 1, "below the median"),
+        wire.Bye("done"),
     )
 ]
 STRANGE = [

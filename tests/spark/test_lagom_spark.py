@@ -13,10 +13,12 @@ from pathlib import Path
 import cloudpickle
 import pytest
 from agents import agent
+from waiting import until, until_gone
 
 from maggy import Asha, Float, Integer, Searchspace, Status, experiment
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])  # as if this were a notebook
+cloudpickle.register_pickle_by_value(sys.modules["waiting"])
 pytestmark = pytest.mark.spark
 SPACE = Searchspace(x=Float(0, 1))
 
@@ -27,22 +29,6 @@ def jobs(spark):
     while (info := tracker.getJobInfo(len(states))) is not None:
         states.append(info.status)
     return states
-
-
-def until(condition, seconds=30.0):
-    """Wait for a condition, in a training function or a test, and return whether it came true."""
-    end = time.monotonic() + seconds
-    while not (met := condition()) and time.monotonic() < end:
-        time.sleep(0.01)
-    return met
-
-
-def gone(pid):
-    """Tell whether a process has ended."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in "ZX"
-    except OSError:
-        return True
 
 
 @pytest.fixture
@@ -66,8 +52,7 @@ def test_asha_on_four_executors(lagom, spark, tmp_path):
     def train(n, trial, budget, reporter):
         if trial <= 4:  # the first four end only when all four run, each on an executor of its own
             (tmp_path / f"here-{trial}").touch()
-            if not until(lambda: len(list(tmp_path.glob("here-*"))) == 4):
-                os._exit(1)
+            until(lambda: len(list(tmp_path.glob("here-*"))) == 4, 30)
         if n % 5 == 0:
             raise ValueError("a multiple of five")
         came_from = 0
@@ -91,7 +76,7 @@ def test_asha_on_four_executors(lagom, spark, tmp_path):
     assert all(trial.attempt == 1 for trial in result.trials)
     assert jobs(spark)[-4:] == ["SUCCEEDED"] * 4
     pids = {int(trial.metrics["pid"]) for trial in result.trials if trial not in failed}
-    assert until(lambda: all(map(gone, pids)), 5)
+    until_gone(pids, 5)
 
 
 def test_a_killed_worker_disturbs_nobody_and_its_slot_comes_back(lagom, spark, tmp_path):
@@ -107,8 +92,7 @@ def test_a_killed_worker_disturbs_nobody_and_its_slot_comes_back(lagom, spark, t
             (tmp_path / "again").touch()
         elif trial <= 4:
             (tmp_path / f"busy-{trial}").touch()
-            if not until((tmp_path / "again").exists):
-                raise TimeoutError("the slot did not come back")
+            until((tmp_path / "again").exists, 30)
         return x
 
     before = len(jobs(spark))
@@ -157,7 +141,7 @@ def test_a_cluster_that_others_use(lagom, spark, tmp_path):
     others = threading.Thread(target=lambda: context.parallelize(range(4), 4).mapPartitions(occupy).collect())
     others.start()
     try:
-        assert until(lambda: len(list(tmp_path.glob("taken-*"))) == 4)
+        until(lambda: len(list(tmp_path.glob("taken-*"))) == 4, 30)
         theirs = active()
         began = time.monotonic()
         result = lagom(train, timeout=1.0)
@@ -267,4 +251,4 @@ def test_ctrl_c_ends_trials_and_jobs(tmp_path):
     assert (done.stderr, done.returncode) == ("", 0)
     assert "experiment.resume('digits', train_fn)" in done.stdout
     assert done.stdout.endswith("completed\n")
-    assert until(lambda: all(gone(int(path.read_text())) for path in tmp_path.glob("pid-*")), 5)
+    until_gone((int(path.read_text()) for path in tmp_path.glob("pid-*")), 5)

@@ -1,12 +1,12 @@
 """Tests of the launchers' common part, and of what the Spark launcher makes of a failed job."""
 
 import threading
-import time
 from types import SimpleNamespace
 
 import pytest
 from py4j.protocol import Py4JNetworkError
 from pyspark import TaskContext
+from waiting import until
 
 import maggy.driver.spark as launching
 from maggy.driver.launcher import HOPELESS, NO_DRIVER, Cancelled, Gone, SlotLauncher
@@ -69,14 +69,6 @@ class Scripted(SlotLauncher):
 
     def _cancel(self):
         self.hold.set()
-
-
-def until(condition):
-    """Wait for a condition, and return whether it came true."""
-    end = time.monotonic() + 20
-    while not (met := condition()) and time.monotonic() < end:
-        time.sleep(0.01)
-    return met
 
 
 def ended(launcher):
@@ -159,7 +151,7 @@ def test_f46_whatever_a_slots_thread_meets_is_a_crash():
     """F46: SystemExit as well as Exception; the slot is started again."""
     launcher = Scripted(SystemExit(3), ValueError("no"), None)
     launcher.start(iter, 1)
-    assert until(lambda: launcher.lives == 3)
+    until(lambda: launcher.lives == 3)
     assert launcher.crashes() == ["3", "no"]
     launcher.finish(0)
 
@@ -181,7 +173,7 @@ def test_f02_executors_that_reached_the_driver_are_no_sign_of_despair():
     """F2: four short lives are hopeless, unless somebody was heard meanwhile."""
     launcher = Scripted(ValueError("no"))
     launcher.start(iter, 1)
-    assert until(launcher.failed)
+    until(launcher.failed)
     assert launcher.lives >= HOPELESS
     launcher.heard()
     assert launcher.failed() is None
