@@ -14,6 +14,7 @@ from maggy.config import StudyConfig
 from maggy.errors import ConfigError, StudyFailed
 from maggy.opening import Given, Opened, begin, check_folder, check_place, go_on, nothing_left, take_up
 from maggy.optimizers import Halving
+from maggy.optimizers.model import Model
 from maggy.result import Result
 from maggy.store import MemoryStore, Owner, Store, open_store
 from maggy.study import Study
@@ -21,6 +22,7 @@ from maggy.trainfn import TrainFn
 from maggy.version import VERSION
 
 Launcher = Literal["spark", "local"]
+FEW_ROUNDS = 5  # trials of each executor, with which a model comes too late
 
 
 @dataclass(frozen=True)
@@ -135,6 +137,8 @@ def _run_in(
             platform = spark_platform(how.num_executors, config.num_trials, how.gpus, how.profile)
         if how.tls is not None:
             platform = replace(platform, tls=how.tls)
+        if warning := pointless(config, platform.count):
+            console.say(warning)
         if opened:
             go_on(opened, config)
             console.say(f"Going on with study {opened.name!r}.")
@@ -155,6 +159,20 @@ def _run_in(
     if run.failure:
         raise StudyFailed(f"study {opened.name!r} was given up: {run.failure}", result)
     return result
+
+
+def pointless(config: StudyConfig, executors: int) -> str | None:
+    """Say so where so many trials run at once that a model could learn hardly anything before all have begun."""
+    if (
+        not isinstance(config.optimizer, Model)
+        or config.num_trials is None
+        or executors < config.num_trials / FEW_ROUNDS
+    ):
+        return None
+    return (
+        f"{executors} executors for {config.num_trials} trials: most begin before a model has learned anything; with fewer "
+        "executors, or more trials, it would find better configurations."
+    )
 
 
 @contextmanager

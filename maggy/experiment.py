@@ -78,9 +78,10 @@ def lagom(
             dict `hparams`; `reporter`, `budget`, `trial`; and `train_args`. It returns the metric as a number, a dict
             of metrics, or None (then the last report counts).
         searchspace: what may be tried: a `Searchspace` or a mapping that makes one.
-        optimizer: `"asha"`, `"asha-stopping"`, `"hyperband"`, `"bohb"`, `"tpe"`, `"randomsearch"`, `"gridsearch"`, …,
-            `None` (run the function as it is), or an instance such as `Asha(resource_max=81)`. Random search where only
-            a searchspace is given.
+        optimizer: `"auto"`, `"bayes"`, `"gp"`, `"tpe"`, `"cqr"`, `"asha"`, `"asha-stopping"`, `"hyperband"`, `"bohb"`,
+            `"mobster"`, `"randomsearch"`, `"sobol"`, `"gridsearch"`, `"de"`, `"optuna:TPESampler"`, …; `None` (run the
+            function as it is); or an instance such as `Asha(resource_max=81)`. Random search where only a searchspace
+            is given.
         direction: `"max"` (the default) or `"min"`; `mode` is another name for it.
         num_trials: configurations to sample, in all, also after a resume. By default the whole grid for grid search, no
             bound where there is a `timeout`, else 100. Promotions of ASHA continue a configuration and do not count.

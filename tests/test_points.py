@@ -78,6 +78,14 @@ def test_a_grid_takes_no_points(tmp_path):
         experiment.lagom(train, {"x": [1], "n": [2]}, optimizer="grid", points_to_evaluate=[{"x": 1}], quiet=True)
 
 
+@pytest.mark.parametrize(("optimizer", "said"), [("tpe", True), ("random", False)])
+def test_too_many_executors_for_a_model_are_said(tmp_path, capsys, optimizer, said):
+    """Where a fifth of the trials run at once, no model can help; the study is run all the same."""
+    result = lagom(tmp_path, optimizer=optimizer, quiet=False)
+    told = "1 executors for 4 trials: most begin before a model has learned anything" in capsys.readouterr().err
+    assert (told, len(result.trials)) == (said, 4)
+
+
 def test_a_point_finds_its_conditions():
     """A point for a parameter that depends on another brings a value of the other along."""
     space = Searchspace(kind=["a", "b", "c"], depth=Integer(1, 5, when={"kind": "c"}))
