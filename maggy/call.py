@@ -163,14 +163,11 @@ def _run_in(
 
 def pointless(config: StudyConfig, executors: int) -> str | None:
     """Say so where so many trials run at once that a model could learn hardly anything before all have begun."""
-    if (
-        not isinstance(config.optimizer, Model)
-        or config.num_trials is None
-        or executors < config.num_trials / FEW_ROUNDS
-    ):
+    trials = config.num_trials
+    if not isinstance(config.optimizer, Model) or trials is None or executors < trials / FEW_ROUNDS:
         return None
     return (
-        f"{executors} executors for {config.num_trials} trials: most begin before a model has learned anything; with fewer "
+        f"{executors} executors for {trials} trials: most begin before a model has learned anything; with fewer "
         "executors, or more trials, it would find better configurations."
     )
 
