@@ -53,6 +53,17 @@ def test_the_searchspace_is_as_its_page_says():
     assert compared > 15
 
 
+def test_an_optimizer_is_written_as_its_page_says(tmp_path):
+    """The blocks of docs/writing-an-optimizer.md are a test module that passes."""
+    page = (ROOT / "docs" / "writing-an-optimizer.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    (tmp_path / "test_nearby.py").write_text("\n".join(blocks), encoding="utf-8")
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_nearby.py"]
+    ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stdout
+    assert len(blocks[0].splitlines()) < 60
+
+
 @pytest.mark.spark
 def test_the_first_block_of_the_readme_runs(tmp_path):
     """A new user pastes the README's ten lines into a script, and gets a result."""
