@@ -1,26 +1,10 @@
-"""Tests of maggy.driver.standstill, and of what becomes of a driver's thread that hangs."""
+"""Tests of maggy.driver.standstill."""
 
-import secrets
 import threading
-import time
-from contextlib import closing
 
 import pytest
 
-from maggy import Float, Searchspace
-from maggy.driver import server as serving
-from maggy.driver.asker import InlineAsker
-from maggy.driver.clock import Clock
-from maggy.driver.journal import Journal
-from maggy.driver.logs import TrialLogs
-from maggy.driver.scheduler import Scheduler, Terms
-from maggy.driver.server import Server
 from maggy.driver.standstill import LONGEST_TRACE, Standstill
-from maggy.errors import StudyMoved
-from maggy.events import StudyClosed, StudyOpened
-from maggy.optimizers import RandomSearch
-from maggy.store import MemoryStore, Owner
-from maggy.study import Study
 
 
 def test_looks_are_counted_until_the_next_beat():
@@ -63,58 +47,3 @@ def test_the_trace_is_bounded(hanging):
 def test_who_has_not_begun_hangs_nowhere():
     """Before the first beat there is no thread to look at."""
     assert (Standstill().name, Standstill().trace) == ("the driver", "")
-
-
-@pytest.fixture
-def served(monkeypatch):
-    """Give a driver whose loop hangs in a function of the test's, the event that frees it, and its store."""
-    monkeypatch.setattr(serving, "STOP_PATIENCE", 0.1)
-    store, owner, now = MemoryStore(), Owner.current(), time.time()
-    store.create("s", now)
-    store.claim("s", owner, now)
-    store.append("s", 0, [StudyOpened(now, {"num_trials": 1, "searchspace": Searchspace(x=Float(0, 1)).to_dict()})])
-    server = Server(
-        Scheduler(Study.of(store.read("s")), Terms()),
-        secret=secrets.token_bytes(32),
-        asker=InlineAsker(RandomSearch(), 0),
-        journal=Journal(store, "s", owner, 1),
-        logs=TrialLogs(None, verbose=False),
-        clock=Clock(),
-    )
-    here, free = threading.Event(), threading.Event()
-
-    def hangs(now):
-        here.set()
-        free.wait(60)
-        return server.scheduler.interrupted("too late", now)
-
-    port = server.start("127.0.0.1")
-    server._loop.call_soon_threadsafe(server._put, hangs)
-    assert here.wait(60)
-    yield server, free, store, port
-    free.set()
-    server._thread.join(60)
-    assert not server._thread.is_alive()
-
-
-def test_f40_a_thread_that_hangs_is_left_behind_and_writes_nothing_more(served):
-    """F40: it is told where it is; when it returns, what it has decided on is not recorded, and it ends."""
-    server, free, store, _ = served
-    server.stop()
-    assert server.left.startswith("served.<locals>.hangs does not return.")
-    assert "free.wait(60)" in server.left
-    free.set()
-    server._thread.join(60)
-    assert isinstance(server.error, StudyMoved)
-    assert not [event for event in store.read("s") if isinstance(event, StudyClosed)]
-    assert server._loop.is_closed()
-
-
-def test_f40_executors_are_refused_by_a_driver_that_was_left_behind(served):
-    """F40: as by one that is gone, which sends them home soon; it would not answer them."""
-    server, _, _, port = served
-    with closing(serving.socket.create_connection(("127.0.0.1", port), 5)):
-        pass
-    server.stop()
-    with pytest.raises(ConnectionRefusedError):
-        serving.socket.create_connection(("127.0.0.1", port), 5)

@@ -81,11 +81,6 @@ class Standalone:
             process.wait()
 
 
-def agent():
-    """Return, in a trial, the number of its agent's process: between the two stands the guard."""
-    return parent(os.getppid())
-
-
 def parent(pid):
     """Return the number of a process's parent."""
     return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])

@@ -47,7 +47,7 @@ class Served:
     """A study `s` of random search with its server, which listens in a `with`; `launch` starts real executors."""
 
     def __init__(
-        self, trials=4, *, store=None, tls=False, limit=100, logs=None, depot=None, watchers=(), clock=None, **terms
+        self, trials=4, *, store=None, tls=False, limit=100, logs=None, watchers=(), clock=None, depot=None, **terms
     ):
         self.store = store or MemoryStore()
         owner, now = Owner.current(), time.time()

@@ -43,7 +43,7 @@ def troubled(x, reporter):
     if x < 0.4:
         os.kill(os.getpid(), signal.SIGKILL)
     if x < 0.5:
-        guard = Path(f"/proc/{os.getppid()}/stat").read_text()
+        guard = Path(f"/proc/{os.getppid()}/stat").read_text()  # whose parent is the agent
         os.kill(int(guard.rpartition(")")[2].split()[1]), signal.SIGKILL)
     return x
 

@@ -4,9 +4,9 @@ import os
 import signal
 import sys
 import threading
-import time
 
 import pytest
+from waiting import until
 
 import maggy.run
 from maggy import Float, Searchspace, StudyFailed, experiment
@@ -112,19 +112,11 @@ def stuck(request):
     plug_in = Stuck()
     yield {request.param: plug_in}, plug_in
     plug_in.free.set()
-    assert until(lambda: not drivers())
+    until(lambda: not drivers())
 
 
 def drivers():
     return [thread for thread in threading.enumerate() if thread.name == "maggy-driver"]
-
-
-def until(condition, seconds=30):
-    """Wait for a condition, and return whether it came true."""
-    end = time.monotonic() + seconds
-    while not (met := condition()) and time.monotonic() < end:
-        threading.Event().wait(0.01)
-    return met
 
 
 def told(capsys):
@@ -155,7 +147,7 @@ def test_f40_an_interrupt_leaves_a_plug_in_behind_that_hangs(lagom, stuck, tmp_p
     )
     assert [trial.status for trial in after.trials] == ["completed"] * 4
     plug_in.free.set()
-    assert until(lambda: not drivers())
+    until(lambda: not drivers())
     found = experiment.load("train_fn", tmp_path / "maggy.db").study
     assert (found.position, found.closed) == (after.study.position, "done")
 

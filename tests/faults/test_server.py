@@ -1,4 +1,4 @@
-"""The driver's server ends whenever it is told to, and leaves nothing open."""
+"""The driver's server ends whenever it is told to and leaves nothing open, unless its thread hangs."""
 
 import gc
 import socket
@@ -7,6 +7,8 @@ import threading
 import pytest
 from served import Served
 
+from maggy.errors import StudyMoved
+from maggy.events import StudyClosed
 from maggy.rpc.connection import hello
 from maggy.rpc.door import Door
 
@@ -42,3 +44,47 @@ def test_a_handshake_that_has_just_begun_is_ended_too(tls, monkeypatch):
         assert not served.server._thread.is_alive()
         served.server._thread = None  # nobody is left to be told
     gc.collect()
+
+
+@pytest.fixture
+def hanging(monkeypatch):
+    """Give a driver whose loop hangs in a function of the test's, and the event that frees it."""
+    monkeypatch.setattr("maggy.driver.server.STOP_PATIENCE", 0.1)
+    here, free = threading.Event(), threading.Event()
+
+    def hangs(now):
+        here.set()
+        free.wait(60)
+        return served.server.scheduler.interrupted("too late", now)
+
+    served = Served().listen()
+    served.server._loop.call_soon_threadsafe(served.server._put, hangs)
+    assert here.wait(60)
+    yield served, free
+    free.set()
+    served.server._thread.join(60)
+    assert not served.server._thread.is_alive()
+
+
+def test_f40_a_thread_that_hangs_is_left_behind_and_writes_nothing_more(hanging):
+    """F40: it is told where it is; when it returns, what it has decided on is not recorded, and it ends."""
+    served, free = hanging
+    server = served.server
+    server.stop()
+    assert server.left.startswith("hanging.<locals>.hangs does not return.")
+    assert "free.wait(60)" in server.left
+    free.set()
+    server._thread.join(60)
+    assert isinstance(server.error, StudyMoved)
+    assert not [event for event in served.log if isinstance(event, StudyClosed)]
+    assert server._loop.is_closed()
+
+
+def test_f40_executors_are_refused_by_a_driver_that_was_left_behind(hanging):
+    """F40: as by one that is gone, which sends them home soon; it would not answer them."""
+    served, _ = hanging
+    with socket.create_connection(("127.0.0.1", served.port), 5):
+        pass
+    served.server.stop()
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", served.port), 5)

@@ -65,13 +65,13 @@ def test_f35_a_disk_that_hangs_holds_nobody_else_up(tmp_path):
         with served.executor("other") as other, served.lag() as lags:
             for _ in range(3):
                 other.work()
-            served.until(lambda: len([event for event in served.log if isinstance(event, Ended)]) == 3)
-            served.until(lambda: confirmed(served, "other") == 3)  # the driver confirms once a second what is due
+            served.until(lambda _: len([event for event in served.log if isinstance(event, Ended)]) == 3)
+            served.until(lambda _: confirmed(served, "other") == 3)  # the driver confirms once a second what is due
         assert max(lags) < 1
         assert not [event for event in served.log if isinstance(event, Saved | Reported)]
         assert confirmed(served, "saves") == 0
         depot.answers.set()
-        served.until(lambda: confirmed(served, "saves") == 4)
+        served.until(lambda _: confirmed(served, "saves") == 4)
         told = [event for event in served.log if getattr(event, "trial", None) == run.trial][2:]
         assert [type(event) for event in told] == [Saved, Reported, Ended]
         assert (tmp_path / told[0].checkpoint).read_bytes() == DATA
@@ -82,7 +82,7 @@ def test_f35_patience_with_a_disk_has_an_end(tmp_path, monkeypatch):
     """F35: then nothing is kept there any more, the user hears of it, and the study goes on."""
     monkeypatch.setattr("maggy.driver.depot.PATIENCE", 0.5)
     with hung(tmp_path, trials=2) as (served, depot, executor, run):
-        served.until(lambda: [event for event in served.log if isinstance(event, Ended)])
+        served.until(lambda _: [event for event in served.log if isinstance(event, Ended)])
         assert not [event for event in served.log if isinstance(event, Saved)]
         (notice,) = depot.notices()
         assert "The driver has waited 0.5 s for" in notice

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import cloudpickle
 import pytest
-from clusters import CLUSTER, agent, session
+from agents import agent
+from clusters import CLUSTER, session
 from waiting import until, until_gone
 
 import maggy.run
@@ -19,6 +20,7 @@ from maggy import Float, Searchspace, experiment
 from maggy.errors import LauncherError
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])  # as if this were a notebook
+cloudpickle.register_pickle_by_value(sys.modules["agents"])
 cloudpickle.register_pickle_by_value(sys.modules["waiting"])
 pytestmark = [pytest.mark.spark, pytest.mark.chaos, pytest.mark.timeout(300)]  # a JVM may take its time
 SPACE = Searchspace(x=Float(0, 1))

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import cloudpickle
 import pytest
+from agents import agent
 from clusters import Standalone, session
 from waiting import until
 
@@ -21,6 +22,7 @@ from maggy.events import Lost
 from maggy.store import open_store
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])  # as if this were a notebook
+cloudpickle.register_pickle_by_value(sys.modules["agents"])
 cloudpickle.register_pickle_by_value(sys.modules["waiting"])
 pytestmark = [pytest.mark.spark, pytest.mark.chaos, pytest.mark.timeout(300)]  # a JVM may take its time
 SPACE = Searchspace(x=Float(0, 1))
@@ -135,10 +137,9 @@ def test_f13_a_copy_is_an_executor_more(cluster, lagom, tmp_path):
 
 
 def held(x, trial, reporter, folder):
-    Path(folder, f"agent-{trial}-{reporter.attempt}").write_text(str(os.getppid()))
+    Path(folder, f"agent-{trial}-{reporter.attempt}").write_text(str(agent()))
     reporter.broadcast(x)
-    if not until(Path(folder, "enough").exists, 100):
-        raise TimeoutError
+    until(Path(folder, "enough").exists, 100)
     return x
 
 
@@ -170,8 +171,8 @@ def test_f05_f13_an_original_that_was_fenced_does_not_end_its_copy(cluster, lago
 
 
 def outlasts_the_other(x, trial, folder):
-    if trial == 2 and not until(Path(folder, "shrunk").exists, 200):
-        raise TimeoutError
+    if trial == 2:
+        until(Path(folder, "shrunk").exists, 200)
     return x
 
 
@@ -188,13 +189,13 @@ def test_f14_a_slot_with_nothing_left_to_do_is_given_back(cluster, lagom, tmp_pa
 
         def disturb():
             for known in (3, 2):  # the driver is one of them
-                found = until(lambda known=known: len(tracker.getExecutorInfos()) == known, 100)
-                seen.append(found)
+                until(lambda known=known: len(tracker.getExecutorInfos()) == known, 100)
+                seen.append(known)
             (tmp_path / "shrunk").touch()
 
         thread = threading.Thread(target=disturb)
         thread.start()
         result = lagom(outlasts_the_other, num_trials=2, quiet=True)
         thread.join()
-    assert seen == [True, True]
+    assert seen == [3, 2]
     assert [(trial.status, trial.attempt) for trial in result.trials] == [("completed", 1)] * 2

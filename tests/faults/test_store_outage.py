@@ -221,7 +221,9 @@ def run(self, task, slot, run=LocalLauncher._run):
 
 def train(x, folder):
     import os, time
-    open(os.path.join(folder, f"agent-{os.getppid()}"), "w").close()
+    from pathlib import Path
+    guard = Path(f"/proc/{os.getppid()}/stat").read_text().rpartition(")")[2].split()
+    Path(folder, f"agent-{guard[1]}").touch()
     time.sleep(100)
 
 LocalLauncher._run = run

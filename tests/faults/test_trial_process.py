@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from agents import agent
-from waiting import alive
+from waiting import alive, until_gone
 
 from maggy import Float, Searchspace, experiment
 
@@ -286,10 +286,7 @@ def test_f31_code_in_c_dies_with_its_agent_and_so_do_its_daemons(lagom, tmp_path
     first, _ = lagom(litters_and_holds_the_lock).trials
     assert (first.status, first.attempt) == ("completed", 2)
     assert len(pids(tmp_path)) == 4
-    until = time.monotonic() + 5
-    while any(map(alive, pids(tmp_path))) and time.monotonic() < until:
-        time.sleep(0.02)
-    assert not any(map(alive, pids(tmp_path)))
+    until_gone(pids(tmp_path), 5)
 
 
 def leaves_its_session(x, trial, folder):

@@ -108,7 +108,7 @@ def test_f12_the_driver_is_told_at_once_and_the_slot_does_not_wait():
     launcher.pauses = []
     launcher._closing = SimpleNamespace(is_set=lambda: False, wait=launcher.pauses.append, set=lambda: None)
     launcher.start(iter, 1, lambda *slot: taken.append(slot))
-    assert until(lambda: launcher.lives == 5)
+    until(lambda: launcher.lives == 5)
     assert taken == [(0, "somebody else has cancelled it (Job 1 cancelled)")]
     assert launcher.pauses == [0.1, 0.2, 0.4]
     launcher._closing = threading.Event()
@@ -120,10 +120,10 @@ def test_f14_a_slot_rests_until_it_is_wanted():
     launcher = Scripted(REST, REST, None)
     launcher.start(iter, 1)
     for lives in (1, 2):
-        assert until(lambda lives=lives: launcher.lives == lives and launcher._wanted._waiters)
+        until(lambda lives=lives: launcher.lives == lives and launcher._wanted._waiters)
         assert launcher.failed() is None
         launcher.wanted()
-    assert until(lambda: launcher.lives == 3)
+    until(lambda: launcher.lives == 3)
     launcher.finish(0)
     assert launcher.crashes() == []
 
@@ -132,7 +132,7 @@ def test_f14_a_slot_that_rests_holds_nobody_up():
     """F14: at the end of the study its thread ends at once."""
     launcher = Scripted(REST)
     launcher.start(iter, 3)
-    assert until(lambda: launcher.lives == 3 and len(launcher._wanted._waiters) == 3)
+    until(lambda: launcher.lives == 3 and len(launcher._wanted._waiters) == 3)
     launcher.finish(20)
     assert not any(thread.is_alive() for thread in launcher._threads)
 
