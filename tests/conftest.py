@@ -3,6 +3,7 @@
 import signal
 
 import pytest
+from hypothesis import settings
 
 # Modules whose tests wait for real leases, outages and crowds: the chaos suite, together with what is marked so itself.
 CHAOS = {
@@ -24,6 +25,10 @@ def pytest_configure(config):
     """Let Ctrl-C be heard by what tests start: a shell has what it runs in the background ignore it."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+settings.register_profile("maggy", deadline=None)  # machines are busy; timings are no tests
+settings.load_profile("maggy")
 
 
 @pytest.hookimpl(tryfirst=True)  # before tests are chosen and handed out

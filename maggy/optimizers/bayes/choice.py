@@ -9,7 +9,7 @@ import numpy as np
 from scipy.stats import rankdata
 
 from maggy.optimizers.bayes.encoding import Encoding, Rows
-from maggy.optimizers.bayes.gaussian import Numbers, Points, Posterior, fit
+from maggy.optimizers.bayes.gaussian import Numbers, Points, Posterior, fit, one_thread
 from maggy.optimizers.bayes.observed import Observed
 from maggy.optimizers.bayes.quantiles import QuantileForest, features, gaussian_ranks
 from maggy.optimizers.bayes.warping import warp
@@ -69,6 +69,7 @@ class Choices:
         return self._last[1]
 
 
+@one_thread
 def compared(encoding: Encoding, rows: Rows, losses: Numbers) -> Choice:
     """Return the model whose predictions of measurements that it has not seen are in the best order (Spearman's)."""
     if len(rows) > COMPARED:

@@ -8,12 +8,15 @@ Hvarfner, Hellsten, Nardi, "Vanilla Bayesian Optimization Performs Great in High
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import lapack
 from scipy.optimize import minimize
+from threadpoolctl import ThreadpoolController
 
 from maggy.optimizers.bayes.encoding import Encoding, Rows
 
@@ -26,6 +29,19 @@ JITTERS = (0.0, 1e-10, 1e-8, 1e-6, 1e-4, 1e-2)  # shares of the diagonal, one af
 ROOT5 = np.sqrt(5.0)
 LARGE = 100  # points from which on the likelihood is sharp, and dear: one start is enough
 STEPS = 60
+
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def one_thread(function: Function) -> Function:
+    """Return the function with BLAS held to one thread meanwhile.
+
+    Matrices of a thousand rows gain little by more, and on a busy machine those wait for each other in a loop: an ask
+    may then take a minute. With one the rounding is the same everywhere as well.
+    """
+    wrapped: Function = ThreadpoolController().wrap(limits=1, user_api="blas")(function)
+    return wrapped
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maggy.optimizers.bayes.encoding import Rows, generator
-from maggy.optimizers.bayes.gaussian import Hyper, Numbers, Points, Posterior, fit
+from maggy.optimizers.bayes.gaussian import Hyper, Numbers, Points, Posterior, fit, one_thread
 from maggy.optimizers.bayes.observed import Observed
 from maggy.optimizers.bayes.region import bounds, side
 from maggy.optimizers.bayes.search import Search
@@ -132,6 +132,7 @@ def scheduled(count: int) -> int:
     return due
 
 
+@one_thread
 def propose(study: Study, rng: Random, startup: int, fantasies: int) -> dict[str, Any]:
     """Return what is expected to improve most on the best; quasi-random configurations while too little is measured."""
     observed = study.index(Observed)
