@@ -1,6 +1,6 @@
 """The agent's handle on the trial's process: start it, order it about, read what it says, kill it.
 
-The process is exec-ed, never forked: a forked child would hold the agent's socket open and so hide the agent's death.
+The process is exec-ed, never a fork of the agent: that would hold the agent's socket open and so hide its death.
 It is warm: one process runs trial after trial, and is started anew only after it has died.
 """
 
