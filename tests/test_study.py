@@ -255,15 +255,22 @@ def test_milestones_by_definition(log):
 
 @given(logs(max_size=80))
 def test_promotable_by_definition(log):
-    """Promotable is the best of the best 1/η of the completed that no other trial continues."""
+    """Promotable is the best of the best 1/η of the completed of a rung that no other trial continues."""
     study = Study.of(log)
     continued = {trial.parent for trial in study.trials.values()}
-    for budget in (None, 1, 3, 9):
+
+    def began(trial):
+        return trial.budget if trial.parent is None else began(study.trials[trial.parent])
+
+    for rung in product((None, 1, 3, 9), repeat=2):
         ranked = sorted(
-            (study.loss(trial), trial.id) for trial in study.trials.values() if trial.usable and trial.budget == budget
+            (study.loss(trial), trial.id)
+            for trial in study.trials.values()
+            if trial.usable and (began(trial), trial.budget) == rung
         )
         earned = [number for _, number in ranked[: len(ranked) // 2] if number not in continued]
-        assert study.index(Rungs).promotable(budget, 2) == (earned[0] if earned else None)
+        place = study.index(Rungs).promotable(rung, 2)
+        assert (place and place.trial) == (earned[0] if earned else None)
 
 
 def test_an_index_is_made_once():
