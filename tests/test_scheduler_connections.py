@@ -120,6 +120,15 @@ def test_f14_a_lost_trial_finds_a_slot():
     assert recorded(talk.joined(in_slot(1, "again"), at=0.1), Started) == [Started(0.1, 1, 2, "again")]
 
 
+def test_f14_f46_who_could_take_over_from_one_that_is_perhaps_lost_stays():
+    """F14: with a connection broken, and perhaps no way to start another, whoever is idle waits to hear how it ends."""
+    talk = running("a", "b", reconnect_grace=1.0)
+    talk.broke("a", "reset", at=0.0)
+    talk.received("b", finished(2), at=0.1)
+    assert not [action for action in talk.suggested(3, DONE, talk.study.position, at=0.1) if isinstance(action, Send)]
+    assert recorded(talk.tick(at=1.0), Started) == [Started(1.0, 1, 2, "b")]
+
+
 def test_f13_f14_a_copy_of_who_is_at_work_stays():
     """F13: the first of two copies to return would end the other, so both stay until neither has anything to do."""
     talk, actions = winding_down(0, 0)

@@ -311,12 +311,13 @@ class Scheduler:
         for worker in self.executors.values():
             if (trial := worker.trial) is not None:
                 self._free(worker)
-                last = trial.curve.last
-                self._record(Ended(now, trial.id, worker.attempt, Status.STOPPED, last, {}, self._ending))
+                value = trial.curve.last
+                self._record(Ended(now, trial.id, worker.attempt, Status.STOPPED, value, {}, self._ending))
 
     def _rest(self, now: float) -> None:
         """Send home who can only wait."""
-        busy = {worker.slot for worker in self.executors.values() if worker.trial is not None}
+        lost = any(worker.trial and worker.gone for worker in self.executors.values())  # its trial may need somebody
+        busy = {worker.slot for worker in self.executors.values() if worker.trial is not None or lost}
         for worker in [worker for worker in self._idle.values() if worker.slot not in busy]:
             self._send_home(worker, REST, now)
 
@@ -372,9 +373,8 @@ class Scheduler:
         return bool(self.study.running or self.study.queued)
 
     def _over(self) -> bool:
-        if self.study.running:
-            return False
-        return self._ending is not None or (self.asking.done and not self.study.queued and self.asking.out is None)
+        done = self.asking.done and not self.study.queued and self.asking.out is None
+        return not self.study.running and (self._ending is not None or done)
 
     def _record(self, event: Event) -> None:
         self.study.apply(event)
