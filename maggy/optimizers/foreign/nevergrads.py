@@ -12,6 +12,8 @@ from maggy.jsonvalue import dumps
 from maggy.optimizers.foreign.axes import Axis, axes, codes, values
 from maggy.searchspace import Searchspace
 
+BUDGET = 100  # trials that an optimizer may plan with, where its settings do not say; NGOpt chooses by it
+
 
 def make(optimizer: str, searchspace: Searchspace, seed: int, **settings: Any) -> NevergradOptimizer:
     """Return an optimizer by its name. Raises `ConfigError` for one that there is not, or with no such settings."""
@@ -32,7 +34,7 @@ class NevergradOptimizer:
         self._axes = axes(searchspace)
         self._space = nevergrad.p.Dict(**{axis.name: _parameter(axis) for axis in self._axes})
         self._space.random_state.seed(seed % 2**32)
-        self._optimizer = nevergrad.optimizers.registry[optimizer](self._space, **{"budget": None, **settings})
+        self._optimizer = nevergrad.optimizers.registry[optimizer](self._space, **{"budget": BUDGET, **settings})
         self._open: dict[str, Any] = {}
 
     def ask(self) -> dict[str, Any]:
