@@ -21,6 +21,7 @@ from maggy.plugins import to_json
 from maggy.points import facts
 from maggy.store.base import LEASE, Owner, Store, StudyEntry, check_name
 from maggy.study import Study
+from maggy.trial import KNOWN
 
 PATIENCE = 10.0  # seconds
 CLOCKS_APART = 2 * 86_400.0  # seconds by which no two hosts' clocks differ: zones, a wrong day
@@ -232,7 +233,8 @@ def _reconciled(name: str, study: Study, config: StudyConfig, given: Given) -> S
             raise ConfigError(f"study {name!r} has another objective, {what}={has!r}; resume it with its own")
     if given.seed and config.seed != study.settings["seed"]:
         raise ConfigError(f"study {name!r} has seed={study.settings['seed']}; leave seed= out to go on with it")
-    if given.points and list(config.points) != study.points:
+    known = [(trial.params, trial.value) for trial in study.trials.values() if trial.origin == KNOWN]
+    if given.points and (list(config.points), list(config.known)) != (study.points, known):
         raise ConfigError(f"study {name!r} has begun with other points_to_evaluate; leave them out to go on with it")
     num_trials = config.num_trials if given.num_trials else study.num_trials
     if num_trials is None and config.timeout is None:

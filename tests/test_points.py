@@ -50,7 +50,10 @@ def test_a_resume_has_the_points_from_the_log(tmp_path):
     lagom(tmp_path, points_to_evaluate=points, num_trials=2)
     with pytest.raises(ConfigError, match="other points_to_evaluate"):
         lagom(tmp_path, points_to_evaluate=points[:1], resume=True)
-    result = lagom(tmp_path, resume=True)
+    more = {"points_to_evaluate": [*points, {"x": 0.5, "n": 1}], "evaluated_rewards": [*4 * [None], 3]}
+    with pytest.raises(ConfigError, match="other points_to_evaluate"):
+        lagom(tmp_path, **more, resume=True)
+    result = lagom(tmp_path, resume=True, points_to_evaluate=points)
     assert [trial.params["x"] for trial in result.trials] == [0.1, 0.2, 0.3, 0.4]
 
 
