@@ -8,14 +8,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Integral, Real
 from random import Random
-from typing import Any, get_args
+from typing import Any, cast, get_args
 
 from maggy import plugins
 from maggy.domains import Categorical, Domain, Ordinal
 from maggy.earlystop import STOP_RULES, Median, StopRule
 from maggy.errors import ConfigError, nearest
 from maggy.jsonvalue import dumps
-from maggy.optimizers import OPTIMIZERS, VARIANTS, Asha, Foreign, GridSearch, Halving, Optimizer, SingleRun
+from maggy.optimizers import OPTIMIZERS, VARIANTS, Asha, Foreign, GridSearch, Halving, Optimizer, SingleRun, Wrapped
 from maggy.points import checked as points_of
 from maggy.searchspace import DRAWS, Searchspace
 from maggy.trial import Direction, Objective
@@ -259,12 +259,9 @@ def _optimizer(given: str | Optimizer | None, space: Searchspace) -> Optimizer:
             return Foreign(given)
         named: dict[str, Callable[[], Any]] = {**OPTIMIZERS, **VARIANTS}
         del named["foreign"]  # it has a name of its own, with a colon
-        chosen: Optimizer = plugins.by_name("optimizer", given, named)
-        return chosen
-    if isinstance(given, type) or not callable(getattr(given, "ask", None)):
-        what = f"the class {given.__name__}" if isinstance(given, type) else f"of type {type(given).__name__}"
-        raise ConfigError(f"the optimizer is {what}; pass a name such as 'asha', or an instance with an ask() method")
-    return given
+        return cast("Optimizer", plugins.by_name("optimizer", given, named))
+    chosen: Any = plugins.checked("optimizer", given, "ask", "asha")
+    return Wrapped.copies(chosen) if callable(getattr(chosen, "tell", None)) else chosen
 
 
 def _rules(given: Any, optimizer: Optimizer, es_min: int | None, es_interval: int | None) -> tuple[StopRule, ...]:
@@ -289,10 +286,7 @@ def _rule(given: Any, median: Median) -> StopRule:
     if isinstance(given, str):
         named: StopRule = plugins.by_name("stop rule", given, {**STOP_RULES, "none": type(None)})
         return median if isinstance(named, Median) else named
-    if isinstance(given, type) or not callable(getattr(given, "reason_to_stop", None)):
-        raise ConfigError(f"{given!r} is no stop rule; pass 'median', None, or instances such as Median(min_trials=5)")
-    rule: StopRule = given
-    return rule
+    return cast("StopRule", plugins.checked("stop rule", given, "reason_to_stop", "median"))
 
 
 def _direction(given: str) -> Direction:

@@ -26,6 +26,16 @@ def by_name(kind: str, name: str, registry: Mapping[str, Callable[[], Any]]) -> 
     return made()
 
 
+def checked(kind: str, given: Any, method: str, example: str) -> Any:
+    """Return what was given in place of a name. Raises `ConfigError` unless it is an instance that has the method."""
+    if isinstance(given, type) or not callable(getattr(given, method, None)):
+        what = f"the class {given.__name__}" if isinstance(given, type) else f"of type {type(given).__name__}"
+        raise ConfigError(
+            f"the {kind} is {what}; pass a name such as {example!r}, or an instance with a method {method}()"
+        )
+    return given
+
+
 def to_json(plugin: Any, registry: Registry) -> dict[str, Any]:
     """Describe a plug-in: `{"name": …, settings…}` for a built-in one, `{"custom": class}` for another.
 
@@ -51,7 +61,7 @@ def to_json(plugin: Any, registry: Registry) -> dict[str, Any]:
 def from_json(kind: str, described: Mapping[str, Any], registry: Registry) -> Any:
     """Rebuild a built-in plug-in. Raises `ConfigError` for one that has to be passed again."""
     if "custom" in described:
-        raise ConfigError(f"the study's {kind} is {described['custom']}, which is not maggy's own: pass it again")
+        raise ConfigError(f"the study's {kind} is {described['custom']}, which no log can hold: pass it again")
     cls = registry.get(described["name"])
     if cls is None:
         raise ConfigError(f"the study's {kind} {described['name']!r} is unknown to this version of maggy")

@@ -3,6 +3,7 @@
 import json
 import math
 import re
+import threading
 from dataclasses import dataclass
 
 import pytest
@@ -24,6 +25,7 @@ from maggy.config import BEAT, LEASE, NUM_TRIALS, configure, reconfigured
 from maggy.errors import ConfigError
 from maggy.jsonvalue import dumps, loads
 from maggy.optimizers import SingleRun
+from maggy.testing.play import play
 from maggy.trial import DONE, Objective
 
 CONTINUOUS = {"lr": (0.0, 1.0)}
@@ -73,8 +75,8 @@ def train(lr=None):
         ({"optimizer": None}, "a searchspace was given, but optimizer=None runs the function as it is"),
         ({"earlystop": "medain"}, "there is no stop rule 'medain'; did you mean 'median'?"),
         ({"es_policy": "medain"}, "there is no stop rule 'medain'; did you mean 'median'?"),
-        ({"earlystop": Median}, "is no stop rule; pass 'median', None, or instances such as Median(min_trials=5)"),
-        ({"earlystop": [Median(), 3]}, "3 is no stop rule"),
+        ({"earlystop": Median}, "the stop rule is the class Median; pass a name such as 'median', or an instance"),
+        ({"earlystop": [Median(), 3]}, "the stop rule is of type int"),
         ({"earlystop": ["median", "medain"]}, "did you mean 'median'?"),
         ({"num_trials": 0}, "num_trials=0; it must be at least 1"),
         ({"num_trials": -3}, "num_trials=-3; it must be at least 1"),
@@ -212,6 +214,40 @@ def test_an_optimizer_by_any_name():
     assert configured(optimizer=(mine := Mine())).optimizer is mine
 
 
+class Counting:
+    """An object as other libraries have them: asked and told, with a memory of its own."""
+
+    def __init__(self):
+        self.asked = 0
+
+    def ask(self):
+        self.asked += 1
+        return {"lr": 1 / self.asked}
+
+    def tell(self, params, loss):
+        pass
+
+
+def test_an_object_with_ask_and_tell_is_copied():
+    """Each study, and each resume, goes on from the object as it was given; the object is left alone."""
+    given = Counting()
+    given.ask()
+    for _ in range(2):
+        study = play(
+            configured(optimizer=given).optimizer, lambda _: 0.0, searchspace=Searchspace(CONTINUOUS), num_trials=2
+        )
+        assert [trial.params["lr"] for trial in study.trials.values()] == [1 / 2, 1 / 3]
+    assert given.asked == 1
+
+
+def test_an_object_that_cannot_be_copied_is_refused():
+    """A function that makes it has to be passed in its place."""
+    given = Counting()
+    given.lock = threading.Lock()
+    with pytest.raises(ConfigError, match=r"of type Counting, .* no copy of it can be made .* pass Wrapped\(make\)"):
+        configured(optimizer=given)
+
+
 def test_the_rest_has_defaults():
     """Beats, lease and direction are filled in; a slow beat makes the lease longer."""
     config = configured(direction="minimize", metric="loss")
@@ -275,6 +311,6 @@ def test_a_custom_optimizer_is_remembered_by_its_class_alone():
     """It has to be passed again, and so has a custom rule; what is passed again wins."""
     settings = json.loads(dumps(configured(optimizer=Mine()).settings()))
     assert settings["optimizer"] == {"custom": f"{__name__}.Mine"}
-    with pytest.raises(ConfigError, match=r"optimizer is .*\.Mine, which is not maggy's own: pass it again"):
+    with pytest.raises(ConfigError, match=r"optimizer is .*\.Mine, which no log can hold: pass it again"):
         reconfigured(settings, None, None)
     assert reconfigured(settings, Mine(), [NoProgress()]) == (Mine(), (NoProgress(),))

@@ -6,8 +6,11 @@ import pytest
 
 from maggy.domains import Float
 from maggy.errors import ConfigError
+from maggy.events import Ended, Started, StudyOpened, Suggested
 from maggy.optimizers import Foreign, Wrapped
+from maggy.optimizers.foreign import Replay
 from maggy.searchspace import Searchspace
+from maggy.study import Study
 from maggy.testing.contracts import OptimizerContract
 from maggy.testing.play import play
 
@@ -20,6 +23,40 @@ class TestOptunaTpe(OptimizerContract):
 class TestOptunaCma(OptimizerContract):
     def optimizer(self):
         return Foreign("optuna:CmaEsSampler", {"n_startup_trials": 2, "warn_independent_sampling": False})
+
+
+# What the libraries say of what is missing beside them, of large losses, and of spaces that are soon exhausted.
+quietly = pytest.mark.filterwarnings("ignore:Could not import matplotlib", "ignore:Clipping very high value")
+exhausting = pytest.mark.filterwarnings("ignore:The objective has been evaluated at point")
+FEW_POINTS = {"n_initial_points": 3, "acq_optimizer_kwargs": {"n_points": 100}}
+
+
+@quietly
+class TestNevergrad(OptimizerContract):
+    def optimizer(self):
+        return Foreign("nevergrad:NGOpt")
+
+
+@quietly
+class TestNevergradDe(OptimizerContract):
+    def optimizer(self):
+        return Foreign("nevergrad:DE")
+
+
+@exhausting
+class TestSkoptGp(OptimizerContract):
+    num_trials = 5
+
+    def optimizer(self):
+        return Foreign("skopt:GP", {**FEW_POINTS, "acq_func": "EI", "acq_optimizer": "sampling"})
+
+
+@exhausting
+class TestSkoptForest(OptimizerContract):
+    num_trials = 5
+
+    def optimizer(self):
+        return Foreign("skopt:ET", {**FEW_POINTS, "acq_func": "EI"})
 
 
 class Memory:
@@ -66,6 +103,56 @@ def test_an_object_hears_all_in_order():
     assert made[0].diary == [x[0], told[0], x[1], told[1], x[2], told[2], x[3]]
 
 
+def test_an_answer_that_is_not_tried_has_no_value():
+    """Where the user wanted another configuration first, the object's own is told as None, and that one as it is."""
+    made = []
+
+    def make(searchspace, seed):
+        made.append(Memory(searchspace, seed))
+        return made[-1]
+
+    settings = {"searchspace": Searchspace(x=Float(0, 1)).to_dict(), "num_trials": 3, "direction": "min"}
+    log = [
+        StudyOpened(0.0, settings),
+        Suggested(0.0, 1, {"x": 0.5}, None, None, 1),
+        Started(0.0, 1, 1, "player"),
+        Ended(0.0, 1, 1, "completed", 7.0, {"metric": 7.0}),
+    ]
+    Wrapped(make).ask(Study.of(log), Random(0))
+    asked, answer = made[0].diary[0], made[0].diary[-1]
+    assert made[0].diary == [asked, (asked, None), ({"x": 0.5}, 7.0), answer]
+
+
+class Unread(dict):
+    """Trials that nobody may go through."""
+
+    def __iter__(self):
+        raise AssertionError
+
+    values = items = keys = __iter__
+
+
+def test_an_ask_goes_through_no_trials():
+    """What is to be asked and told is kept as the log grows: a study of 1,000 trials costs an ask no more than one."""
+    study = play(Wrapped(Memory), lambda _: 0.0, searchspace=Searchspace(x=Float(0, 1)), num_trials=3)
+    study.num_trials = 5
+    optimizer = Wrapped(Memory)
+    optimizer.ask(study, Random(0))
+    study.trials = Unread(study.trials)
+    assert optimizer.ask(study, Random(0)).params
+    assert study.index(Replay).proposed("another", Memory) == optimizer.ask(study, Random(0)).params
+
+
+def test_a_stand_in_was_asked_of_nobody():
+    """An answer that came too late never was: the object is made anew, as it would be from the log."""
+    space = Searchspace(x=Float(0, 1)).to_dict()
+    study = Study.of([StudyOpened(0.0, {"searchspace": space, "num_trials": 3})])
+    late = Wrapped(Memory)
+    first = late.ask(study, Random(0))
+    study.apply(Suggested(0.0, 1, {"x": 0.5}, None, None, 1, "the optimizer has not answered for 60 s"))
+    assert late.ask(study, Random(0)) == first
+
+
 def test_what_is_forbidden_is_asked_for_again():
     """An object that does not know of forbidden combinations is told that they failed."""
     space = Searchspace(a=[0, 1], b=[0, 1])
@@ -78,7 +165,10 @@ def test_what_is_forbidden_is_asked_for_again():
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("optuna:TPESample", "did you mean 'TPESampler'"),
+        ("optuna:TPESample", "optuna has no optimizer 'TPESample'; did you mean 'TPESampler'"),
+        ("nevergrad:NGOtp", "nevergrad has no optimizer 'NGOtp'; did you mean 'NGOpt'"),
+        ("skopt:GPP", r"skopt has no optimizer 'GPP'; did you mean 'GP'\? \(it has GP, RF, ET, GBRT\)"),
+        ("skopt", "write the library and its optimizer"),
         ("optna:TPESampler", "did you mean 'optuna'"),
         ("optuna:", "write the library and its optimizer"),
     ],
@@ -87,3 +177,17 @@ def test_unknown_names(name, said):
     """The nearest right name is told, before anything starts."""
     with pytest.raises(ConfigError, match=said):
         Foreign(name).check(Searchspace(x=Float(0, 1)))
+
+
+@pytest.mark.parametrize("name", ["optuna:TPESampler", "nevergrad:OnePlusOne", "skopt:ET"])
+def test_settings_that_there_are_not(name):
+    """What a library's optimizer does not take is refused before anything starts."""
+    with pytest.raises(ConfigError, match=f"optimizer='{name}' cannot be made: .*startups"):
+        Foreign(name, {"startups": 5}).check(Searchspace(x=Float(0, 1)))
+
+
+@pytest.mark.parametrize("name", ["optuna:RandomSampler", "nevergrad:OnePlusOne", "skopt:ET"])
+def test_a_configuration_may_be_tried_twice_at_once(name):
+    """With as many executors as there are values and more, each end is told of one of the trials of a configuration."""
+    study = play(Foreign(name), lambda _: 0.0, searchspace=Searchspace(x=["a", "b"]), num_trials=7, workers=5)
+    assert study.counts["completed"] == 7

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pytest
 
 from maggy.errors import ConfigError
-from maggy.optimizers import VARIANTS, Asha, Gp, Hyperband, RandomSearch, Tpe
+from maggy.optimizers import VARIANTS, Asha, Foreign, Gp, Hyperband, RandomSearch, Tpe
 from maggy.optimizers.rungs import Rungs
 from maggy.searchspace import Searchspace
 from maggy.testing.play import play
@@ -84,9 +84,14 @@ def test_a_searcher_has_a_name_or_is_given(given, searcher):
     ("given", "message"),
     [
         ("tep", "there is no searcher 'tep'; did you mean 'tpe'?"),
-        (Tpe, "the searcher is the class Tpe; pass a name such as 'tpe', or an instance with a propose"),
+        (Tpe, "the searcher is the class Tpe; pass a name such as 'tpe', or an instance with a method propose"),
         (RandomSearch(), "the searcher is of type RandomSearch; pass a name"),
         (3, "the searcher is of type int; pass a name"),
+        (
+            "optuna:TPESampler",
+            "the searcher is 'optuna:TPESampler', an optimizer of another library: those know one loss",
+        ),
+        (Foreign("skopt:GP"), "Take one of 'gp', 'tpe', 'cqr', 'auto', 'sobol', or pass this one as optimizer="),
     ],
 )
 def test_a_searcher_that_is_none_is_refused(given, message):

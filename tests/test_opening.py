@@ -262,7 +262,7 @@ def test_settings_of_an_optimizer_are_compared(store, tmp_path):
 def test_a_custom_optimizer_is_passed_again(store):
     """The log knows its class alone, so a resume without it is refused with that class's name."""
     begin(store, "digits", configured(optimizer=Mine()), None).release()
-    with pytest.raises(ConfigError, match=r"the study's optimizer is .*Mine, which is not maggy's own: pass it again"):
+    with pytest.raises(ConfigError, match=r"the study's optimizer is .*Mine, which no log can hold: pass it again"):
         take_up(store, "digits", configured(None), Given(), None)
     assert take_up(store, "digits", configured(optimizer=Mine()), Given(optimizer=True), None)[1].optimizer == Mine()
 

@@ -6,18 +6,22 @@ in which that happened, which a trial's `seen` and `end` tell. As long as the lo
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Mapping
+from copy import deepcopy
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any, Protocol
 
 from maggy.errors import ConfigError, nearest
+from maggy.optimizers.foreign.axes import Axis, Coded
 from maggy.optimizers.model import Model
 from maggy.searchspace import Searchspace
 from maggy.study import Study
 from maggy.trial import Trial
 
 FORBIDDEN = 100  # answers in a row that may lie outside of the searchspace
+LISTED = 20  # names of a library that are listed where another was met
 LIBRARIES = ("optuna", "nevergrad", "skopt")
 
 
@@ -36,21 +40,53 @@ Make = Callable[[Searchspace, int], AskTell]
 
 
 class Replay:
-    """An object that has been asked and told what the log says, kept as long as that only goes on."""
+    """An index of a study: what has to be asked and told, in which order, and the objects that were."""
 
     def __init__(self, study: Study) -> None:
         self._study = study
+        self._last = 0  # the number of the last trial that was taken in
+        self._asked: list[Trial] = []  # those that an optimizer was asked for
+        self._ended: list[tuple[int, int]] = []  # (position, trial), positions rising
         self._live: dict[str, _Live] = {}
 
     def update(self, trial: Trial) -> None:
-        """All is looked up when it is needed."""
+        """Take in a trial; the same one comes again and again."""
+        if trial.id > self._last:
+            self._last = trial.id
+            if trial.parent is None and trial.origin is None:
+                self._asked.append(trial)
+        if trial.end is not None:
+            place = bisect_left(self._ended, (trial.end, trial.id))  # the last, but for an index that is made late
+            if self._ended[place : place + 1] != [(trial.end, trial.id)]:
+                self._ended.insert(place, (trial.end, trial.id))
 
-    def proposed(self, key: str, make: Make) -> dict[str, Any]:
+    def proposed(self, key: str, make: Make) -> Mapping[str, Any]:
         """Return what the object that `make` makes proposes for the study's next trial."""
-        live = self._live.get(key)
-        if live is None or not live.can_go_on(self._study):
-            live = self._live[key] = _Live(make(self._study.searchspace, int(self._study.settings.get("seed", 0))))
-        return live.proposal(self._study)
+        study, live = self._study, self._live.get(key)
+        if live is None or (live.out is not None and live.out[:2] != self._due(live.settled)):
+            seed = int(study.settings.get("seed", 0))
+            live = self._live[key] = _Live(make(study.searchspace, seed))
+        while live.settled < len(self._asked):
+            self._ask(live)
+            live.settle(self._asked[live.settled].params)
+        return self._ask(live)
+
+    def _due(self, settled: int) -> tuple[int, int]:
+        """Return which trial is asked for next by who was asked for so many, and at which position of the log."""
+        if settled < len(self._asked):
+            return self._asked[settled].id, self._asked[settled].seen
+        return self._study.next_id, self._study.position
+
+    def _ask(self, live: _Live) -> Mapping[str, Any]:
+        """Ask for the trial that is due, unless that was done, after telling what had ended by then."""
+        if live.out is None:
+            number, position = self._due(live.settled)
+            while live.told < len(self._ended) and self._ended[live.told][0] <= position:
+                trial = self._study.trials[self._ended[live.told][1]]
+                live.object.tell(trial.params, self._study.loss(trial) if trial.usable else None)
+                live.told += 1
+            live.out = number, position, live.asked(self._study.searchspace)
+        return live.out[2]
 
 
 @dataclass
@@ -58,33 +94,11 @@ class _Live:
     """One object, and how far in the log it is."""
 
     object: AskTell
-    answers: dict[int, tuple[int, dict[str, Any]]] = field(default_factory=dict)  # by trial: position, params
-    position: int = 0  # up to which it has been told
-    told: set[int] = field(default_factory=set)
+    settled: int = 0  # trials that it was asked for, and that the log has
+    told: int = 0
+    out: tuple[int, int, dict[str, Any]] | None = None  # what it was asked for last: trial, position, its answer
 
-    def can_go_on(self, study: Study) -> bool:
-        """Whether what it was asked and told so far is what the study's log says."""
-        asked = {number: position for number, (position, _) in self.answers.items()}
-        for number, position in asked.items():
-            if number > study.next_id or position != (
-                study.position if number == study.next_id else study.trials[number].seen
-            ):
-                return False
-        return self.position <= study.position
-
-    def proposal(self, study: Study) -> dict[str, Any]:
-        """Catch up with the study, and ask for its next trial."""
-        ended = sorted((trial for trial in study.trials.values() if trial.end and trial.id not in self.told), key=_end)
-        for trial in list(study.trials.values()):
-            if trial.id not in self.answers and trial.parent is None and trial.origin is None:
-                self._tell(study, ended, trial.seen)
-                self.answers[trial.id] = trial.seen, self._asked(study.searchspace)
-        if study.next_id not in self.answers:
-            self._tell(study, ended, study.position)
-            self.answers[study.next_id] = study.position, self._asked(study.searchspace)
-        return self.answers[study.next_id][1]
-
-    def _asked(self, searchspace: Searchspace) -> dict[str, Any]:
+    def asked(self, searchspace: Searchspace) -> dict[str, Any]:
         """Ask; what is forbidden is told to have failed, and asked for again."""
         for _ in range(FORBIDDEN):
             params = dict(self.object.ask())
@@ -94,16 +108,11 @@ class _Live:
         searchspace.check(params)
         return params
 
-    def _tell(self, study: Study, ended: list[Trial], position: int) -> None:
-        while ended and _end(ended[0]) <= position:
-            trial = ended.pop(0)
-            self.object.tell(trial.params, study.loss(trial) if trial.usable else None)
-            self.told.add(trial.id)
-        self.position = max(self.position, position)
-
-
-def _end(trial: Trial) -> int:
-    return trial.end or 0
+    def settle(self, params: Mapping[str, Any]) -> None:
+        """Take in what is tried; an answer that is not, since the user wanted another, will have no value."""
+        if self.out is not None and self.out[2] != params:
+            self.object.tell(self.out[2], None)
+        self.settled, self.out = self.settled + 1, None
 
 
 @dataclass(frozen=True)
@@ -149,8 +158,14 @@ class Foreign(Model):
             raise ConfigError(
                 f"optimizer={self.optimizer!r} needs {error.name}, which is missing: pip install 'maggy[{library}]'"
             ) from None
-        made: AskTell = module.make(name, searchspace, seed, **self.settings)
-        return made
+        if name not in module.NAMES:
+            some = f" (it has {', '.join(module.NAMES)})" if len(module.NAMES) <= LISTED else ""
+            raise ConfigError(f"{library} has no optimizer {name!r}{nearest(name, module.NAMES)}{some}")
+        axes = [Axis.of(name, domain) for name, domain in searchspace.items()]
+        try:
+            return Coded(module.Optimizer(name, axes, seed, self.settings), searchspace, axes)
+        except Exception as error:
+            raise ConfigError(f"optimizer={self.optimizer!r} cannot be made: {error}") from error
 
 
 @dataclass(frozen=True)
@@ -158,6 +173,22 @@ class Wrapped(Model):
     """Any object with `ask` and `tell` as an optimizer; `make(searchspace, seed)` makes one. Passed again on resume."""
 
     make: Make
+
+    @classmethod
+    def copies(cls, given: AskTell) -> Wrapped:
+        """Return the optimizer that goes on from such an object as it is now, and leaves the object alone.
+
+        Raises `ConfigError` for one that cannot be copied.
+        """
+        try:
+            kept = deepcopy(given)
+        except Exception as error:
+            raise ConfigError(
+                f"the optimizer, of type {type(given).__name__}, has ask() and tell(), but no copy of it can be made "
+                f"({error}), and it has to be asked anew when a study is resumed: pass Wrapped(make), from "
+                "maggy.optimizers, with a function make(searchspace, seed) that returns such an object"
+            ) from error
+        return cls(lambda _, __: deepcopy(kept))
 
     def propose(self, study: Study, rng: Random) -> Mapping[str, Any]:  # noqa: ARG002 - it has random numbers of its own
         """Return what the object would try next."""

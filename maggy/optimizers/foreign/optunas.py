@@ -2,38 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import TrialState, create_trial
 
-from maggy.errors import ConfigError, nearest
-from maggy.jsonvalue import dumps
-from maggy.optimizers.foreign.axes import Axis, axes, codes, values
-from maggy.searchspace import Searchspace
+from maggy.optimizers.foreign.axes import Axis, Codes
+
+NAMES = [name for name in optuna.samplers.__all__ if name.endswith("Sampler") and name != "BaseSampler"]
 
 
-def make(optimizer: str, searchspace: Searchspace, seed: int, **settings: Any) -> OptunaSampler:
-    """Return a sampler by its name. Raises `ConfigError` for one that there is not, or that takes no such settings."""
-    known = [name for name in optuna.samplers.__all__ if name.endswith("Sampler") and name != "BaseSampler"]
-    if optimizer not in known:
-        raise ConfigError(f"Optuna has no sampler {optimizer!r}{nearest(optimizer, known)} (it has {', '.join(known)})")
-    try:
-        return OptunaSampler(getattr(optuna.samplers, optimizer)(seed=seed % 2**32, **settings), searchspace)
-    except (TypeError, ValueError, ImportError) as error:
-        raise ConfigError(f"Optuna's {optimizer} cannot be made: {error}") from error
-
-
-class OptunaSampler:
+class Optimizer:
     """A sampler with a study of its own in memory."""
 
-    def __init__(self, sampler: optuna.samplers.BaseSampler, searchspace: Searchspace) -> None:
-        self._searchspace = searchspace
-        self._axes = axes(searchspace)
-        self._distributions = {axis.name: _distribution(axis) for axis in self._axes}
-        self._open: dict[str, optuna.Trial] = {}
+    def __init__(self, name: str, axes: Sequence[Axis], seed: int, settings: Mapping[str, Any]) -> None:
+        sampler = getattr(optuna.samplers, name)(seed=seed % 2**32, **settings)
+        self._distributions = {axis.name: _distribution(axis) for axis in axes}
         said = optuna.logging.get_verbosity()
         optuna.logging.set_verbosity(optuna.logging.ERROR)  # a new study would be announced
         try:
@@ -41,26 +27,20 @@ class OptunaSampler:
         finally:
             optuna.logging.set_verbosity(said)
 
-    def ask(self) -> dict[str, Any]:
+    def ask(self) -> tuple[optuna.Trial, Codes]:
         """Return what the sampler draws."""
         trial = self._study.ask(self._distributions)
-        params = values(self._searchspace, self._axes, trial.params)
-        self._open[dumps(params)] = trial
-        return params
+        return trial, trial.params
 
-    def tell(self, params: Mapping[str, Any], loss: float | None) -> None:
-        """Take in a loss; of a configuration that the sampler has not drawn as well."""
-        trial = self._open.pop(dumps(params), None)
-        if trial is None:
-            state = TrialState.FAIL if loss is None else TrialState.COMPLETE
-            known = create_trial(
-                state=state, value=loss, params=codes(self._axes, params), distributions=self._distributions
-            )
-            self._study.add_trial(known)
-        elif loss is None:
-            self._study.tell(trial, state=TrialState.FAIL)
+    def tell(self, asked: optuna.Trial | None, codes: Codes, loss: float | None) -> None:
+        """Take in a loss."""
+        state = TrialState.FAIL if loss is None else TrialState.COMPLETE
+        if asked is not None:
+            self._study.tell(asked, loss, state)
         else:
-            self._study.tell(trial, loss)
+            self._study.add_trial(
+                create_trial(state=state, value=loss, params=dict(codes), distributions=self._distributions)
+            )
 
 
 def _distribution(axis: Axis) -> BaseDistribution:

@@ -2,65 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import skopt
 from skopt.space import Categorical, Dimension, Integer, Real
 
-from maggy.errors import ConfigError, nearest
-from maggy.jsonvalue import dumps
-from maggy.optimizers.foreign.axes import Axis, axes, codes, values
-from maggy.searchspace import Searchspace
+from maggy.optimizers.bayes.gaussian import one_thread
+from maggy.optimizers.foreign.axes import Axis, Codes
 
-ESTIMATORS = ("GP", "RF", "ET", "GBRT")
+NAMES = ["GP", "RF", "ET", "GBRT"]
 
 
-def make(optimizer: str, searchspace: Searchspace, seed: int, **settings: Any) -> SkoptOptimizer:
-    """Return an optimizer by its base estimator. Raises `ConfigError` for one that there is not."""
-    if optimizer not in ESTIMATORS:
-        raise ConfigError(
-            f"scikit-optimize has no base estimator {optimizer!r}{nearest(optimizer, ESTIMATORS)} "
-            f"(it has {', '.join(ESTIMATORS)})"
+class Optimizer:
+    """Its `Optimizer`, made anew at each ask from what is known: so what is still being tried can have a loss, too."""
+
+    def __init__(self, name: str, axes: Sequence[Axis], seed: int, settings: Mapping[str, Any]) -> None:
+        self._names = [axis.name for axis in axes]
+        dimensions = [_dimension(axis) for axis in axes]
+        self._made = partial(
+            skopt.Optimizer, dimensions, **{"base_estimator": name, "random_state": seed % 2**32, **settings}
         )
-    try:
-        return SkoptOptimizer(optimizer, searchspace, seed, settings)
-    except (TypeError, ValueError) as error:
-        raise ConfigError(f"scikit-optimize with {optimizer} cannot be made: {error}") from error
+        self._rng = self._made().rng  # goes on from ask to ask
+        self._known: list[tuple[list[float], float]] = []
+        self._open: list[list[float]] = []
 
+    @one_thread
+    def ask(self) -> tuple[list[float], Codes]:
+        """Return the point that follows all others, supposing the best loss so far for those that are being tried."""
+        best = min((loss for _, loss in self._known), default=0.0)
+        known = self._known + [(point, best) for point in self._open]
+        optimizer = self._made()
+        optimizer.rng = self._rng
+        if known:
+            optimizer.tell(*map(list, zip(*known, strict=True)))
+        point = optimizer.ask()
+        self._open.append(point)
+        return point, dict(zip(self._names, point, strict=True))
 
-class SkoptOptimizer:
-    """Its `Optimizer`, which gives several points at once where some are still being tried."""
-
-    def __init__(self, estimator: str, searchspace: Searchspace, seed: int, settings: Mapping[str, Any]) -> None:
-        self._searchspace = searchspace
-        self._axes = axes(searchspace)
-        self._optimizer = skopt.Optimizer(
-            [_dimension(axis) for axis in self._axes], base_estimator=estimator, random_state=seed % 2**32, **settings
-        )
-        self._open: set[str] = set()
-
-    def ask(self) -> dict[str, Any]:
-        """Return the point that follows those that are being tried, for which it supposes the best loss so far."""
-        for count in range(len(self._open) + 1, len(self._open) + 3):
-            for point in self._optimizer.ask(n_points=count, strategy="cl_min"):
-                params = self._params(point)
-                if dumps(params) not in self._open:
-                    self._open.add(dumps(params))
-                    return params
-        return params
-
-    def tell(self, params: Mapping[str, Any], loss: float | None) -> None:
+    def tell(self, asked: list[float] | None, codes: Codes, loss: float | None) -> None:
         """Take in a loss; scikit-optimize has no word for a trial without one."""
-        self._open.discard(dumps(params))
+        if asked is not None:
+            self._open.remove(asked)
         if loss is not None:
-            found = codes(self._axes, params)
-            self._optimizer.tell([found[axis.name] for axis in self._axes], loss)
-
-    def _params(self, point: list[Any]) -> dict[str, Any]:
-        return values(
-            self._searchspace, self._axes, {axis.name: code for axis, code in zip(self._axes, point, strict=True)}
-        )
+            self._known.append(([codes[name] for name in self._names], loss))
 
 
 def _dimension(axis: Axis) -> Dimension:
