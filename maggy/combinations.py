@@ -75,17 +75,17 @@ def _near(value: Any, domain: Domain) -> str:
     return nearest(value, [each for each in domain.grid() or () if isinstance(each, str)])
 
 
-def contradiction(name: str, conditions: Mapping[str, Case]) -> str | None:
-    """Return a parameter to which the conditions of `name`, and those of what it depends on, leave no value."""
+def contradiction(case: Case, conditions: Mapping[str, Case]) -> str | None:
+    """Return a parameter to which the case, with the conditions of those that it names, and so on, leaves no value."""
     allowed: dict[str, frozenset[int]] = {}
-    todo = [name]
+    todo: list[Case | None] = [case]
     while todo:
-        case = conditions.get(todo.pop())
-        for parent, ranks in case.ranks.items() if case else ():
+        each = todo.pop()
+        for parent, ranks in each.ranks.items() if each else ():
             allowed[parent] = allowed.get(parent, ranks) & ranks
             if not allowed[parent]:
                 return parent
-            todo.append(parent)
+            todo.append(conditions.get(parent))
     return None
 
 
@@ -98,6 +98,7 @@ class _Axis:
     own: Cases  # the case on which it depends
     named: Cases  # the cases that name it
     fatal: Cases  # the forbidden cases of which it is the last parameter
+    vital: Cases  # the case that has to hold, if any
     runs: Sequence[tuple[int, int, Cases]]  # first rank, how many, which of the cases that name it they match
 
     def branches(self, broken: Cases) -> list[tuple[int, int, Cases]]:
@@ -105,7 +106,9 @@ class _Axis:
         found = []
         for first, width, matched in [(0, 1, 0)] if self.own & broken else self.runs:
             after = broken | self.named & ~matched
-            if not self.fatal & ~after:  # else a forbidden case holds
+            if (
+                not self.fatal & ~after and not self.vital & after
+            ):  # else a forbidden case holds, or a required one does not
                 found.append((first, width, after & ~(self.own | self.fatal)))
         return found
 
@@ -114,13 +117,20 @@ class Grid:
     """The configurations of a searchspace: how many there are, and which is the k-th.
 
     The last parameter goes fastest, and those that cases connect go together. A continuous one counts as one value.
+    With a case that is `required`, only configurations count in which it holds.
     """
 
     def __init__(
-        self, domains: Mapping[str, Domain], conditions: Mapping[str, Case], forbidden: Sequence[Case]
+        self,
+        domains: Mapping[str, Domain],
+        conditions: Mapping[str, Case],
+        forbidden: Sequence[Case],
+        required: Case | None = None,
     ) -> None:
-        cases = {1 << number: case for number, case in enumerate([*conditions.values(), *forbidden])}
+        needed = [required] if required else []
+        cases = {1 << number: case for number, case in enumerate([*conditions.values(), *forbidden, *needed])}
         own = dict(zip(conditions, cases, strict=False))
+        vital = max(cases) if required else 0
         links = [{name, *case.ranks} for name, case in conditions.items()] + [set(case.ranks) for case in forbidden]
         self._names = list(domains)
         self._axes = []
@@ -129,9 +139,9 @@ class Grid:
         last = {bit: max(case.ranks, key=place.__getitem__) for bit, case in cases.items() if bit not in own.values()}
         for name in order:
             ranks = {bit: case.ranks[name] for bit, case in cases.items() if name in case.ranks}
-            fatal = sum(bit for bit in ranks if last.get(bit) == name)
+            fatal = sum(bit for bit in ranks if last.get(bit) == name) & ~vital
             runs = _runs(domains[name].size or 1, ranks)
-            self._axes.append(_Axis(name, domains[name], own.get(name, 0), sum(ranks), fatal, runs))
+            self._axes.append(_Axis(name, domains[name], own.get(name, 0), sum(ranks), fatal, vital, runs))
         self._counts = self._counted()
 
     def _counted(self) -> list[dict[Cases, int]] | None:

@@ -79,11 +79,12 @@ class Searchspace:
             if name in domain.when:
                 raise ConfigError(f"parameter {name!r} depends on itself; leave it out of its when")
             case = bind(f"parameter {name!r} depends on", domain.when, self._domains, later)
-            if clash := contradiction(name, {**self._conditions, name: case}):
+            if clash := contradiction(case, self._conditions):
                 raise ConfigError(
                     f"parameter {name!r} would never be active: its conditions, with those of the parameters that it "
                     f"depends on, leave no value to {clash!r}"
                 )
+            _check_reach({**self._domains, name: domain}, {**self._conditions, name: case}, self._forbidden)
             self._conditions[name] = case
         self._domains[name] = domain
         self._numbered = None
@@ -102,12 +103,18 @@ class Searchspace:
             condition = Condition(each, "a forbidden combination")
             if not condition:
                 raise ConfigError("a forbidden combination names no parameter; write forbid(name=value)")
-            forbidden[condition] = bind("a forbidden combination has", condition, self._domains)
+            case = forbidden[condition] = bind("a forbidden combination has", condition, self._domains)
+            if clash := contradiction(case, self._conditions):
+                raise ConfigError(
+                    f"it cannot be that {condition}, and need not be forbidden: with what these parameters depend on, "
+                    f"no value is left to {clash!r}"
+                )
         grid = Grid(self._domains, self._conditions, list(forbidden.values())) if combinations else None
         if grid and grid.size == 0:
             raise ConfigError(
                 f"nothing is left of the searchspace, since it is forbidden that {'; '.join(map(str, forbidden))}"
             )
+        _check_reach(self._domains, self._conditions, forbidden)
         self._forbidden, self._numbered = forbidden, grid
 
     def copy(self) -> Searchspace:
@@ -341,6 +348,21 @@ def _combinations(given: Mapping[str, Any]) -> list[Any]:
     if not isinstance(found, list):
         raise ConfigError(f"the forbidden combinations are a list of mappings, not {found!r}")
     return found
+
+
+def _check_reach(
+    domains: Mapping[str, Domain], conditions: Mapping[str, Case], forbidden: Mapping[Condition, Case]
+) -> None:
+    """Raise `ConfigError` for a parameter that is active in no configuration that is allowed.
+
+    Where there are too many states to tell, it is let pass.
+    """
+    for condition, name in {domains[name].when: name for name in conditions}.items() if forbidden else ():
+        if Grid(domains, conditions, list(forbidden.values()), required=conditions[name]).size == 0:
+            raise ConfigError(
+                f"parameter {name!r} would never be active: it is absent unless {condition}, and that cannot be, since "
+                f"it is forbidden that {'; '.join(map(str, forbidden))}"
+            )
 
 
 def _check_name(name: object) -> None:

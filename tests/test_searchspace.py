@@ -6,6 +6,7 @@ import json
 import math
 import pickle
 import random
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -441,6 +442,21 @@ def test_a_condition_knows_a_value_however_it_is_written():
             "did you mean 'kernel'?",
         ),
         (
+            lambda: svm().forbid(kernel="linear", degree=3),
+            "it cannot be that kernel is 'linear', and degree is 3, and need not be forbidden: with what these "
+            "parameters depend on, no value is left to 'kernel'",
+        ),
+        (
+            lambda: Searchspace(a=[1, 2], b=[1, 2], d=Integer(1, 2, when={"a": 1, "b": 2})).forbid(a=1, b=2),
+            "parameter 'd' would never be active: it is absent unless a is 1, and b is 2, and that cannot be, since it "
+            "is forbidden that a is 1, and b is 2",
+        ),
+        (
+            lambda: Searchspace({"a": [1, 2], "!forbidden": [{"a": 2}]}).add("d", Integer(1, 2, when={"a": 2})),
+            "parameter 'd' would never be active: it is absent unless a is 2, and that cannot be, since it is "
+            "forbidden that a is 2",
+        ),
+        (
             lambda: Searchspace({"a": [1], "!forbidden": {"a": 1}}),
             "the forbidden combinations are a list of mappings, not {'a': 1}",
         ),
@@ -455,6 +471,29 @@ def test_a_dependence_that_cannot_be_is_refused(define, sentence):
     with pytest.raises(ConfigError) as caught:
         define()
     assert str(caught.value) == sentence
+
+
+def test_whether_a_parameter_can_be_active_is_told_exactly():
+    """Of random spaces those are refused in which a look at all configurations finds a parameter in none."""
+    rng = random.Random(7)
+    verdicts = Counter()
+    for _ in range(300):
+        space = Searchspace(a=[0, 1], b=[0, 1, 2])
+        space.add("c", Integer(0, 1, when={rng.choice("ab"): rng.choice([0, [0, 1]])}))
+        space.add("d", Integer(0, 1, when={"c": rng.randint(0, 1)}))
+        given = [{name: rng.randint(0, 1) for name in rng.sample("abcd", rng.randint(1, 3))} for _ in range(3)]
+        found = [space.nth(rank) for rank in range(space.size)]
+        met = [any(each.items() <= params.items() for params in found) for each in given]
+        left = [params for params in found if not any(each.items() <= params.items() for each in given)]
+        right = all(met) and {"c", "d"} <= {name for params in left for name in params}
+        try:
+            Searchspace({**space.to_dict(), "!forbidden": given})
+        except ConfigError:
+            assert not right, given
+        else:
+            assert right, given
+        verdicts[right] += 1
+    assert min(verdicts.values()) > 50
 
 
 def test_a_space_in_which_all_is_forbidden_is_refused():
@@ -658,8 +697,8 @@ def test_differences_are_sentences(other, sentences):
 
 def test_differences_tell_conditions_and_what_is_forbidden():
     """A condition is part of the domain; combinations are told one by one, whatever their order."""
-    was = Searchspace(a=[1, 2], b=Integer(1, 2, when={"a": 1}), c=["x"])
-    now = Searchspace(a=[1, 2], b=Integer(1, 2, when={"a": [1, 2]}), c=["x"])
+    was = Searchspace(a=[1, 2], b=Integer(1, 2, when={"a": 1}), c=["x", "y"])
+    now = Searchspace(a=[1, 2], b=Integer(1, 2, when={"a": [1, 2]}), c=["x", "y"])
     was.forbid(a=1, c="x")
     for space in (was, now):
         space.forbid(a=[1, 2], b=2)
