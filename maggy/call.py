@@ -11,7 +11,7 @@ from typing import Any, Literal, get_args
 from maggy import config as configuration
 from maggy import trainfn
 from maggy.config import StudyConfig
-from maggy.errors import ConfigError, StudyFailed
+from maggy.errors import ConfigError, StudyFailed, amount
 from maggy.opening import Given, Opened, begin, check_folder, check_place, go_on, nothing_left, take_up
 from maggy.optimizers import Halving
 from maggy.optimizers.model import Model
@@ -167,8 +167,8 @@ def pointless(config: StudyConfig, executors: int) -> str | None:
     if not isinstance(config.optimizer, Model) or trials is None or executors < trials / FEW_ROUNDS:
         return None
     return (
-        f"{executors} executors for {trials} trials: most begin before a model has learned anything; with fewer "
-        "executors, or more trials, it would find better configurations."
+        f"{amount(executors, 'executor')} for {amount(trials, 'trial')}: most begin before a model has learned "
+        "anything; with fewer executors, or more trials, it would find better configurations."
     )
 
 

@@ -106,9 +106,8 @@ class _Axis:
         found = []
         for first, width, matched in [(0, 1, 0)] if self.own & broken else self.runs:
             after = broken | self.named & ~matched
-            if (
-                not self.fatal & ~after and not self.vital & after
-            ):  # else a forbidden case holds, or a required one does not
+            holds, lacks = self.fatal & ~after, self.vital & after
+            if not holds and not lacks:
                 found.append((first, width, after & ~(self.own | self.fatal)))
         return found
 

@@ -84,6 +84,11 @@ def last_line(text: str | None) -> str:
     return lines[-1] if lines else ""
 
 
+def amount(count: int, noun: str, plural: str | None = None) -> str:
+    """Return `1 trial` or `1,240 trials`; `plural` is for nouns that take more than an s, and for what follows them."""
+    return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """Return `"; did you mean 'x'?"` for the most similar known name, or `""`."""
     match = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)

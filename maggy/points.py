@@ -32,7 +32,7 @@ def checked(
     values = [None] * len(given) if rewards is None else list(rewards)
     if len(values) != len(given):
         raise ConfigError(
-            f"there are {len(given)} points_to_evaluate and {len(values)} evaluated_rewards; give one for each point, "
+            f"points_to_evaluate lists {len(given)}, evaluated_rewards lists {len(values)}; give one for each point, "
             "None where it is not known"
         )
     to_try, known = [], []

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from maggy.errors import CheckpointError
+from maggy.errors import CheckpointError, amount
 from maggy.places import is_url, place, root_of, unpack
 from maggy.study import Study
 from maggy.trial import Params, Status, Trial
@@ -110,7 +110,7 @@ class Result(Mapping[str, Any]):
 
     def __repr__(self) -> str:
         best = f"best {self.best_value} with {self.best_params}"
-        return f"<Result of {self.name!r}: {len(self.study.trials)} trials, {best}>"
+        return f"<Result of {self.name!r}: {amount(len(self.study.trials), 'trial')}, {best}>"
 
     def _mapping(self) -> dict[str, Any]:
         valued = [trial for trial in self.trials if trial.usable and self.best_trial]

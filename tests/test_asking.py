@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from maggy import Float, Searchspace
+from maggy import Categorical, Float, Searchspace
 from maggy.driver.asking import PATIENCE, Asking
 from maggy.events import StudyOpened
 from maggy.study import Study
@@ -74,6 +74,19 @@ def test_f40_a_stand_in_counts(asking):
     assert asking.answered(5, ValueError("no idea"), 5, 0.0, busy=False) is None
     assert not asking.done  # what it would have said, nobody knows: the study can be resumed
     assert asking.failed == "the optimizer failed: no idea"
+
+
+def test_f40_where_nothing_can_be_drawn_nobody_stands_in():
+    """A space of which draws find nothing that is allowed ends the study, with both reasons, and can be resumed."""
+    space = Searchspace(a=Categorical([1, 2], weights=[1, 10**8]), b=Float(0, 1))
+    space.forbid(a=2)
+    asking = Asking(Study.of([StudyOpened(0.0, {"searchspace": space.to_dict()})]))
+    asking.ask(0.0)
+    take(asking, asking.answered(1, Suggestion({"a": 1, "b": 0.5}), 1, 0.0, busy=False))
+    asking.ask(0.0)
+    assert asking.answered(2, ValueError("no idea"), 2, 0.0, busy=True) is None
+    assert asking.failed.startswith("the optimizer failed: no idea, and no random configuration can take its place: 1")
+    assert (asking.stood_in, asking.done) == (None, False)
 
 
 @pytest.mark.parametrize("answer", [WAIT, DONE])

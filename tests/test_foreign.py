@@ -145,12 +145,20 @@ def test_an_ask_goes_through_no_trials():
 
 def test_a_stand_in_was_asked_of_nobody():
     """An answer that came too late never was: the object is made anew, as it would be from the log."""
+    made = []
+
+    def make(searchspace, seed):
+        made.append(Memory(searchspace, seed))
+        return made[-1]
+
     space = Searchspace(x=Float(0, 1)).to_dict()
     study = Study.of([StudyOpened(0.0, {"searchspace": space, "num_trials": 3})])
-    late = Wrapped(Memory)
-    first = late.ask(study, Random(0))
+    optimizer = Wrapped(make)
+    first = optimizer.ask(study, Random(0)).params
     study.apply(Suggested(0.0, 1, {"x": 0.5}, None, None, 1, "the optimizer has not answered for 60 s"))
-    assert late.ask(study, Random(0)) == first
+    study.apply(Ended(0.0, 1, 1, "failed", None, {}))
+    assert optimizer.ask(study, Random(0)).params == first
+    assert [each.diary for each in made] == [[first], [({"x": 0.5}, None), first]]
 
 
 def test_what_is_forbidden_is_asked_for_again():

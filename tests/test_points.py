@@ -64,9 +64,9 @@ def test_a_resume_has_the_points_from_the_log(tmp_path):
         ([{"x": 0.5}, {"y": 1}], None, r"points_to_evaluate\[1\]: the searchspace has no parameter 'y'"),
         ([{"x": 0.5}], [1.0], r"points_to_evaluate\[0\]: parameter 'n' is missing"),
         ([{"x": 0.5, "n": 1}], [float("nan")], r"evaluated_rewards\[0\] is nan; it must be a finite number"),
-        ([{"x": 0.5}], [None, 1.0], "there are 1 points_to_evaluate and 2 evaluated_rewards"),
+        ([{"x": 0.5}], [None, 1.0], "points_to_evaluate lists 1, evaluated_rewards lists 2"),
         ([0.5], None, r"points_to_evaluate\[0\] is 0.5; write a dict"),
-        (None, [0.5], "there are 0 points_to_evaluate and 1 evaluated_rewards"),
+        (None, [0.5], "points_to_evaluate lists 0, evaluated_rewards lists 1"),
     ],
 )
 def test_points_that_cannot_be(points, rewards, said):
@@ -85,7 +85,7 @@ def test_a_grid_takes_no_points(tmp_path):
 def test_too_many_executors_for_a_model_are_said(tmp_path, capsys, optimizer, said):
     """Where a fifth of the trials run at once, no model can help; the study is run all the same."""
     result = lagom(tmp_path, optimizer=optimizer, quiet=False)
-    told = "1 executors for 4 trials: most begin before a model has learned anything" in capsys.readouterr().err
+    told = "1 executor for 4 trials: most begin before a model has learned anything" in capsys.readouterr().err
     assert (told, len(result.trials)) == (said, 4)
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 
+from maggy.errors import ConfigError
 from maggy.events import Suggested
 from maggy.optimizers.base import rng_for
 from maggy.study import Study
@@ -78,10 +79,14 @@ class Asking:
         if not self._study.remaining and not busy:
             self.failed = why  # nothing can stand in for what only the optimizer knows: the study is not done
             return None
+        try:
+            params = self._study.searchspace.sample(rng_for(self._study.settings.get("seed", 0), number))
+        except ConfigError as error:  # a grid search is begun where draws find next to nothing that is allowed
+            self.failed = f"{why[:LONGEST_ORIGIN]}, and no random configuration can take its place: {error}"
+            return None
         self.stood_in = why[:LONGEST_ORIGIN]
-        rng = rng_for(self._study.settings.get("seed", 0), number)
         first = self._study.trials.get(1)
-        drawn = Suggestion(self._study.searchspace.sample(rng), first.budget if first else None)
+        drawn = Suggestion(params, first.budget if first else None)
         return self._taken(number, drawn, self._study.position, now, busy=busy, origin=self.stood_in)
 
     def _taken(

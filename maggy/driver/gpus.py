@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from maggy.config import Gpus
-from maggy.errors import ConfigError, last_line
+from maggy.errors import ConfigError, amount, last_line
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 PATIENCE = 10.0  # seconds for nvidia-smi, which wakes the GPUs up first
@@ -70,7 +70,7 @@ def shares(wish: Gpus, num_executors: int | None) -> tuple[str, ...]:
 
 
 def _gpus(count: int) -> str:
-    return "1 GPU" if count == 1 else f"{count} GPUs"
+    return amount(count, "GPU")
 
 
 def threads(wish: Gpus, cores: int) -> int | None:

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from maggy.driver.aside import Aside
+from maggy.errors import amount
 from maggy.events import Ended, Event, Lost
 from maggy.rpc.messages import Log
 
@@ -35,11 +36,16 @@ class TrialLogs:
         """What is missing, and why."""
         if not self._missing:
             return None
-        return f"{self._missing:,} characters that trials have printed are not in their files: {self._why}"
+        return (
+            amount(self._missing, "character that trials have printed is", "characters that trials have printed are")
+            + f" not in their files: {self._why}"
+        )
 
     def write(self, log: Log) -> None:
         """Append to the trial's file, and show it where asked for: soon, on a thread."""
-        text = log.text + (f"\n[{log.dropped:,} characters more were left out]\n" if log.dropped else "")
+        text = log.text + (
+            f"\n[{amount(log.dropped, 'character more was', 'characters more were')} left out]\n" if log.dropped else ""
+        )
         if self._aside is not None and not self._aside.put(partial(self._write, log.trial, text), len(text)):
             self._left_out(text, "they came faster than they could be written")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from maggy.errors import last_line
+from maggy.errors import amount, last_line
 from maggy.events import Ended
 from maggy.rpc.messages import Finished
 from maggy.study import Study
@@ -34,6 +34,12 @@ def outcome(trial: Trial, message: Finished, study: Study, now: float) -> Ended:
     return Ended(now, trial.id, message.attempt, status, value, message.metrics, reason, error)
 
 
+def poisoned(trial: Trial, cause: str, now: float) -> Ended:
+    """Fail a trial that has cost as many executors as one may."""
+    error = f"lost {amount(trial.lost + 1, 'time')}, the last time because: {cause}"
+    return Ended(now, trial.id, trial.attempt, Status.FAILED, None, {}, None, error)
+
+
 class Failures:
     """The failures of one invocation, of which there may be fewer than `limit`."""
 
@@ -49,7 +55,7 @@ class Failures:
     def verdict(self, failed: int) -> str | None:
         """Say why the study, in which so many trials have failed, should be given up; None where it should not."""
         if self._limit is not None and failed >= max(self._limit, 1):
-            return f"{failed} trials have failed, and max_failures is {self._limit}"
+            return f"{amount(failed, 'trial has', 'trials have')} failed, and max_failures is {self._limit}"
         if len(self._first) == ALIKE and len(set(self._first)) == 1 and (error := self._first[0]):
             return f"the first {ALIKE} trials all failed alike: {error}"
         return None

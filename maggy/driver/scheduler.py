@@ -23,7 +23,7 @@ from dataclasses import dataclass, fields
 from maggy.driver import invariants
 from maggy.driver.actions import Action, Ask, Close, Drop, Record, Send
 from maggy.driver.asking import Asking
-from maggy.driver.outcome import Failures, outcome
+from maggy.driver.outcome import Failures, outcome, poisoned
 from maggy.earlystop.base import StopRule
 from maggy.events import Ended, Event, Lost, Reported, Saved, Started, StopRequested, StudyClosed, Suggested
 from maggy.rpc import messages
@@ -287,8 +287,7 @@ class Scheduler:
     def _give_up(self, trial: Trial, cause: str, now: float) -> None:
         """Queue a trial again whose attempt is gone, or fail it where it has cost too many executors."""
         if trial.lost + 1 >= self._terms.max_lost:
-            error = f"lost {trial.lost + 1} times, the last time because: {cause}"
-            self._record(Ended(now, trial.id, trial.attempt, Status.FAILED, None, {}, None, error))
+            self._record(poisoned(trial, cause, now))
             self._judge_failures(now)
         else:
             self._record(Lost(now, trial.id, trial.attempt, cause))

@@ -6,7 +6,7 @@ import math
 from array import array
 from dataclasses import dataclass
 
-from maggy.errors import ConfigError
+from maggy.errors import ConfigError, amount
 from maggy.study import Study
 from maggy.trial import Trial
 
@@ -39,7 +39,7 @@ class NoProgress:
         before, now = best[-1 - self.patience], best[-1]
         if now < before - self.min_delta:
             return None
-        return f"no progress: best value {study.objective.value(before):.6g} for {self.patience} reports"
+        return f"no progress: best value {study.objective.value(before):.6g} for {amount(self.patience, 'report')}"
 
 
 class BestSoFar:

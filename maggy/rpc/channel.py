@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import deque
 from itertools import islice
 
-from maggy.errors import ProtocolError
+from maggy.errors import ProtocolError, amount
 from maggy.rpc.messages import Ack, Beat, Chunk, Fenced, Join, Message, Rejoin, Resumed, encode
 
 CONTROL = (Join, Rejoin, Resumed, Fenced, Ack, Beat)
@@ -49,7 +49,7 @@ class Channel:
     def confirm(self, received: int) -> None:
         """Forget what the peer says it has. Raises `ProtocolError` if it cannot have so much."""
         if received > self._first + len(self._kept):
-            raise ProtocolError(f"the peer confirms {received} messages of {self._first + len(self._kept)}")
+            raise ProtocolError(f"the peer confirms {amount(received, 'message')} of {self._first + len(self._kept)}")
         while self._first < received:
             self._first += 1
             self.held -= len(self._kept.popleft())
@@ -57,9 +57,9 @@ class Channel:
     def since(self, received: int) -> bytes:
         """Return the frames that a peer which has so many lacks. Raises `ProtocolError` if some are gone."""
         if received < self._first:
-            raise ProtocolError(f"the peer has {received} messages and confirmed {self._first} before")
+            raise ProtocolError(f"the peer has {amount(received, 'message')} and confirmed {self._first} before")
         if received > self._first + len(self._kept):
-            raise ProtocolError(f"the peer has {received} messages of {self._first + len(self._kept)}")
+            raise ProtocolError(f"the peer has {amount(received, 'message')} of {self._first + len(self._kept)}")
         # They are kept until they are confirmed: what has only been heard may be lost with the peer.
         return b"".join(islice(self._kept, received - self._first, None))
 

@@ -23,7 +23,7 @@ from typing import Any
 from maggy import plugins
 from maggy.domains import Float, Integer
 from maggy.earlystop import STOP_RULES, StopRule
-from maggy.errors import ConfigError
+from maggy.errors import ConfigError, amount
 from maggy.events import Ended, Event, Reported, Started, StudyOpened, StudyResumed, Suggested
 from maggy.jsonvalue import dumps, is_json, loads
 from maggy.optimizers import OPTIMIZERS, Optimizer
@@ -145,7 +145,7 @@ class OptimizerContract:
         for workers in (1, 2, 5, 16):
             answers: list[Suggestion | Answer] = []
             study = self.play(workers=workers, watch=lambda _, __, answer, to=answers: to.append(answer))
-            assert answers[-1] is DONE, f"with {workers} workers the last answer is {answers[-1]}"
+            assert answers[-1] is DONE, f"with {amount(workers, 'worker')} the last answer is {answers[-1]}"
             assert not study.running
 
     def test_num_trials_is_honoured(self) -> None:

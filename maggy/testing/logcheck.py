@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from maggy.errors import amount
 from maggy.events import (
     Ended,
     Event,
@@ -104,7 +105,7 @@ def _suggested(study: Study, event: Suggested) -> str | None:
     if event.trial != study.next_id:
         return f"the next trial is number {study.next_id}"
     if not 0 < event.seen <= study.position:
-        return f"the optimizer cannot have seen that of {study.position} events"
+        return f"the optimizer cannot have seen that of {amount(study.position, 'event')}"
     if event.parent is None and not study.remaining:
         return "all of num_trials are sampled"
     if event.parent is not None and event.parent not in study.trials:

@@ -24,6 +24,7 @@ from rich.console import Console as Terminal
 from rich.live import Live
 from rich.text import Text
 
+from maggy.errors import amount
 from maggy.study import Study
 from maggy.trial import Trial
 from maggy.views import summary
@@ -252,9 +253,7 @@ def _groups(label: str, style: str, told: Table, groups: tuple[Group, ...]) -> l
     named = groups if len(groups) <= GROUPS + 1 else groups[:GROUPS]
     texts = [f"{group.what}  ({_who(group)})" for group in named]
     if others := groups[len(named) :]:
-        texts.append(
-            f"{summary.amount(sum(group.count for group in others), 'trial')} for {len(others):,} other reasons"
-        )
+        texts.append(f"{amount(sum(group.count for group in others), 'trial')} for {len(others):,} other reasons")
     return [("" if index else label, text, style) for index, text in enumerate(texts)]
 
 

@@ -17,6 +17,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from maggy.errors import amount
 from maggy.jsonvalue import dumps
 from maggy.study import Study
 from maggy.trial import Status, Trial
@@ -66,11 +67,6 @@ def shown(value: Any) -> str:
     if isinstance(value, float):
         return number(value, 6)
     return shortened(plain(dumps(value) if isinstance(value, (list, dict)) else str(value)), TEXT_WIDTH)
-
-
-def amount(count: int, noun: str) -> str:
-    """Return `1 trial` or `1,240 trials`."""
-    return f"{count:,} {noun}" + ("" if count == 1 else "s")
 
 
 def title(study: Study) -> str:

@@ -21,6 +21,7 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any, BinaryIO, cast
 
+from maggy.errors import amount
 from maggy.events import Ended, Event, Reported, Suggested
 from maggy.jsonvalue import dumps
 from maggy.trial import DEFAULT_METRIC, Status
@@ -69,7 +70,8 @@ class TensorBoard:
             self._given_up.set()
             lack = f"their end: they were not finished within {timeout:g} s"
         elif self.dropped:
-            lack = f"{self.dropped:,} batches of events, which came faster than they could be written"
+            dropped = amount(self.dropped, "batch of events", "batches of events")
+            lack = f"{dropped}, which came faster than they could be written"
         else:
             return
         self.trouble = self.trouble or f"the TensorBoard files in {self.directory} lack {lack}"

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import rankdata
 
+from maggy.errors import amount
 from maggy.optimizers.bayes.encoding import Encoding, Rows
 from maggy.optimizers.bayes.gaussian import Numbers, Points, Posterior, fit, one_thread
 from maggy.optimizers.bayes.observed import Observed
@@ -50,9 +51,9 @@ class Choices:
         known = observed.top(STARTUP)
         count, pending = len(known), len(observed.pending)
         if count < STARTUP:
-            return Choice("sobol", f"{count} measurements are too few for a model")
+            return Choice("sobol", f"{amount(count, 'measurement is', 'measurements are')} too few for a model")
         if random and self._study.num_trials and pending >= self._study.num_trials / FOLDS:
-            return Choice("sobol", f"{pending} trials at once are too many of {self._study.num_trials} for a model")
+            return Choice("sobol", f"too many trials at once for a model: {pending} of {self._study.num_trials}")
         if count > MANY:
             return Choice("tpe", f"{count} measurements are many for a Gaussian process")
         if count < ENOUGH:
