@@ -62,6 +62,7 @@ class Run:
         self._clock = Clock(opened.latest)
         self._told_of_reports = False
         self._told_of_store: str | None = None
+        self._told_of_pause = False
         self._told_of_optimizer = False
         self._unreadable: StoreError | None = None
         self.failure: str | None = None  # why the study was given up, if it was
@@ -161,6 +162,7 @@ class Run:
             self._console.update(self.study, executors)
             self._mind_reports()
             self._mind_store()
+            self._mind_wishes()
             self._mind_notices()
             if self._mind_driver(late=time.monotonic() > ends_at):
                 return None
@@ -220,6 +222,14 @@ class Run:
             self._console.warn(self._told_of_store)
         elif before is not None and self._told_of_store is None:
             self._console.say("The store works again, and has taken all that had been waiting for it.")
+
+    def _mind_wishes(self) -> None:
+        """Tell the user what another process wishes of the driver."""
+        before, self._told_of_pause = self._told_of_pause, self._server.scheduler.paused
+        if self._told_of_pause and not before:
+            self._console.say("Another process has paused the study: what runs goes on, and nothing new is given out.")
+        elif before and not self._told_of_pause:
+            self._console.say("The study is not paused any more.")
 
     def _reread(self) -> None:
         """Fold the log anew where the store has not taken all that was decided: a result holds what is durable."""

@@ -10,19 +10,21 @@ import os
 import re
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import textwrap
 import threading
 import time
 from collections import Counter
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
 import cloudpickle
 import pytest
 from agents import agent
-from waiting import until_gone
+from waiting import until, until_gone
 
 from maggy import (
     DONE,
@@ -38,7 +40,7 @@ from maggy import (
     experiment,
 )
 from maggy.errors import ConfigError, LauncherError, StoreError, StudyFailed
-from maggy.events import Started
+from maggy.events import Ended, Started
 from maggy.store import open_store
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])  # as if this were a notebook
@@ -751,6 +753,40 @@ def test_another_process_may_wish_for_the_end(lagom, tmp_path):
     assert result.interrupted
     assert [trial.status for trial in result.trials] == ["completed", "queued"]
     assert result.study.closed == "stopped by another process"
+
+
+def test_another_process_may_pause_and_resume(lagom, tmp_path, capsys):
+    """Nothing new is given out between a pause and a resume, while what runs goes on; the user is told of both."""
+    path, resumed = tmp_path / "maggy.db", []
+
+    def wish(what):
+        store = open_store(path)
+        store.request("train", what)
+        store.close()
+
+    def train(x, trial):
+        if trial == 1:
+            wish("pause")
+            with closing(sqlite3.connect(path)) as looking:
+                until(lambda: looking.execute("select count(*) from requests").fetchone() == (0,))
+        else:
+            threading.Event().wait(1)  # for the user to be told
+        return x
+
+    def resume():
+        with closing(open_store(path)) as store:
+            until(lambda: store.studies() and any(isinstance(event, Ended) for event in store.read("train")))
+        resumed.append(time.time())
+        wish("resume")
+
+    other = threading.Thread(target=resume)
+    other.start()
+    result = lagom(train, num_trials=2, num_executors=1, quiet=False)
+    other.join()
+    assert [trial.status for trial in result.trials] == ["completed", "completed"]
+    assert result.trials[1].started > resumed[0]
+    told = " ".join(capsys.readouterr().err.split())
+    assert told.index("Another process has paused the study") < told.index("The study is not paused any more")
 
 
 # -- optimizers of the user ----------------------------------------------------------------------------------------

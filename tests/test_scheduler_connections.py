@@ -1,4 +1,4 @@
-"""Dialogues with the scheduler about connections that break, slots that come and go, a driver that stands still."""
+"""Dialogues with the scheduler about connections that break, slots that come and go, a driver that pauses."""
 
 import pytest
 from test_scheduler import dialogue, finished, hello, running
@@ -161,3 +161,27 @@ def test_f12_no_other_slot_is_meant():
     assert talk.dismissed(1, "cancelled", at=0.0) == []
     talk.interrupted("enough", at=0.0)
     assert talk.dismissed(0, "cancelled", at=0.0) == []
+
+
+def test_a_pause_gives_out_nothing_new():
+    """What runs goes on, what is lost waits, and nobody is asked; then all goes on where it was."""
+    talk = running("a", "b")
+    assert talk.pause(True) == []
+    assert recorded(talk.received("a", Reports(1, 1, [[0, {"m": 1.0}]])), Reported)
+    assert talk.received("a", finished()) == [Record(Ended(0.0, 1, 1, "completed", 0.5, {}))]
+    assert recorded(talk.lost("b", "gone"), Lost)
+    assert talk.suggested(3, Suggestion({"x": 3}), talk.study.position) == []
+    resumed = talk.pause(False)
+    assert [(event.trial, event.attempt) for event in recorded(resumed, Started)] == [(2, 2)]
+    assert talk.pause(False) == []
+
+
+def test_a_paused_study_ends_when_nothing_is_left():
+    """The last trial's end is the study's: there is nothing to wait for."""
+    talk = running("a", num_trials=1)
+    talk.pause(True)
+    talk.received("a", finished())
+    assert talk.scheduler.closed is None  # the optimizer has not been asked whether that was all
+    talk.pause(False)
+    talk.suggested(2, DONE, talk.study.position)
+    assert talk.scheduler.closed == "done"

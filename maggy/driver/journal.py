@@ -42,7 +42,7 @@ class Journal:
                 self.trouble = self.trouble or f"{type(watcher).__name__} raised {problem} and is not used any more"
 
     def renew(self, now: float) -> list[str]:
-        """Say that this driver lives; return what other processes wish of it (`stop`, `pause`)."""
+        """Say that this driver lives; return what other processes wish of it (`stop`, `pause`, `resume`)."""
         self._store.renew(self._study, self._owner, now)
         return self._store.requests(self._study)
 

@@ -22,6 +22,7 @@ Input = Callable[[float], list[Action]]
 Said = Callable[[str, Message, float], list[Action]]
 TAKEN = "another executor has its slot by now"  # how who begins anew is sent home: Spark has given its slot away
 LIMIT = 10_000  # executors at one time
+MOST_WAITING = 8 * 1024 * 1024  # bytes of one executor that wait here: an honest one waits itself at half as many
 
 
 class Line(Protocol):
@@ -29,6 +30,10 @@ class Line(Protocol):
 
     executor: str | None
     offended: bool
+    fresh: int  # bytes that have come with what is just heard
+
+    def listen(self, *, on: bool) -> None:
+        """Read what comes, or leave it with the network."""
 
     def send(self, message: Message) -> None:
         """Send a message."""
@@ -52,11 +57,17 @@ class Life:
     token: str
     slot: int
     behind: deque[Message] | None = None  # what has come behind a message that takes its time
+    waiting: int = 0  # bytes that have come since the last time that all of it counted
 
     @property
     def unsettled(self) -> int:
         """Messages that have come and do not count yet."""
         return 0 if self.behind is None else 1 + len(self.behind)
+
+    @property
+    def full(self) -> bool:
+        """Whether so much waits that nothing more is read."""
+        return self.waiting > MOST_WAITING
 
 
 class Roll:
@@ -104,6 +115,7 @@ class Roll:
                 self._put(lambda now, life=life, name=line.executor, said=message: self._hear(life, name, said, now))  # type: ignore[misc]
         if line.executor:
             self._heard.add(line.executor)
+            self._weigh(line, line.executor)
 
     def hold(self, executor: str) -> Callable[[float], list[Action]]:
         """Let what comes of an executor wait for its message that is just being heard: that takes its time.
@@ -145,6 +157,12 @@ class Roll:
         """How many executors there is a connection to. It may be asked from any thread."""
         return sum(life.line is not None for life in list(self._lives.values()))
 
+    def vouch(self) -> None:
+        """Let those count as alive that nothing is read of: their own signs of life wait with the network."""
+        for name, life in self._lives.items():
+            if life.full and life.line is not None:
+                self._put(lambda now, name=name: self._said(name, Beat(), now))  # type: ignore[misc]
+
     def knows(self, executor: str) -> bool:
         """Whether somebody of that name is here, or may come back."""
         return executor in self._lives
@@ -175,6 +193,10 @@ class Roll:
                 confirmation = life.channel.confirmation(at_once=at_once, but=life.unsettled)
                 if confirmation is not None:
                     life.line.send(confirmation)
+                if life.behind is None:
+                    if life.full:
+                        life.line.listen(on=True)
+                    life.waiting = 0
         self._heard.clear()
 
     def beat(self) -> None:
@@ -188,6 +210,16 @@ class Roll:
             return self._said(name, message, now)
         life.behind.append(message)
         return self._said(name, Beat(), now)
+
+    def _weigh(self, line: Line, name: str) -> None:
+        """Read no more of an executor of which so much waits, for a store or a disk that is slow, until that counts."""
+        life = self._lives.get(name)
+        if life is not None and life.line is line:
+            life.waiting += line.fresh
+            if life.waiting > 2 * MOST_WAITING:
+                _refused(line, "it comes back again and again, to say more than can be taken in")
+            elif life.full:
+                line.listen(on=False)
 
     def _introduced(self, line: Line, message: Message) -> bool:
         """Let an executor in that is new, or back on a new connection; turn everybody else away."""

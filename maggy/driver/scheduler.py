@@ -88,6 +88,7 @@ class Scheduler:
     def __init__(self, study: Study, terms: Terms) -> None:
         self.study = study
         self.closed: str | None = None
+        self.paused = False  # whether nothing new is given out, because another process wishes so
         self.executors: dict[str, Worker] = {}
         self._terms = terms
         self._idle: dict[str, Worker] = {}
@@ -112,18 +113,16 @@ class Scheduler:
         """Welcome an executor, or send it home."""
         if self.closed is not None:
             return [Send(hello.executor, Bye(self.closed))]
-        terms = self._terms
         if (before := self.executors.get(hello.executor)) is not None:
             self._forget(before, "the executor joined again", now)
         worker = self.executors[hello.executor] = Worker(hello.executor, hello.slot, now)
         self._free(worker)
-        self._do(Send(worker.name, terms.welcome(self.study.objective.metric)))
+        self._do(Send(worker.name, self._terms.welcome(self.study.objective.metric)))
         return self._turn(now)
 
     def received(self, executor: str, message: Message, now: float) -> list[Action]:
         """Take in what an executor says."""
-        worker = self.executors.get(executor)
-        if worker is None:
+        if (worker := self.executors.get(executor)) is None:
             return []
         worker.heard = now
         match message:
@@ -139,8 +138,7 @@ class Scheduler:
 
     def lost(self, executor: str, why: str, now: float) -> list[Action]:
         """Take in that an executor is gone."""
-        worker = self.executors.get(executor)
-        if worker is None:
+        if (worker := self.executors.get(executor)) is None:
             return []
         self._forget(worker, why, now)
         return self._turn(now)
@@ -216,12 +214,16 @@ class Scheduler:
             self._close(reason, now)
         return self._taken()
 
+    def pause(self, on: bool, now: float) -> list[Action]:
+        """Give out nothing new, while what runs goes on; or give out again."""
+        self.paused = on
+        return self._turn(now)
+
     def deadline(self) -> float:
         """Return when `tick` is to be called next."""
         if self.closed is not None:
             return math.inf
-        silence = self._terms.silence
-        leases = (min(worker.heard + silence, worker.gone_for_good) for worker in self.executors.values())
+        leases = (min(worker.heard + self._terms.silence, worker.gone_for_good) for worker in self.executors.values())
         return min(self._ends_at, self.asking.due, min(leases, default=math.inf))
 
     def holds(self, executor: str, trial: int, attempt: int) -> bool:
@@ -310,8 +312,7 @@ class Scheduler:
         for worker in self.executors.values():
             if (trial := worker.trial) is not None:
                 self._free(worker)
-                value = trial.curve.last
-                self._record(Ended(now, trial.id, worker.attempt, Status.STOPPED, value, {}, self._ending))
+                self._record(Ended(now, trial.id, worker.attempt, Status.STOPPED, trial.curve.last, {}, self._ending))
 
     def _rest(self, now: float) -> None:
         """Send home who can only wait."""
@@ -340,7 +341,7 @@ class Scheduler:
         if self.closed is None:
             if self._broken is not None and self._ending is None:
                 self._wind_down(self._broken, now)
-            if self._ending is None:
+            if self._ending is None and not self.paused:
                 self._hand_out(now)
                 self._ask(now)
             if self._over():
@@ -391,7 +392,7 @@ class Scheduler:
     def check(self) -> None:
         """Raise `AssertionError` where an invariant does not hold; tests call it after every input."""
         invariants.check_executors(self.executors, self._idle, self.study)
-        if self.closed is None and self._ending is None and self._idle:
+        if self.closed is None and self._ending is None and self._idle and not self.paused:
             asks = self.asking.out is not None or self.asking.waits or self.asking.done
             invariants.hold(not self.study.queued, "nobody is idle while a trial waits")
             invariants.hold(asks, "an idle executor has an ask out, or a reason to wait")

@@ -18,6 +18,7 @@ import platform
 import socket
 import ssl
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 
@@ -111,12 +112,12 @@ class Server:
     def interrupt(self, reason: str) -> None:
         """End the study at once; what runs will run again when it is resumed."""
         if not self.closed.is_set():
-            self._loop.call_soon_threadsafe(self._interrupted, reason)
+            self._call(self._interrupted, reason)
 
     def dismissed(self, slot: int, why: str) -> None:
         """Take in that somebody else ends what runs in a slot."""
         if not self.closed.is_set():
-            self._loop.call_soon_threadsafe(self._put, lambda now: self.scheduler.dismissed(slot, why, now))
+            self._call(self._put, lambda now: self.scheduler.dismissed(slot, why, now))
 
     @property
     def trouble(self) -> str | None:
@@ -135,7 +136,7 @@ class Server:
             self._loop.close()
             return
         # Not `loop.stop`: that is lost where it meets the end of something that the loop runs until it is complete.
-        self._loop.call_soon_threadsafe(self._stopped.set)
+        self._call(self._stopped.set)
         self._thread.join(STOP_PATIENCE)
         if self._thread.is_alive():
             self.left = f"{self.standstill.why} It is left behind, here:\n{self.standstill.trace}"
@@ -143,6 +144,11 @@ class Server:
             if self._listening is not None:
                 with suppress(OSError):  # so that executors are refused, as by a driver that is gone, and leave
                     self._listening.shutdown(socket.SHUT_RDWR)
+
+    def _call(self, function: Callable[..., None], *arguments: object) -> None:
+        """Have the driver's thread call a function, unless it has come to its end: then nobody waits for that."""
+        with suppress(RuntimeError):  # the loop is closed; this is the only way to find out without a race
+            self._loop.call_soon_threadsafe(function, *arguments)
 
     # -- what peers say (see rpc.door.House) ------------------------------------------------------------------------
 
@@ -272,8 +278,7 @@ class Server:
             return due + go_on(now)
 
         def done(reply: Reply) -> None:
-            with suppress(RuntimeError):  # the loop has been closed meanwhile
-                self._loop.call_soon_threadsafe(self._put, partial(given, reply))
+            self._call(self._put, partial(given, reply))
 
         depot.ask(message, done, allowed=allowed)
         return True
@@ -290,7 +295,7 @@ class Server:
         if threading.current_thread() is self._thread:
             self._put(given)
         elif not self.closed.is_set():
-            self._loop.call_soon_threadsafe(self._put, given)
+            self._call(self._put, given)
 
     # -- time and the end ------------------------------------------------------------------------------------------
 
@@ -345,8 +350,12 @@ class Server:
             return
         if self._depot is not None:
             self._depot.mind()
-        if "stop" in wishes:
-            self._put(lambda now: self.scheduler.interrupted("stopped by another process", now))
+        self._roll.vouch()
+        for wish in wishes:
+            if wish == "stop":
+                self._put(lambda now: self.scheduler.interrupted("stopped by another process", now))
+            elif wish in ("pause", "resume"):
+                self._put(partial(self.scheduler.pause, wish == "pause"))
         if not self.closed.is_set():
             self._loop.call_later(RENEWAL, self._renew)
 

@@ -29,6 +29,7 @@ class Peer(asyncio.Protocol):
     def __init__(self, hub: Hub, secret: bytes, first: bytes = b"") -> None:
         self.executor: str | None = None  # its name, once it has joined
         self.offended = False  # whether it was dropped for what it sent
+        self.fresh = 0  # bytes that have come with what the hub is just told
         self._hub = hub
         self._first = first
         self._connection = Connection("driver", secret, secrets.token_bytes(NONCE))
@@ -54,6 +55,7 @@ class Peer(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Hand the messages that are complete to the hub; drop a peer that offends against the protocol."""
+        self.fresh = len(data)
         try:
             messages = self._connection.receive(data)
             self._write()
@@ -82,6 +84,11 @@ class Peer(asyncio.Protocol):
         if frames and self._transport is not None and not self._transport.is_closing():
             self._connection.forward(frames)
             self._write()
+
+    def listen(self, *, on: bool) -> None:
+        """Read what comes; or leave it with the network, so that in the end the peer has to wait."""
+        if self._transport is not None and not self._transport.is_closing():
+            (self._transport.resume_reading if on else self._transport.pause_reading)()
 
     def close(self) -> None:
         """Close the connection after what is due has been sent."""

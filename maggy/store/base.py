@@ -6,7 +6,7 @@ A study is a log. Its positions count from 1 without a gap, and only its *owner*
    holds the study by now, or has written to it, nothing is written and `StudyMoved` is raised.
 2. An owner whose process can be seen from here lives as long as that process does, however silent it is, and is dead
    at once when the process is gone. Any other owner is dead when it has not renewed its claim for `LEASE` seconds.
-3. Other processes never append: what they wish of the driver (`stop`, `pause`) they leave as a request.
+3. Other processes never append: what they wish of the driver (`stop`, `pause`, `resume`) they leave as a request.
 
 Times are seconds since the epoch, and are handed in.
 """
@@ -208,7 +208,7 @@ class Store(Protocol):
         """Yield the events behind position `after`, one for each position; None for a kind of a later version."""
 
     def request(self, study: str, what: str) -> None:
-        """Leave a wish, `stop` or `pause`, for the study's driver."""
+        """Leave a wish, `stop`, `pause` or `resume`, for the study's driver."""
 
     def requests(self, study: str) -> list[str]:
         """Take the wishes that were left, the oldest first: each is handed out once."""

@@ -274,11 +274,15 @@ class Peer:
     def __init__(self, driver: Driver) -> None:
         self.executor: str | None = None
         self.offended = False
+        self.fresh = 0
         self.pipe: Pipe
         self._closed = False
         self._driver = driver
         driver.accepted.append(self)
         self._connection = Connection("driver", SECRET, Random(driver.scheduler.study.position).randbytes(NONCE))
+
+    def listen(self, *, on: bool) -> None:
+        """Do nothing: in a simulation nobody says so much that it would not be read."""
 
     def heard(self, data: bytes) -> None:
         """Take bytes from the executor; b"" when it has closed the connection. Offences would be faults of ours."""

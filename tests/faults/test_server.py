@@ -11,6 +11,7 @@ from maggy.errors import StudyMoved
 from maggy.events import StudyClosed
 from maggy.rpc.connection import hello
 from maggy.rpc.door import Door
+from maggy.trial import DONE
 
 
 @pytest.mark.parametrize("tls", [False, True])
@@ -88,3 +89,12 @@ def test_f40_executors_are_refused_by_a_driver_that_was_left_behind(hanging):
     served.server.stop()
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", served.port), 5)
+
+
+def test_an_answer_after_the_end_is_nobodys():
+    """An optimizer's thread, or Spark's, may still have something to say when the driver's loop is closed."""
+    served = Served()
+    served.close()
+    served.server._answered(1, DONE, 1)
+    served.server.dismissed(0, "somebody else has cancelled it")
+    served.server.interrupt("interrupted")

@@ -2,12 +2,15 @@
 
 import base64
 import threading
+import time
 from contextlib import contextmanager
 from pathlib import Path
 
-from served import Served
+from served import Served, Speaker, introduction
+from waiting import until
 
 from maggy import experiment
+from maggy.driver import roll
 from maggy.driver.depot import Depot
 from maggy.driver.retention import Retention
 from maggy.events import Ended, Reported, Saved
@@ -76,6 +79,41 @@ def test_f35_a_disk_that_hangs_holds_nobody_else_up(tmp_path):
         assert [type(event) for event in told] == [Saved, Reported, Ended]
         assert (tmp_path / told[0].checkpoint).read_bytes() == DATA
         assert served.server.closed.wait(20)
+
+
+def test_a12_f35_who_says_too_much_behind_a_hung_disk_is_not_read(tmp_path, monkeypatch):
+    """A12, F35: no more than so much of an executor waits; it is not read, and lives, until what waits counts."""
+    monkeypatch.setattr(roll, "MOST_WAITING", 1_000_000)
+    with hung(tmp_path, trials=1, lease=1.0) as (served, depot, executor, run):
+        life = served.server._roll._lives["saves"]
+        flood = [messages.Log(run.trial, run.attempt, "x" * 100_000) for _ in range(300)]
+        speaking = threading.Thread(target=executor.say, args=flood)
+        speaking.start()
+        served.until(lambda _: life.full)
+        silent = time.monotonic() + 2 * served.server.scheduler._terms.silence
+        until(lambda: time.monotonic() > silent)
+        assert life.waiting < 2_000_000
+        assert speaking.is_alive()
+        assert "saves" in served.server.scheduler.executors
+        depot.answers.set()
+        speaking.join(30)
+        served.until(lambda _: life.channel.received == 4 + len(flood))
+        assert not life.full
+        (ended,) = [event for event in served.log if isinstance(event, Ended)]
+        assert ended.attempt == 1
+
+
+def test_a12_who_comes_back_to_say_more_still_is_an_offender(tmp_path, monkeypatch):
+    """A12: a new connection for each piece is no way around it."""
+    monkeypatch.setattr(roll, "MOST_WAITING", 100_000)
+    with hung(tmp_path, trials=1) as (served, _, _, run):
+        back = messages.Rejoin("saves", introduction("saves").token, 0)
+        for _ in range(20):
+            with Speaker(served) as executor:
+                executor.say(back, *[messages.Log(run.trial, run.attempt, "x" * 100_000)] * 2)
+                if executor.hear((messages.Resumed, messages.Fenced)) != messages.Resumed(4):
+                    break
+        served.until(lambda _: "saves" not in served.server._roll._lives)
 
 
 def test_f35_patience_with_a_disk_has_an_end(tmp_path, monkeypatch):
