@@ -22,7 +22,9 @@ Input = Callable[[float], list[Action]]
 Said = Callable[[str, Message, float], list[Action]]
 TAKEN = "another executor has its slot by now"  # how who begins anew is sent home: Spark has given its slot away
 LIMIT = 10_000  # executors at one time
-MOST_WAITING = 8 * 1024 * 1024  # bytes of one executor that wait here: an honest one waits itself at half as many
+# Bytes of one executor that wait here. An honest one has half as many on the way at most; what it relays of checkpoints
+# is counted until nothing waits, so that it is not read for a moment now and then, which costs it nothing measurable.
+MOST_WAITING = 8 * 1024 * 1024
 
 
 class Line(Protocol):
