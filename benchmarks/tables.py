@@ -55,6 +55,10 @@ class Table:
         """Return how much worse than the best a value is, as a share of what the median configuration is worse."""
         return max(0.0, float((value - self.meta["best"]) / (self.meta["median"] - self.meta["best"])))
 
+    def f(self, params: Mapping[str, Any]) -> float:
+        """Return the value after a training in full."""
+        return float(self._look_up(tuple(params[each[0]] for each in self._space))[0][-1])
+
     def curve(
         self, params: Mapping[str, Any], budget: float | None, done: float = 0.0
     ) -> Iterator[tuple[float, int, dict[str, float]]]:
