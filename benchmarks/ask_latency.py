@@ -7,7 +7,7 @@
 
 A searchspace of five floats (two of them logarithmic), three whole numbers and two categories; nothing runs. Asks and
 tells take turns: `ask_ms` is the median of the asks, `first_ms` the first one, which has everything to learn, `tell_ms`
-the median of the tells: some do their work there. Milliseconds of CPU on one thread, so others on the machine do not count.
+the median of the tells: some do their work there. Milliseconds of CPU, on one thread.
 """
 
 from __future__ import annotations
@@ -22,12 +22,13 @@ from collections.abc import Mapping
 from random import Random
 from typing import Any
 
-from rivals import RIVALS, Own, available, one_thread
+from rivals import RIVALS, Task, available, one_thread
 
 from maggy import Categorical, Float, Integer, Searchspace
 from maggy.optimizers import Asha
+from maggy.study import Study
 from maggy.testing.play import play
-from maggy.trial import Trial
+from maggy.trial import Answer, Suggestion, Trial
 
 SPACE = Searchspace(
     {f"x{i}": Float(0.0, 1.0) for i in range(3)}
@@ -41,13 +42,14 @@ SLOW = {"smac": 300, "skopt gp": 100}  # measurements beyond which an ask takes 
 
 def loss(params: Mapping[str, Any]) -> float:
     """Return something to learn."""
-    bowl = sum((params[f"x{i}"] - 0.3) ** 2 for i in range(3)) + sum((params[f"n{i}"] / 100 - 0.6) ** 2 for i in range(3))
-    return bowl + sum(params[f"rate{i}"] ** 0.2 for i in range(2)) + 0.1 * sum(params[f"kind{i}"] == "b" for i in range(2))
+    bowl = sum((params[f"x{i}"] - 0.3) ** 2 + (params[f"n{i}"] / 100 - 0.6) ** 2 for i in range(3))
+    slope = sum(params[f"rate{i}"] ** 0.2 + 0.1 * (params[f"kind{i}"] == "b") for i in range(2))
+    return float(bowl + slope)
 
 
 def latency(method: str, count: int, asks: int) -> dict[str, float]:
     """Return milliseconds of CPU."""
-    rival = RIVALS[method][1](SPACE, count + asks, 1, 0)
+    rival = RIVALS[method][1](Task(SPACE, count + asks, workers=1, seed=0))
     known = [SPACE.sample(Random(number)) for number in range(count)]
     rival.know([(params, loss(params)) for params in known])
     took, told = [], []
@@ -69,7 +71,7 @@ def asha_latency(trials: int) -> float:
     class Timed(Asha):
         """ASHA with an eye on the clock."""
 
-        def ask(self, study: Any, rng: Random) -> Any:
+        def ask(self, study: Study, rng: Random) -> Suggestion | Answer:
             """Ask."""
             began = time.perf_counter()
             answer = super().ask(study, rng)

@@ -27,7 +27,7 @@ from random import Random
 from typing import Any
 
 from problems import OTHERS, PROBLEMS, Problem
-from rivals import RIVALS, available, one_thread
+from rivals import RIVALS, Task, available, one_thread
 
 TRIALS = 60
 EVERY = 5
@@ -36,7 +36,7 @@ EVERY = 5
 def race(method: str, problem: Problem, workers: int, seed: int) -> dict[str, Any]:
     """Return the best regrets on the way, and the seconds of CPU that the optimizer took."""
     began = time.process_time()
-    rival = RIVALS[method][1](problem.searchspace, TRIALS, workers, seed)
+    rival = RIVALS[method][1](Task(problem.searchspace, TRIALS, workers, seed))
     seconds = time.process_time() - began
     turns, running, found = Random(seed), list[tuple[int, float]](), list[float]()
     asked = 0
@@ -80,16 +80,17 @@ def summary(lines: Lines, methods: Sequence[str]) -> None:
         problems = [name for name in {**PROBLEMS, **OTHERS} if any(line["problem"] == name for line in here)]
         rank = ranks(here, methods)
         title = "one after the other" if workers == 1 else f"{workers} asynchronous workers"
-        print(f"\n{title}\n\n| | average rank | {' | '.join(problems)} | ms an ask |\n|---|---|{'---|' * len(problems)}---|")
-        order = sorted((each for each in methods if rank[each]), key=lambda each: statistics.mean(rank[each].values()))
-        for method in order:
+        print(f"\n{title}\n\n| | average rank | {' | '.join(problems)} | ms an ask |")
+        print(f"|---|---|{'---|' * len(problems)}---|")
+        average = {method: statistics.mean(found.values()) for method, found in rank.items() if found}
+        for method in sorted(average, key=lambda each: average[each]):
             own = [line for line in here if line["method"] == method]
             cells = []
             for problem in problems:
                 values = [line["regret"][-1] for line in own if line["problem"] == problem]
                 cells.append(f"{statistics.median(values):.3g} ({rank[method][problem]:g})" if values else "")
             cost = 1000 * sum(line["seconds"] for line in own) / (TRIALS * len(own))
-            print(f"| {method} | {statistics.mean(rank[method].values()):.2f} | {' | '.join(cells)} | {cost:.0f} |")
+            print(f"| {method} | {average[method]:.2f} | {' | '.join(cells)} | {cost:.0f} |")
         seeds = defaultdict(set)
         for line in here:
             seeds[len({each["seed"] for each in here if each["method"] == line["method"]})].add(line["method"])
@@ -121,11 +122,11 @@ def main() -> None:
     for seed in range(given.seeds):
         for workers in given.workers:
             for name, problem in problems.items():
-                for method in versions:
+                for method, found in versions.items():
                     if (name, workers, method, seed) in known:
                         continue
                     line = {"problem": name, "workers": workers, "method": method, "seed": seed}
-                    line |= {"version": versions[method]} | race(method, problem, workers, seed)
+                    line |= {"version": found} | race(method, problem, workers, seed)
                     with given.append.open("a", encoding="utf-8") if given.append else nullcontext(sys.stdout) as file:
                         file.write(json.dumps(line) + "\n")
 

@@ -1,7 +1,7 @@
 """Problems to compare optimizers on: a searchspace, a function to be minimized, and what regret is.
 
-Closed forms in their usual boxes, and tables of real trainings in full (see `tables`). `PROBLEMS` are those that figures
-are published for; `OTHERS` were looked at while settings were chosen, so that these do not fit the published ones alone.
+Closed forms in their usual boxes, and tables of real trainings in full (see `tables`). Figures are published for
+`PROBLEMS`; `OTHERS` were looked at as well while settings were chosen, so that these fit more than the published ones.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -72,7 +73,7 @@ def mixed7(params: Mapping[str, Any]) -> float:
     layers = (params["layers"] - 3) ** 2 / 20
     decay = (math.log10(params["decay"]) + 4 + 0.3 * (params["layers"] - 3)) ** 2 / 30
     dropout = 2 * (params["dropout"] - 0.15 - 0.05 * (params["layers"] - 3)) ** 2
-    return handicap + activation + 1.5 * (1 - math.exp(-rate)) + width + layers + decay + dropout
+    return float(handicap + activation + 1.5 * (1 - math.exp(-rate)) + width + layers + decay + dropout)
 
 
 _MIXED7 = Searchspace(
@@ -104,15 +105,15 @@ def choices8(params: Mapping[str, Any]) -> float:
     """Return what eight categories of four choices cost, of which neighbours depend on each other."""
     code = [params[f"c{i}"] for i in range(8)]
     alone = sum(abs(c - (3 * i) % 4) * (1 + i % 3) for i, c in enumerate(code))
-    together = sum(2.0 for a, b in zip(code, code[1:], strict=False) if (a + b) % 3 == 0)
-    return (alone + together) / 8
+    together = sum(2.0 for a, b in pairwise(code) if (a + b) % 3 == 0)
+    return float((alone + together) / 8)
 
 
 _NOISE = np.random.RandomState(3).normal(size=4096)
 
 
 def noisy5(params: Mapping[str, Any]) -> float:
-    """Return a bowl in five dimensions under noise that is a tenth of its depth, the same for the same configuration."""
+    """Return a bowl in five dimensions under noise, the same for the same configuration."""
     x = _xs(params)
     return float(((x - 0.37) ** 2).sum() + 0.1 * _NOISE[int(abs(float(x.sum())) * 1e9) % len(_NOISE)])
 

@@ -34,7 +34,7 @@ def test_numbers_are_for_a_gaussian_process():
     assert chosen(study) == ["sobol", "gp"]
     assert why[0] == "sobol: 0 measurements are too few for a model"
     assert why[1] == "gp: 0% of the parameters are categories"
-    assert why[2].startswith("gp: foresees 20 measurements best (rank correlations: gp ")
+    assert why[2].startswith("gp: no other foresees 20 measurements clearly better (rank correlations: gp ")
     assert -study.best.value < 1e-3
 
 

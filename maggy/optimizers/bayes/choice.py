@@ -24,7 +24,10 @@ MANY = 1000  # measurements with which a Gaussian process would take its time
 FOLDS = 5
 COMPARED = 200  # measurements at most; the best half of them, and the others spread
 TREES = 32
-MARGIN = 0.05  # by which the forest has to be ahead: between two that predict alike, the smooth one searches better
+RESAMPLED = 200  # times that the measurements are drawn from themselves (a bootstrap), to see what is chance
+CERTAIN = (
+    0.95  # of these in which the forest has to be ahead: between two that foresee alike, the smooth one finds more
+)
 
 
 @dataclass(frozen=True)
@@ -79,22 +82,34 @@ def compared(encoding: Encoding, rows: Rows, losses: Numbers) -> Choice:
         spread = rest[np.linspace(0, len(rest) - 1, COMPARED - COMPARED // 2).round().astype(int)]
         kept = np.sort(np.concatenate([order[: COMPARED // 2], spread]))
         rows, losses = rows[kept], losses[kept]
-    found = {name: _foreseen(name, encoding, rows, losses) for name in ("gp", "cqr")}
+    foreseen = {name: _foreseen(name, encoding, rows, losses) for name in ("gp", "cqr")}
+    found = {name: _correlation(predicted, losses) for name, predicted in foreseen.items()}
     told = ", ".join(f"{name} {value:.2f}" for name, value in found.items())
     if max(found.values()) < 1 / math.sqrt(len(rows)):  # what chance alone would give
         return Choice("tpe", f"no model foresees the measurements (rank correlations: {told})")
-    name = "cqr" if found["cqr"] > found["gp"] + MARGIN else "gp"
-    return Choice(name, f"foresees {len(rows)} measurements best (rank correlations: {told})")
+    if found["cqr"] > found["gp"] and _ahead(foreseen["cqr"], foreseen["gp"], losses) >= CERTAIN:
+        return Choice("cqr", f"foresees {len(rows)} measurements best (rank correlations: {told})")
+    return Choice("gp", f"no other foresees {len(rows)} measurements clearly better (rank correlations: {told})")
 
 
-def _foreseen(name: str, encoding: Encoding, rows: Rows, losses: Numbers) -> float:
+def _foreseen(name: str, encoding: Encoding, rows: Rows, losses: Numbers) -> Numbers:
+    """Return what a model predicts of each measurement that has learned from other folds."""
     fold = np.arange(len(rows)) % FOLDS
-    found = []
+    found = np.empty(len(rows))
     for number in range(FOLDS):
         seen, unseen = fold != number, fold == number
-        predicted = _predicted(name, encoding, rows[seen], losses[seen], rows[unseen])
-        found.append(_correlation(predicted, losses[unseen]))
-    return float(np.mean(found))
+        found[unseen] = _predicted(name, encoding, rows[seen], losses[seen], rows[unseen])
+    return found
+
+
+def _ahead(one: Numbers, other: Numbers, losses: Numbers) -> float:
+    """Return how often one prediction is in a better order than another, of measurements drawn from these."""
+    draws = np.random.default_rng(0).integers(len(losses), size=(RESAMPLED, len(losses)))
+    return float(
+        np.mean(
+            [_correlation(one[drawn], losses[drawn]) > _correlation(other[drawn], losses[drawn]) for drawn in draws]
+        )
+    )
 
 
 def _predicted(name: str, encoding: Encoding, rows: Rows, losses: Numbers, others: Rows) -> Numbers:
