@@ -109,6 +109,25 @@ def choices8(params: Mapping[str, Any]) -> float:
     return float((alone + together) / 8)
 
 
+def branches(params: Mapping[str, Any]) -> float:
+    """Return a loss whose parameters depend on the choice of a model: a bowl, or a narrower and deeper one."""
+    if params["learner"] == "forest":
+        return float(0.2 + (math.log2(params["trees"] / 300) / 6) ** 2 + ((params["depth"] - 14) / 20) ** 2)
+    ridge = (math.log10(params["c"]) - 1) ** 2 / 4
+    if params["kernel"] == "linear":
+        return 0.35 + ridge
+    return float(1 - math.exp(-ridge - (math.log10(params["gamma"]) + 2.5 + 0.3 * math.log10(params["c"])) ** 2))
+
+
+_BRANCHES = Searchspace(
+    learner=Categorical(["forest", "svm"]),
+    trees=Integer(8, 1024, log=True, when={"learner": "forest"}),
+    depth=Integer(1, 30, when={"learner": "forest"}),
+    kernel=Categorical(["linear", "rbf"], when={"learner": "svm"}),
+    c=Float(1e-3, 1e4, log=True, when={"learner": "svm"}),
+    gamma=Float(1e-6, 10.0, log=True, when={"kernel": "rbf"}),
+)
+
 _NOISE = np.random.RandomState(3).normal(size=4096)
 
 
@@ -139,5 +158,6 @@ OTHERS: dict[str, Callable[[], Problem]] = {
     "styblinski4": lambda: Problem(_box(4, -5.0, 5.0), styblinski),
     "levy8": lambda: Problem(_box(8, -10.0, 10.0), levy),
     "choices8": lambda: Problem(Searchspace({f"c{i}": Categorical([0, 1, 2, 3]) for i in range(8)}), choices8),
+    "branches": lambda: Problem(_BRANCHES, branches),
     "noisy5": lambda: Problem(_box(5, 0.0, 1.0), noisy5, -0.3),
 }

@@ -1,4 +1,4 @@
-"""Which model to ask: by the space and by what is measured, then by which one predicts the study's own trials best."""
+"""Which model to ask: by how much is measured and runs, then by which one predicts the study's own trials best."""
 
 from __future__ import annotations
 
@@ -25,9 +25,7 @@ FOLDS = 5
 COMPARED = 200  # measurements at most; the best half of them, and the others spread
 TREES = 32
 RESAMPLED = 200  # times that the measurements are drawn from themselves (a bootstrap), to see what is chance
-CERTAIN = (
-    0.95  # of these in which the forest has to be ahead: between two that foresee alike, the smooth one finds more
-)
+CERTAIN = 0.95  # of these in which the forest has to be ahead: of two that foresee alike, the smooth one finds more
 
 
 @dataclass(frozen=True)
@@ -60,9 +58,7 @@ class Choices:
         if count > MANY:
             return Choice("tpe", f"{count} measurements are many for a Gaussian process")
         if count < ENOUGH:
-            share = float(np.mean(observed.encoding.categorical)) if len(observed.encoding) else 0.0
-            name = "gp" if share <= 0.5 else "tpe"  # noqa: PLR2004 - half of them
-            return Choice(name, f"{share:.0%} of the parameters are categories")
+            return Choice("gp", f"{count} measurements are too few to compare models")
         due = ENOUGH
         while due * GROWTH <= count:
             due = int(due * GROWTH)
@@ -87,7 +83,7 @@ def compared(encoding: Encoding, rows: Rows, losses: Numbers) -> Choice:
     told = ", ".join(f"{name} {value:.2f}" for name, value in found.items())
     if max(found.values()) < 1 / math.sqrt(len(rows)):  # what chance alone would give
         return Choice("tpe", f"no model foresees the measurements (rank correlations: {told})")
-    if found["cqr"] > found["gp"] and _ahead(foreseen["cqr"], foreseen["gp"], losses) >= CERTAIN:
+    if found["cqr"] > found["gp"] and ahead(foreseen["cqr"], foreseen["gp"], losses) >= CERTAIN:
         return Choice("cqr", f"foresees {len(rows)} measurements best (rank correlations: {told})")
     return Choice("gp", f"no other foresees {len(rows)} measurements clearly better (rank correlations: {told})")
 
@@ -102,7 +98,7 @@ def _foreseen(name: str, encoding: Encoding, rows: Rows, losses: Numbers) -> Num
     return found
 
 
-def _ahead(one: Numbers, other: Numbers, losses: Numbers) -> float:
+def ahead(one: Numbers, other: Numbers, losses: Numbers) -> float:
     """Return how often one prediction is in a better order than another, of measurements drawn from these."""
     draws = np.random.default_rng(0).integers(len(losses), size=(RESAMPLED, len(losses)))
     return float(
