@@ -23,8 +23,7 @@ from pathlib import Path
 
 import cloudpickle
 import pytest
-from agents import agent
-from waiting import until, until_gone
+from waiting import agent, until, until_gone
 
 from maggy import (
     DONE,
@@ -904,7 +903,7 @@ def test_inside_a_running_event_loop(lagom):
 SCRIPT = """
 import os, signal, sys, time
 from pathlib import Path
-from agents import agent
+from waiting import agent
 from maggy import Float, Searchspace, experiment
 
 DRIVER = os.getpid()
@@ -934,7 +933,7 @@ def script(tmp_path, sig, code):
     """Run a driver script in a process of its own."""
     (tmp_path / "study.py").write_text(SCRIPT % sig + textwrap.dedent(code))
     command = [sys.executable, "-W", "error", "study.py"]
-    shutil.copy(Path(__file__).with_name("agents.py"), tmp_path)
+    shutil.copy(Path(__file__).with_name("waiting.py"), tmp_path)
     return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
 
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import inspect
+import os
 import threading
 import time
 from pathlib import Path
@@ -46,6 +47,11 @@ def meanwhile(work, every=None):
     finally:
         ended.set()
         thread.join()
+
+
+def agent():
+    """Return the process number of a training function's agent: between it and the trial's process stands the guard."""
+    return int(Path(f"/proc/{os.getppid()}/stat").read_text().rpartition(")")[2].split()[1])
 
 
 def alive(pid):

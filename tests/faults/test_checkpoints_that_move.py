@@ -11,8 +11,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from agents import agent
-from waiting import until
+from waiting import agent, until
 
 from maggy import Asha, Float, Integer, RandomSearch, Searchspace, experiment
 from maggy.driver.depot import Depot

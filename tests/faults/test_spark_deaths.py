@@ -15,9 +15,8 @@ from pathlib import Path
 import cloudpickle
 import pyspark.cloudpickle
 import pytest
-from agents import agent
 from clusters import CLUSTER, parent, session
-from waiting import meanwhile, until, until_gone
+from waiting import agent, meanwhile, until, until_gone
 
 from maggy import Float, Searchspace, experiment
 from maggy.errors import ConfigError, LauncherError
@@ -27,7 +26,6 @@ from maggy.store import open_store
 for pickler in (cloudpickle, pyspark.cloudpickle):  # as if this were a notebook
     pickler.register_pickle_by_value(sys.modules[__name__])
     pickler.register_pickle_by_value(sys.modules["clusters"])
-    pickler.register_pickle_by_value(sys.modules["agents"])
     pickler.register_pickle_by_value(sys.modules["waiting"])
 pytestmark = [pytest.mark.spark, pytest.mark.chaos, pytest.mark.timeout(300)]  # a JVM may take its time
 SPACE = Searchspace(x=Float(0, 1))

@@ -11,16 +11,14 @@ from pathlib import Path
 
 import cloudpickle
 import pytest
-from agents import agent
 from clusters import CLUSTER, session
-from waiting import until, until_gone
+from waiting import agent, until, until_gone
 
 import maggy.run
 from maggy import Float, Searchspace, experiment
 from maggy.errors import LauncherError
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])  # as if this were a notebook
-cloudpickle.register_pickle_by_value(sys.modules["agents"])
 cloudpickle.register_pickle_by_value(sys.modules["waiting"])
 pytestmark = [pytest.mark.spark, pytest.mark.chaos, pytest.mark.timeout(300)]  # a JVM may take its time
 SPACE = Searchspace(x=Float(0, 1))

@@ -11,9 +11,8 @@ from pathlib import Path
 
 import cloudpickle
 import pytest
-from agents import agent
 from clusters import Standalone, session
-from waiting import until
+from waiting import agent, until
 
 import maggy.run
 from maggy import Float, Searchspace, experiment
@@ -22,7 +21,6 @@ from maggy.events import Lost
 from maggy.store import open_store
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])  # as if this were a notebook
-cloudpickle.register_pickle_by_value(sys.modules["agents"])
 cloudpickle.register_pickle_by_value(sys.modules["waiting"])
 pytestmark = [pytest.mark.spark, pytest.mark.chaos, pytest.mark.timeout(300)]  # a JVM may take its time
 SPACE = Searchspace(x=Float(0, 1))

@@ -8,8 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
-from agents import agent
-from waiting import alive, until_gone
+from waiting import agent, alive, until_gone
 
 from maggy import Float, Searchspace, experiment
 

@@ -12,8 +12,7 @@ from pathlib import Path
 
 import cloudpickle
 import pytest
-from agents import agent
-from waiting import until, until_gone
+from waiting import agent, until, until_gone
 
 from maggy import Asha, Float, Integer, Searchspace, Status, experiment
 
