@@ -29,6 +29,8 @@ for pickler in (cloudpickle, pyspark.cloudpickle):  # as if this were a notebook
     pickler.register_pickle_by_value(sys.modules["waiting"])
 pytestmark = [pytest.mark.spark, pytest.mark.chaos, pytest.mark.timeout(300)]  # a JVM may take its time
 SPACE = Searchspace(x=Float(0, 1))
+LEASE = 10.0  # seconds, after which a loss would be noticed by its silence alone
+PATIENCE = 60.0  # seconds; what takes 1 on an idle machine takes many on a busy one
 
 
 @pytest.fixture(scope="module", params=["local[3]", CLUSTER])
@@ -133,8 +135,8 @@ def test_f01_f15_a_killed_agent_costs_one_attempt(lagom, slots, tmp_path, number
     result = lagom(kill_from_trial, victims={slots: 1}, number=number)
     assert told(result) == [("completed", 2 if trial == slots else 1) for trial in range(1, slots + 3)]
     ((gone, back),) = measured(tmp_path, f"F1 {number.name}")
-    assert gone < 5
-    assert back < 10
+    assert gone < LEASE
+    assert back < PATIENCE
 
 
 def test_f02_many_deaths_in_one_slot(lagom, slots, tmp_path):
@@ -146,7 +148,7 @@ def test_f02_many_deaths_in_one_slot(lagom, slots, tmp_path):
         assert result.trials[trial - 1].error.startswith("lost 3 times, the last time because: ")
     seconds = measured(tmp_path, "F2")
     assert len(seconds) == 12
-    assert max(back for _, back in seconds) < 10
+    assert max(back for _, back in seconds) < PATIENCE
 
 
 def test_f02_with_one_slot_alone(lagom, tmp_path):
@@ -168,8 +170,8 @@ def test_f04_a_killed_executor(lagom, slots, tmp_path, spark):
     result = lagom(kill_from_trial, victims={slots: 1}, whom=executor_jvm)
     assert told(result) == [("completed", 2 if trial == slots else 1) for trial in range(1, slots + 3)]
     ((gone, back),) = measured(tmp_path, "F4")
-    assert gone < 5
-    assert back < 40
+    assert gone < LEASE
+    assert back < PATIENCE
 
 
 def hold_once(x, trial, reporter, folder, slots):
@@ -216,7 +218,7 @@ def test_f12_a_cancelled_job_is_submitted_again(lagom, slots, spark, tmp_path, c
     reaction = min(at for at in started if at > when[0]) - when[0]
     lost = [event.at - when[0] for event in history(tmp_path) if isinstance(event, Lost)]
     print(f"F12 {cancel.__name__}: LOST/a slot back after {max(lost):.2f}/{reaction:.2f} s")
-    assert reaction < 10
+    assert reaction < PATIENCE
     assert [event.counts for event in history(tmp_path) if isinstance(event, Lost)] == [False] * slots
 
 
@@ -321,7 +323,7 @@ def test_f33_a_trial_that_starts_spark_fails_in_a_sentence(lagom):
         last = trial.error.splitlines()[-1]
         assert last.startswith("RuntimeError: a trial runs inside a Spark task, where there is no SparkSession or")
         assert "pass it, or its path, with train_args={…}" in last
-        assert trial.ended - trial.started < 10
+        assert trial.ended - trial.started < PATIENCE
 
 
 def test_f33_what_belongs_to_the_driver_cannot_travel(lagom, spark):

@@ -72,7 +72,7 @@ def check_the_end(folder, places, took, what):
     pids = [int(file.read_text()) for pattern in ("pid-*", "held-*") for file in folder.glob(pattern)]
     until_gone(pids)
     print(f"{what}: lagom ended after {took:.2f} s, agents and trials {time.monotonic() - began:.2f} s later")
-    assert took < 10
+    assert took < 60  # 5 on an idle machine; the trials hold on for 100
     assert [thread.name for thread in threading.enumerate() if thread.name.startswith("maggy")] == []
     before = experiment.load("study", places["store"])
     assert before.trials[0].status == "completed"

@@ -81,7 +81,7 @@ def test_f41_files_that_block(driving, tmp_path):
         )
         with study.lag() as late:
             assert study.server.closed.wait(60)
-        assert p99(late) < 1.0
+        assert p99(late) < 3.0  # the lease
         study.complete()
         written.close(0.2)
         board.close(0.2)

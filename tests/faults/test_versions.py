@@ -52,7 +52,7 @@ def refusal(lagom, capsys, **options):
     began = time.monotonic()
     with pytest.raises(LauncherError) as error:
         lagom(**options)
-    assert time.monotonic() - began < 15  # on two busy cores; 5 s otherwise
+    assert time.monotonic() - began < 60  # 5 on an idle machine
     shown = "".join(capsys.readouterr())
     assert "Traceback" not in shown
     assert shown.count("refused") == 1  # the closing table says why there is no trial
