@@ -124,7 +124,7 @@ class Soak:
             self._finish(log)
             self._begin()
             return
-        if time.time() < self._disk_was_full + 30 and "StoreError" in said:
+        if time.time() < self._disk_was_full + 30 and ("StoreError" in said or "StoreUnavailable" in said):
             self.counts["stopped_by_full_disk"] += 1
         elif code != -signal.SIGKILL:
             self._blame("broken", f"the driver ended with code {code}: {said[-2000:]}")
