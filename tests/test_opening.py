@@ -5,7 +5,7 @@ import re
 import shutil
 import time
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 
@@ -289,6 +289,15 @@ def test_a_holder_that_cannot_be_seen_is_waited_for(store, begun):
     claim(store, "digits", begun.owner, told.append, patience=0.1)
     assert told == ["Study 'digits' was last held by process 7 on host far: waiting for a sign of life of it."]
     begun.append(StudyClosed(1.0, "done"))
+
+
+def test_f38_a_holder_that_is_dead_here_is_followed_at_once(store, begun):
+    """F38: its end shows, however fresh its claim is, so nothing is waited for."""
+    told = []
+    store.claim("digits", replace(Owner.current(), pid=2**22 + 1), time.time())  # a number that no process has
+    claim(store, "digits", begun.owner, told.append)
+    assert told == []
+    assert store.studies()[0].owner == begun.owner
 
 
 def test_a_holder_that_gives_a_sign_of_life_keeps_its_study(store, begun):
