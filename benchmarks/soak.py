@@ -99,11 +99,11 @@ class Soak:
         }
         self._harms: list[Harm] = []
         self._before: list[Event] = []
-        self._grown = time.monotonic(), 0
         self._start()
 
     def _start(self) -> None:
         self._life += 1
+        self._grown = time.monotonic(), 0
         self._driver = Driver(self._options, f"{os.getpid()}.{self._life}", INSIDE if self._inside else ())
 
     def look(self) -> None:
@@ -231,6 +231,8 @@ class Soak:
         return done
 
     def _kill_driver(self) -> bool:
+        if not self._driver.trials():
+            return False  # on a busy machine Spark is not up by the next fault, and no study would ever go on
         self._driver.kill()
         self.look()
         return True

@@ -117,14 +117,12 @@ def test_a02_guesses_keep_nobody_out(served, kind):
     assert max(waits) < 10  # 2 at most where the machine has nothing else to do
     assert tried < 100 + (256 + 100 * seconds if served.certificate else 100 * (seconds + 1))
     assert (served.cpu() - spent) / seconds < 0.5
-    assert served.strangers["another secret"] > 100
+    assert served.strangers["another secret"] > 20  # some 500 on an idle machine
 
 
 def test_a02_guesses_are_told_once_a_minute(caplog):
     """A2: hundreds of guesses are one line of log."""
-    with Served() as served, caplog.at_level(logging.DEBUG):
-        with crowd(served, "guess", 100, 2) as ended:
-            ended()
+    with Served() as served, caplog.at_level(logging.DEBUG), crowd(served, "guess", 100, 60):
         served.until(lambda _: served.strangers.get("another secret", 0) >= 100)
     assert [record.levelname for record in caplog.records if record.name == "maggy"] == ["WARNING"]
     assert "connections turned away at the driver's port" in caplog.text
