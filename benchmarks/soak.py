@@ -31,7 +31,7 @@ from maggy.events import Ended, Event, Lost, Started, StudyResumed
 
 OPTIMIZERS = ("randomsearch", "asha", "gridsearch")
 LEASE = 5.0
-FLAT = 120.0  # seconds without an event after which a study hangs
+FLAT = 300.0  # seconds without an event after which a study hangs; Spark alone needs 120 to start on a busy machine
 NAMESPACE = f"maggy-soak-{os.getpid()}"
 INSIDE = ("ip", "netns", "exec", NAMESPACE)
 
@@ -211,7 +211,8 @@ class Soak:
 
     def harm(self, name: str, fault: Callable[[], bool]) -> None:
         """Do harm; where there was nobody to do it to, it does not count."""
-        self.faults[name] += fault()
+        if not self._spark or self._driver.trials():  # a Spark that is harmed before it is up would never be
+            self.faults[name] += fault()
 
     def _one(self, pids: list[int]) -> int | None:
         return self._chance.choice(pids) if pids else None
@@ -231,8 +232,6 @@ class Soak:
         return done
 
     def _kill_driver(self) -> bool:
-        if not self._driver.trials():
-            return False  # on a busy machine Spark is not up by the next fault, and no study would ever go on
         self._driver.kill()
         self.look()
         return True
