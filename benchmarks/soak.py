@@ -31,7 +31,7 @@ from maggy.events import Ended, Event, Lost, Started, StudyResumed
 
 OPTIMIZERS = ("randomsearch", "asha", "gridsearch")
 LEASE = 5.0
-FLAT = 300.0  # seconds without an event after which a study hangs; Spark alone needs 120 to start on a busy machine
+FLAT = 660.0  # seconds without an event after which a study hangs: a driver itself has patience for 600
 NAMESPACE = f"maggy-soak-{os.getpid()}"
 INSIDE = ("ip", "netns", "exec", NAMESPACE)
 
@@ -103,16 +103,16 @@ class Soak:
 
     def _start(self) -> None:
         self._life += 1
-        self._grown = time.monotonic(), 0
+        self._written = time.monotonic(), 0
         self._driver = Driver(self._options, f"{os.getpid()}.{self._life}", INSIDE if self._inside else ())
 
     def look(self) -> None:
         """See how the study is getting on; go on with it where its driver has ended, or begin another."""
         store = Path(self._options["store"])  # type: ignore[arg-type]
-        size = sum(file.stat().st_size for file in store.parent.glob(f"{store.name}*"))
-        if size != self._grown[1]:
-            self._grown = time.monotonic(), size
-        elif time.monotonic() > self._grown[0] + FLAT:
+        written = max((file.stat().st_mtime_ns for file in store.parent.glob(f"{store.name}*")), default=0)
+        if written != self._written[1]:
+            self._written = time.monotonic(), written
+        elif time.monotonic() > self._written[0] + FLAT:
             self._blame("broken", f"nothing has happened for {FLAT:.0f} s")
             self._driver.kill()
         if self._driver.running:
