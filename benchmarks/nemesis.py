@@ -135,9 +135,9 @@ def children(pid: int) -> list[int]:
 
 
 def of_spark(pid: int) -> bool:
-    """Whether a process is Spark's own: its JVM, or what that starts Python workers with."""
+    """Whether a process is Spark's own: its JVM, or what that starts others with."""
     words = command(pid)
-    return "org.apache.spark" in words or "pyspark.daemon" in words
+    return any(name in words for name in ("org.apache.spark", "pyspark.daemon", "jspawnhelper"))
 
 
 def parent(pid: int) -> int:
@@ -274,7 +274,7 @@ class Orphans:
             living.setdefault(mark, []).append(pid)
         for mark, since in deaths.items():
             pids = living.get(mark, [])
-            late = [pid for pid in pids if now >= since + (JVM_GRACE if of_spark(pid) else GRACE)]
+            late = [pid for pid in pids if now >= since + (JVM_GRACE if of_spark(pid) else GRACE) and command(pid)]
             for pid in late:
                 self.left.append(f"{mark}: {pid} {command(pid)[:200]}")
                 send(pid, signal.SIGKILL)
