@@ -135,9 +135,9 @@ def children(pid: int) -> list[int]:
 
 
 def of_spark(pid: int) -> bool:
-    """Whether a process is Spark's own: its JVM, or what that starts others with."""
+    """Whether a process is Spark's own: its JVM, what that has started, or what starts Python workers."""
     words = command(pid)
-    return any(name in words for name in ("org.apache.spark", "pyspark.daemon", "jspawnhelper"))
+    return "org.apache.spark" in words + command(parent(pid)) or "pyspark.daemon" in words
 
 
 def parent(pid: int) -> int:
