@@ -1,10 +1,12 @@
 """Tests of `maggy.optimizers.bayes.observed`: what models learn from, and that no resume changes it."""
 
 import math
+from collections import Counter
 
 import pytest
 
 from maggy.events import Ended, Lost, Reported, Started, StopRequested, StudyOpened, Suggested
+from maggy.optimizers.base import rng_for
 from maggy.optimizers.bayes.observed import Observed
 from maggy.searchspace import Searchspace
 from maggy.study import Study
@@ -168,6 +170,21 @@ def test_who_was_left_behind_is_expected_where_the_promoted_show(low, high, expe
     assert rung.trials == [4, 5, 6, 7]
     assert rung.losses.tolist() == pytest.approx(expected)
     assert rung.rows[:, 0].tolist() == pytest.approx([0.04, 0.01, 0.02, 0.03])
+
+
+def test_half_of_the_asks_see_the_largest_budget_alone():
+    """If low budgets mislead, what they say of those they left behind hides what is good; if not, it is most of all."""
+    observed = study_of(*rungs_of([0.1, 0.2, 0.3, 0.4], [1.1, 1.2, 1.3])).index(Observed)
+    seen = Counter(len(observed.drawn(3, rng_for(0, number))) for number in range(200))
+    assert seen.keys() == {3, 4}
+    assert 70 < seen[3] < 130
+
+
+def test_without_lower_budgets_nothing_is_drawn():
+    """Search without rungs has its random numbers to itself."""
+    observed, rng = study_of(*ended(1, 0.1), *ended(2, 0.2)).index(Observed), rng_for(0, 1)
+    assert len(observed.drawn(1, rng)) == 2
+    assert rng.random() == rng_for(0, 1).random()
 
 
 def test_without_lower_budgets_what_is_known_is_what_was_measured():

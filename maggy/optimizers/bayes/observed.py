@@ -6,6 +6,7 @@ import math
 from array import array
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from random import Random
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,8 @@ from maggy.study import Study
 from maggy.trial import Status, Trial
 
 Losses = NDArray[np.float64]
+
+ALONE = 0.5  # of the asks, the share that sees the largest budget alone
 
 
 @dataclass
@@ -128,14 +131,22 @@ class Observed:
         """The budgets at which trials were measured, lowest first; 0 where trials have none."""
         return sorted(self.rungs)
 
-    def top(self, at_least: int) -> Known:
+    def drawn(self, at_least: int, rng: Random) -> Known:
+        """Return `top` as one ask should see it: at random with or without the lower budgets, where there are any.
+
+        Where low budgets tell the good from the bad, what was left behind there is most of what is known. Where they
+        mislead, it hides what is good. Which it is shows late, if at all, so half of the asks count on either.
+        """
+        return self.top(at_least, alone=len(self.rungs) > 1 and rng.random() < ALONE)
+
+    def top(self, at_least: int, *, alone: bool = False) -> Known:
         """Return what is known at the largest budget with so many trials that did not fail, else at the one with most.
 
         That is BOHB's choice (Falkner, Klein, Hutter, ICML 2018, section 3.2). But who stands on a high rung was
         chosen. A model of it alone takes the worst of the chosen for bad, though they are better than most who were
         left behind, and turns to where nothing good was found. So whoever was measured at a lower budget only is placed
         by a line through those that were measured at both. (That they were chosen by what stands on the line's axis
-        does not bend it.)
+        does not bend it.) `alone`: nobody else is placed there.
         """
         measured = {budget: there for budget, there in self._at_budgets().items() if there}
         if not measured:
@@ -144,7 +155,7 @@ class Observed:
         most = max(measured, key=lambda budget: (_usable(measured[budget]), len(measured[budget]), -budget))
         budget = max(enough, default=most)
         found = dict(measured[budget])
-        lower = sorted((each for each in measured if each < budget), reverse=True)
+        lower = [] if alone else sorted((each for each in measured if each < budget), reverse=True)
         known = {self._keys[trial]: loss for trial, loss in sorted(found.items())} if lower else {}
         for there in map(measured.__getitem__, lower):
             both = [(loss, known[key]) for trial, loss in sorted(there.items()) if (key := self._keys[trial]) in known]

@@ -122,7 +122,7 @@ def propose(study: Study, rng: Random, startup: int, share: float, candidates: i
     Configurations that are pending count as bad (a constant liar). Random while fewer than `startup` are measured.
     """
     observed = study.index(Observed)
-    encoding, rung = observed.encoding, observed.top(startup)
+    encoding, rung = observed.encoding, observed.drawn(startup, rng)
     if len(rung) < startup or not len(encoding):
         return study.searchspace.sample(rng)
     draws = generator(rng)

@@ -130,7 +130,7 @@ def propose(study: Study, rng: Random, startup: int, trees: int, candidates: int
     Configurations that are pending are out of the running. Random while fewer than `startup` are measured.
     """
     observed = study.index(Observed)
-    encoding, rung = observed.encoding, observed.top(startup)
+    encoding, rung = observed.encoding, observed.drawn(startup, rng)
     if len(rung) < startup or not len(encoding):
         return study.searchspace.sample(rng)
     draws = generator(rng)
