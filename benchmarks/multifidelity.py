@@ -2,8 +2,8 @@
 
 ::
 
-    python benchmarks/multifidelity.py --seeds 5 >> multifidelity.jsonl    # goes on where the file ends, with --append
-    python benchmarks/multifidelity.py --summary multifidelity.jsonl
+    python benchmarks/multifidelity.py --seeds 5 --append results.jsonl  # goes on where the file ends
+    python benchmarks/multifidelity.py --summary results.jsonl --plot multifidelity.svg
 
 A study lasts as long as four trainings in full; everything counts time in trainings in full, of which each worker could
 do one after the other. Regret is that of the best value reported so far, at whatever epoch, as a share of what the
@@ -23,6 +23,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+from panels import plot
 from tables import FULL_SECONDS, Table
 
 from maggy.earlystop import Extrapolation, Median, StopRule
@@ -37,6 +38,7 @@ TABLES = ("mlp-digits", "hgb-diabetes")
 WORKERS = (4, 16, 64)
 LENGTH = 4.0  # trainings in full
 MARKS = (0.25, 0.5, 1.0, 2.0, 4.0)
+TOLD = 0.03  # by which a regret is better than the last that is in a file
 R: dict[str, Any] = {"resource_max": 81}
 
 METHODS: dict[str, Callable[[], tuple[Optimizer, Sequence[StopRule]]]] = {
@@ -45,6 +47,7 @@ METHODS: dict[str, Callable[[], tuple[Optimizer, Sequence[StopRule]]]] = {
     "random + curve": lambda: (RandomSearch(), [Extrapolation()]),
     "asha-stopping": lambda: (Asha(mode="stopping", **R), []),
     "asha": lambda: (Asha(**R), []),
+    "asha from 9": lambda: (Asha(resource_min=9, **R), []),
     "pasha": lambda: (Asha(progressive=True, **R), []),
     "hyperband": lambda: (Hyperband(**R), []),
     "bohb": lambda: (Hyperband(searcher="tpe", **R), []),
@@ -52,6 +55,7 @@ METHODS: dict[str, Callable[[], tuple[Optimizer, Sequence[StopRule]]]] = {
     "asha-stopping + tpe": lambda: (Asha(mode="stopping", searcher="tpe", **R), []),
     "mobster": lambda: (Asha(searcher="gp", **R), []),
 }
+DRAWN = ("random", "random + median", "asha-stopping", "asha", "hyperband", "bohb", "mobster")
 
 
 class Timed:
@@ -83,7 +87,7 @@ def run(table: Table, workers: int, method: str, seed: int) -> dict[str, Any]:
     for event in done.log:
         if isinstance(event, Reported) and (value := event.metrics["metric"]) < best:
             best = value
-            trace.append((round((event.at - begin) / FULL_SECONDS, 4), round(table.regret(value), 5)))
+            trace.append((round((event.at - begin) / FULL_SECONDS, 3), float(f"{table.regret(value):.3g}")))
     return {
         "table": table.name,
         "workers": workers,
@@ -94,8 +98,17 @@ def run(table: Table, workers: int, method: str, seed: int) -> dict[str, Any]:
         "utilisation": round(done.utilisation, 3),
         "asks": len(done.study.trials),
         "ask_s": round(timed.seconds, 3),
-        "trace": trace,
+        "trace": thinned(trace),
     }
+
+
+def thinned(trace: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Return the points that are better by `TOLD` than the one before that is returned, and the last."""
+    kept = list(trace[:1])
+    for point in trace[1:]:
+        if point[1] <= kept[-1][1] * (1 - TOLD) or point is trace[-1]:
+            kept.append(point)
+    return kept
 
 
 def regret(trace: Sequence[Sequence[float]], when: float) -> float:
@@ -129,6 +142,29 @@ def summary(lines: Sequence[dict[str, Any]]) -> None:
             print(f"{name:20} {marks}   {soon}   {len(found)} seeds, {ask:.2f} ms an ask")
 
 
+def drawing(lines: Sequence[dict[str, Any]]) -> str:
+    """Return an SVG of median regrets over time: a row for each table, a panel for each number of workers."""
+    groups: dict[str, dict[int, dict[str, list[dict[str, Any]]]]] = defaultdict(
+        lambda: defaultdict(lambda: defaultdict(list))
+    )
+    for line in lines:
+        if line["method"] in DRAWN:
+            groups[line["table"]][line["workers"]][line["method"]].append(line)
+    moments = [0.05 * (LENGTH / 0.05) ** (step / 120) for step in range(121)]
+    rows = [
+        {
+            f"{table}, {workers} workers": {
+                name: [(when, median_regret(methods[name], when)) for when in moments]
+                for name in DRAWN
+                if name in methods
+            }
+            for workers, methods in sorted(groups[table].items())
+        }
+        for table in sorted(groups, reverse=True)
+    ]
+    return plot(rows, "time, in trainings in full", "median regret")
+
+
 def main() -> None:
     """Run what the file does not hold yet, or sum up what it holds."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -138,9 +174,13 @@ def main() -> None:
     parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=list(METHODS))
     parser.add_argument("--append", type=Path, help="a file of lines: what it holds is not run again")
     parser.add_argument("--summary", type=Path, help="print the medians of such a file, and run nothing")
+    parser.add_argument("--plot", type=Path, help="with --summary: draw the file's medians into this SVG as well")
     given = parser.parse_args()
     if given.summary:
-        summary([json.loads(line) for line in given.summary.read_text(encoding="utf-8").splitlines()])
+        lines = [json.loads(line) for line in given.summary.read_text(encoding="utf-8").splitlines()]
+        summary(lines)
+        if given.plot:
+            given.plot.write_text(drawing(lines), encoding="utf-8")
         return
     held = given.append.read_text(encoding="utf-8").splitlines() if given.append and given.append.exists() else []
     known = {tuple(json.loads(line)[key] for key in ("table", "workers", "method", "seed")) for line in held}
@@ -150,7 +190,7 @@ def main() -> None:
                 for method in given.methods:
                     if (table.name, workers, method, seed) in known:
                         continue
-                    line = json.dumps(run(table, workers, method, seed))
+                    line = json.dumps(run(table, workers, method, seed), separators=(",", ":"))
                     if given.append:
                         with given.append.open("a", encoding="utf-8") as file:
                             file.write(line + "\n")
