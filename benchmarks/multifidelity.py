@@ -142,8 +142,8 @@ def summary(lines: Sequence[dict[str, Any]]) -> None:
             print(f"{name:20} {marks}   {soon}   {len(found)} seeds, {ask:.2f} ms an ask")
 
 
-def drawing(lines: Sequence[dict[str, Any]]) -> str:
-    """Return an SVG of median regrets over time: a row for each table, a panel for each number of workers."""
+def draw(path: Path, lines: Sequence[dict[str, Any]]) -> None:
+    """Write an SVG of median regrets over time: a row for each table, a panel for each number of workers."""
     groups: dict[str, dict[int, dict[str, list[dict[str, Any]]]]] = defaultdict(
         lambda: defaultdict(lambda: defaultdict(list))
     )
@@ -162,7 +162,7 @@ def drawing(lines: Sequence[dict[str, Any]]) -> str:
         }
         for table in sorted(groups, reverse=True)
     ]
-    return plot(rows, "time, in trainings in full", "median regret")
+    plot(path, rows, "time, in trainings in full", "median regret")
 
 
 def main() -> None:
@@ -180,7 +180,7 @@ def main() -> None:
         lines = [json.loads(line) for line in given.summary.read_text(encoding="utf-8").splitlines()]
         summary(lines)
         if given.plot:
-            given.plot.write_text(drawing(lines), encoding="utf-8")
+            draw(given.plot, lines)
         return
     held = given.append.read_text(encoding="utf-8").splitlines() if given.append and given.append.exists() else []
     known = {tuple(json.loads(line)[key] for key in ("table", "workers", "method", "seed")) for line in held}

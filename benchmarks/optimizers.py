@@ -2,7 +2,7 @@
 
 ::
 
-    pip install optuna hyperopt smac scikit-optimize torch
+    pip install optuna hyperopt smac scikit-optimize torch matplotlib
     python benchmarks/optimizers.py --append found.jsonl     # goes on where the file ends
     python benchmarks/optimizers.py --summary found.jsonl --plot regret.svg
 
@@ -26,6 +26,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+from panels import plot
 from problems import OTHERS, PROBLEMS, Problem
 from rivals import RIVALS, Task, available, one_thread
 
@@ -97,6 +98,31 @@ def summary(lines: Lines, methods: Sequence[str]) -> None:
         print("\nseeds: " + "; ".join(f"{count}: {', '.join(sorted(names))}" for count, names in seeds.items()))
 
 
+DRAWN = ("auto", "tpe", "optuna tpe", "optuna gp", "hyperopt tpe", "smac", "skopt gp", "randomsearch")
+
+
+def draw(path: Path, lines: Lines) -> None:
+    """Write an SVG of the median regrets on the way: a panel for each problem, two rows for each number of workers."""
+    rows: list[dict[str, dict[str, list[tuple[float, float]]]]] = []
+    for workers in sorted({line["workers"] for line in lines}):
+        panels: dict[str, dict[str, list[tuple[float, float]]]] = {}
+        for problem in dict.fromkeys(line["problem"] for line in lines):
+            curves = panels[f"{problem}, {workers} at a time"] = {}
+            for method in DRAWN:
+                found = [line["regret"] for line in lines if race_of(line) == (problem, workers, method)]
+                if found:
+                    medians = [max(statistics.median(at), 1e-6) for at in zip(*found, strict=True)]
+                    curves[method] = list(zip(range(EVERY, TRIALS + 1, EVERY), medians, strict=True))
+        titles = list(panels)
+        rows += [{title: panels[title] for title in part} for part in (titles[:5], titles[5:]) if part]
+    plot(path, rows, "evaluations", "median regret", scale="linear")
+
+
+def race_of(line: dict[str, Any]) -> tuple[str, int, str]:
+    """Return what a line's seeds have in common."""
+    return line["problem"], line["workers"], line["method"]
+
+
 def main() -> None:
     """Run what the file does not hold yet, or sum up what it holds."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -106,10 +132,14 @@ def main() -> None:
     parser.add_argument("--methods", nargs="+", default=list(RIVALS), choices=list(RIVALS))
     parser.add_argument("--append", type=Path, help="a file of lines: what it holds is not run again")
     parser.add_argument("--summary", type=Path, help="print the tables of such a file, and run nothing")
+    parser.add_argument("--plot", type=Path, help="with --summary: draw the medians into this SVG as well")
     given = parser.parse_args()
     if given.summary:
         lines = [json.loads(line) for line in given.summary.read_text(encoding="utf-8").splitlines()]
-        summary([line for line in lines if line["problem"] in given.problems], given.methods)
+        lines = [line for line in lines if line["problem"] in given.problems]
+        summary(lines, given.methods)
+        if given.plot:
+            draw(given.plot, lines)
         return
     held = given.append.read_text(encoding="utf-8").splitlines() if given.append and given.append.exists() else []
     known = {tuple(json.loads(line)[key] for key in ("problem", "workers", "method", "seed")) for line in held}

@@ -4,9 +4,11 @@ Salinas, Golebiowski, Klein, Seeger, Archambeau, "Optimizing Hyperparameters wit
 2023. The quantiles are those of a forest's leaves (Meinshausen, "Quantile Regression Forests", JMLR 7, 2006), and what
 each tree has not seen takes the place of the split that conformal prediction needs, so that no measurement is spared.
 
-A draw from a configuration's predicted distribution is one of its quantiles, by lot; its distance from the forest's
-mean is stretched until intervals cover as often as they say. The best of many such draws (Thompson) is tried. Nothing
-is assumed of scales, noise or order, so categories and steps are at home here.
+A draw from a configuration's predicted distribution is one of its quantiles, by lot, moved outwards by as much as makes
+intervals cover as often as they say (Romano, Patterson, Candès, "Conformalized Quantile Regression", NeurIPS 2019); the
+same for all configurations, so that being uncertain is no merit by itself. The best of many such draws (Thompson) is
+tried; where they are equal, and steps make many equal, that with the best mean. Nothing is assumed of scales, noise or
+order, so categories and steps are at home here.
 """
 
 from __future__ import annotations
@@ -28,6 +30,7 @@ Numbers = NDArray[np.float64]
 LEVELS = np.linspace(0.1, 0.9, 9)
 NEIGHBOURS = 8  # of the best configurations around which candidates are drawn
 FEW = 10  # measurements, with less of which nothing is calibrated
+TIE = 1e-6  # the weight of the mean, which decides between equal draws
 MOST = 1000  # measurements that a forest learns from; the best and the last of more
 
 
@@ -61,7 +64,7 @@ class QuantileForest:
         self._order = np.argsort(scores, kind="stable")
         self._scores = scores[self._order]
         self._leaves: NDArray[np.int64] = self._forest.apply(inputs)[self._order]
-        self._stretch = self._calibrated()
+        self._margin = self._calibrated()
 
     def mean(self, inputs: Rows) -> Numbers:
         """Return the score that is predicted for each row."""
@@ -76,8 +79,10 @@ class QuantileForest:
             same = leaves[:, tree][:, None] == self._leaves[:, tree][None, :]
             weights += same / same.sum(axis=1, keepdims=True)
         weights /= leaves.shape[1]
-        mean = weights @ self._scores
-        return mean + self._stretch * (self._quantile(weights, rng.choice(LEVELS, size=len(inputs))) - mean)
+        levels = rng.choice(LEVELS, size=len(inputs))
+        outwards = (levels - 0.5) / (LEVELS[-1] - 0.5)  # from -1 for the lowest level to 1 for the highest
+        found: Numbers = self._quantile(weights, levels) + self._margin * outwards + TIE * (weights @ self._scores)
+        return found
 
     def _quantile(self, weights: Numbers, levels: Numbers) -> Numbers:
         """Return where each row's weights add up to its level, between two scores as a rule."""
@@ -90,7 +95,7 @@ class QuantileForest:
         return found
 
     def _calibrated(self) -> float:
-        """Return by how much distances from the mean have to grow for intervals to cover what they should.
+        """Return by how much an interval from the lowest level to the highest has to grow at its ends, to cover enough.
 
         Each measurement is compared with what the trees say that have not seen it.
         """
@@ -105,13 +110,13 @@ class QuantileForest:
         total = weights.sum(axis=1)
         known = total > 0
         if known.sum() < FEW:
-            return 1.0
+            return 0.0
         weights = weights[known] / total[known, None]
         low, high = (self._quantile(weights, np.full(known.sum(), level)) for level in (LEVELS[0], LEVELS[-1]))
-        half = np.maximum((high - low) / 2, 1e-3)
-        off = np.abs(self._scores[known] - weights @ self._scores) / half
+        scores = self._scores[known]
+        outside = np.maximum(low - scores, scores - high)  # less than 0 within
         level = min(1.0, np.ceil((known.sum() + 1) * (LEVELS[-1] - LEVELS[0])) / known.sum())
-        return float(np.clip(np.quantile(off, level), 0.5, 2.0))
+        return float(np.quantile(outside, level))
 
 
 def neighbours(encoding: Encoding, rows: Rows, count: int, rng: np.random.Generator) -> Rows:
@@ -142,6 +147,6 @@ def propose(study: Study, rng: Random, startup: int, trees: int, candidates: int
         best = np.argsort(losses, kind="stable")
     forest = QuantileForest(features(encoding, rows), gaussian_ranks(losses), trees, int(draws.integers(2**31)))
     near = neighbours(encoding, rows[best[:NEIGHBOURS]], candidates // 2, draws)
-    pool = np.vstack([encoding.draw(candidates - len(near), draws), near])
+    pool = np.vstack([near, encoding.draw(candidates - len(near), draws)])
     drawn = forest.draw(features(encoding, pool), draws)
     return encoding.first_allowed(pool[np.argsort(drawn, kind="stable")], observed.tried, draws)
