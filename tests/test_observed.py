@@ -172,19 +172,28 @@ def test_who_was_left_behind_is_expected_where_the_promoted_show(low, high, expe
     assert rung.rows[:, 0].tolist() == pytest.approx([0.04, 0.01, 0.02, 0.03])
 
 
-def test_half_of_the_asks_see_the_largest_budget_alone():
-    """If low budgets mislead, what they say of those they left behind hides what is good; if not, it is most of all."""
-    observed = study_of(*rungs_of([0.1, 0.2, 0.3, 0.4], [1.1, 1.2, 1.3])).index(Observed)
-    seen = Counter(len(observed.drawn(3, rng_for(0, number))) for number in range(200))
-    assert seen.keys() == {3, 4}
-    assert 70 < seen[3] < 130
+def test_half_of_the_asks_see_one_budget_alone_where_enough_began():
+    """Who begins there was chosen by no lower budget, so nothing good is missing if low budgets mislead."""
+    began = [event for number, loss in enumerate([0.5, 0.6, 0.7], 11) for event in ended(number, loss, budget=3)]
+    observed = study_of(*rungs_of([0.1, 0.2, 0.3, 0.4], [1.1, 1.2]), *began).index(Observed)
+    seen = Counter(tuple(observed.drawn(3, rng_for(0, number)).trials) for number in range(200))
+    assert seen.keys() == {(5, 6, 11, 12, 13), (3, 4, 5, 6, 11, 12, 13)}
+    assert 70 < seen[5, 6, 11, 12, 13] < 130
 
 
-def test_without_lower_budgets_nothing_is_drawn():
-    """Search without rungs has its random numbers to itself."""
-    observed, rng = study_of(*ended(1, 0.1), *ended(2, 0.2)).index(Observed), rng_for(0, 1)
-    assert len(observed.drawn(1, rng)) == 2
+@pytest.mark.parametrize("events", [ended(1, 0.1), rungs_of([0.1, 0.2, 0.3, 0.4], [1.1, 1.2, 1.3])])
+def test_where_all_began_at_the_lowest_budget_nothing_is_left_out(events):
+    """Those above are the chosen: a model of them alone takes the worst of the best for bad. No number is drawn."""
+    observed, rng = study_of(*events).index(Observed), rng_for(0, 1)
+    assert observed.drawn(1, rng).trials == observed.top(1).trials
     assert rng.random() == rng_for(0, 1).random()
+
+
+def test_who_was_not_stopped_is_no_budget_alone():
+    """Where rungs stop trials all begin at the largest budget, and who is left there was chosen."""
+    observed = study_of(*STOPPING).index(Observed)
+    observed.take([1, 3])
+    assert all(observed.drawn(1, rng_for(0, number)).trials == observed.top(1).trials for number in range(20))
 
 
 def test_without_lower_budgets_what_is_known_is_what_was_measured():

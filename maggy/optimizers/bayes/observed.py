@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from array import array
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from random import Random
@@ -18,7 +19,7 @@ from maggy.trial import Status, Trial
 
 Losses = NDArray[np.float64]
 
-ALONE = 0.5  # of the asks, the share that sees the largest budget alone
+ALONE = 0.5  # of the asks, the share that sees one budget alone
 
 
 @dataclass
@@ -96,6 +97,7 @@ class Observed:
         self._open: dict[int, list[float]] = {}
         self._keys: dict[int, bytes] = {}
         self._measured: dict[float, dict[int, float]] = {}
+        self._began: Counter[float] = Counter()  # trials that were measured at the budget at which they began
         self._levels: set[float] = set()
 
     def take(self, levels: Iterable[float]) -> None:
@@ -132,21 +134,25 @@ class Observed:
         return sorted(self.rungs)
 
     def drawn(self, at_least: int, rng: Random) -> Known:
-        """Return `top` as one ask should see it: at random with or without the lower budgets, where there are any.
+        """Return `top`, or in half of the asks what is known at one budget alone, if there is one that chose nobody.
 
-        Where low budgets tell the good from the bad, what was left behind there is most of what is known. Where they
-        mislead, it hides what is good. Which it is shows late, if at all, so half of the asks count on either.
+        Where low budgets tell the good from the bad, those left behind there are most of what is known. Where they
+        mislead, they hide what is good. So half of the asks see nothing but the largest budget at which so many
+        configurations began, as they do in the brackets of Hyperband: nobody is missing there for being bad lower down.
         """
-        return self.top(at_least, alone=len(self.rungs) > 1 and rng.random() < ALONE)
+        began = [] if self._levels else [each for each in self.budgets[1:] if self._began[each] >= at_least]
+        if began and rng.random() < ALONE:
+            return self._known_of(self._measured[began[-1]])
+        return self.top(at_least)
 
-    def top(self, at_least: int, *, alone: bool = False) -> Known:
+    def top(self, at_least: int) -> Known:
         """Return what is known at the largest budget with so many trials that did not fail, else at the one with most.
 
         That is BOHB's choice (Falkner, Klein, Hutter, ICML 2018, section 3.2). But who stands on a high rung was
         chosen. A model of it alone takes the worst of the chosen for bad, though they are better than most who were
         left behind, and turns to where nothing good was found. So whoever was measured at a lower budget only is placed
         by a line through those that were measured at both. (That they were chosen by what stands on the line's axis
-        does not bend it.) `alone`: nobody else is placed there.
+        does not bend it.)
         """
         measured = {budget: there for budget, there in self._at_budgets().items() if there}
         if not measured:
@@ -155,7 +161,7 @@ class Observed:
         most = max(measured, key=lambda budget: (_usable(measured[budget]), len(measured[budget]), -budget))
         budget = max(enough, default=most)
         found = dict(measured[budget])
-        lower = [] if alone else sorted((each for each in measured if each < budget), reverse=True)
+        lower = sorted((each for each in measured if each < budget), reverse=True)
         known = {self._keys[trial]: loss for trial, loss in sorted(found.items())} if lower else {}
         for there in map(measured.__getitem__, lower):
             both = [(loss, known[key]) for trial, loss in sorted(there.items()) if (key := self._keys[trial]) in known]
@@ -186,6 +192,7 @@ class Observed:
         budget = trial.budget or 0.0
         if trial.usable:
             loss = self._study.loss(trial)
+            self._began[budget] += trial.parent is None
         elif trial.status is Status.STOPPED:
             points = [
                 (step, value)
