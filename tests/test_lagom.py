@@ -292,7 +292,7 @@ def test_asha_promotes_the_best_from_their_checkpoints(lagom, direction):
     trials = {trial.id: trial for trial in result.trials}
     rungs = Counter(trial.budget for trial in result.trials)
     assert rungs[1] == result["num_trials"] == 12
-    assert 4 <= rungs[3] <= 6
+    assert 4 <= rungs[3] <= 4 + 2 * math.sqrt(12)  # a few more than a third, as results arrive by and by
     assert 1 <= rungs[9] <= rungs[3]
     for trial in result.trials:
         assert (trial.metrics["from"], trial.metrics["done"]) == (trial.parent or 0, trial.budget // 3)
