@@ -49,7 +49,7 @@ def test_interrupting_the_kernel_returns_a_result(tmp_path):
     manager, client = start_new_kernel(cwd=str(tmp_path))
     try:
         client.execute(LONG)
-        while "going" not in client.get_iopub_msg(timeout=60)["content"].get("text", ""):
+        while "going" not in client.get_iopub_msg(timeout=90)["content"].get("text", ""):
             pass  # what the trials print comes live, as verbose=True asks for
         manager.interrupt_kernel()
         interrupted = time.monotonic()

@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import logsumexp, ndtr, ndtri
+from scipy.special import ndtr, ndtri
 
 from maggy.optimizers.bayes.encoding import Encoding, Rows, generator
 from maggy.optimizers.bayes.observed import Observed
@@ -106,8 +106,9 @@ class Mixture:
             both = there[:, column][:, None] & here[:, column][None, :]
             same = codes[:, None] == own[None, :]
             logs += np.where(both, np.where(same, hit[codes][:, None], miss[codes][:, None]), 0.0)
-        with_prior = np.hstack([logs, np.zeros((len(rows), 1))])
-        density: Numbers = logsumexp(with_prior, axis=1) - np.log(len(self.centres) + 1)
+        most = np.maximum(logs.max(axis=1, initial=0.0), 0.0)  # the prior's kernel is 1 everywhere
+        total = np.exp(logs - most[:, None]).sum(axis=1) + np.exp(-most)
+        density: Numbers = most + np.log(total) - np.log(len(self.centres) + 1)
         return density
 
 
