@@ -161,6 +161,28 @@ def test_a_stand_in_was_asked_of_nobody():
     assert [each.diary for each in made] == [[first], [({"x": 0.5}, None), first]]
 
 
+def test_who_has_raised_is_made_anew():
+    """What an object drew before it raised stands in no log: after a resume it would not have been drawn."""
+    broken = []
+
+    class Broken(Memory):
+        def ask(self):
+            params = super().ask()
+            if broken:
+                raise MemoryError(broken.pop())
+            return params
+
+    space = Searchspace(x=Float(0, 1)).to_dict()
+    log = [StudyOpened(0.0, {"searchspace": space, "num_trials": 3})]
+    study, optimizer = Study.of(log), Wrapped(Broken)
+    broken.append("for the moment")
+    with pytest.raises(MemoryError):
+        optimizer.ask(study, Random(0))
+    log.append(Suggested(0.0, 1, {"x": 0.5}, None, None, 1, "the optimizer failed"))
+    study.apply(log[-1])
+    assert optimizer.ask(study, Random(0)) == optimizer.ask(Study.of(log), Random(0))
+
+
 def test_what_is_forbidden_is_asked_for_again():
     """An object that does not know of forbidden combinations is told that they failed."""
     space = Searchspace(a=[0, 1], b=[0, 1])

@@ -62,14 +62,15 @@ class Replay:
 
     def proposed(self, key: str, make: Make) -> Mapping[str, Any]:
         """Return what the object that `make` makes proposes for the study's next trial."""
-        study, live = self._study, self._live.get(key)
+        live = self._live.pop(key, None)  # one that raises is not put back: it knows what the log does not say
         if live is None or (live.out is not None and live.out[:2] != self._due(live.settled)):
-            seed = int(study.settings.get("seed", 0))
-            live = self._live[key] = _Live(make(study.searchspace, seed))
+            live = _Live(make(self._study.searchspace, int(self._study.settings.get("seed", 0))))
         while live.settled < len(self._asked):
             self._ask(live)
             live.settle(self._asked[live.settled].params)
-        return self._ask(live)
+        proposal = self._ask(live)
+        self._live[key] = live
+        return proposal
 
     def _due(self, settled: int) -> tuple[int, int]:
         """Return which trial is asked for next by who was asked for so many, and at which position of the log."""
