@@ -19,7 +19,7 @@ import keyword
 import math
 import random
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -84,7 +84,8 @@ class Searchspace:
                     f"parameter {name!r} would never be active: its conditions, with those of the parameters that it "
                     f"depends on, leave no value to {clash!r}"
                 )
-            _check_reach({**self._domains, name: domain}, {**self._conditions, name: case}, self._forbidden)
+            # Nothing that is forbidden names it yet, so the others can be active whenever they could.
+            _check_reach([name], {**self._domains, name: domain}, {**self._conditions, name: case}, self._forbidden)
             self._conditions[name] = case
         self._domains[name] = domain
         self._numbered = None
@@ -114,7 +115,7 @@ class Searchspace:
             raise ConfigError(
                 f"nothing is left of the searchspace, since it is forbidden that {'; '.join(map(str, forbidden))}"
             )
-        _check_reach(self._domains, self._conditions, forbidden)
+        _check_reach(self._conditions, self._domains, self._conditions, forbidden)
         self._forbidden, self._numbered = forbidden, grid
 
     def copy(self) -> Searchspace:
@@ -351,13 +352,16 @@ def _combinations(given: Mapping[str, Any]) -> list[Any]:
 
 
 def _check_reach(
-    domains: Mapping[str, Domain], conditions: Mapping[str, Case], forbidden: Mapping[Condition, Case]
+    names: Iterable[str],
+    domains: Mapping[str, Domain],
+    conditions: Mapping[str, Case],
+    forbidden: Mapping[Condition, Case],
 ) -> None:
-    """Raise `ConfigError` for a parameter that is active in no configuration that is allowed.
+    """Raise `ConfigError` for one of these conditional parameters that is active in no configuration that is allowed.
 
     Where there are too many states to tell, it is let pass.
     """
-    for condition, name in {domains[name].when: name for name in conditions}.items() if forbidden else ():
+    for condition, name in {domains[name].when: name for name in names}.items() if forbidden else ():
         if Grid(domains, conditions, list(forbidden.values()), required=conditions[name]).size == 0:
             raise ConfigError(
                 f"parameter {name!r} would never be active: it is absent unless {condition}, and that cannot be, since "

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from maggy import combinations
 from maggy.domains import Categorical, Float, Integer, Ordinal
 from maggy.errors import ConfigError
 from maggy.searchspace import RESERVED, Searchspace, parse_domain
@@ -471,6 +472,20 @@ def test_a_dependence_that_cannot_be_is_refused(define, sentence):
     with pytest.raises(ConfigError) as caught:
         define()
     assert str(caught.value) == sentence
+
+
+def test_who_is_added_is_all_that_is_checked(monkeypatch):
+    """What is forbidden was held against the other parameters before: so 150 of them, one by one, take no 16 s."""
+    space = Searchspace({"a": [1, 2, 3], "b": Integer(1, 2, when={"a": 1}), "!forbidden": [{"a": 3}]})
+    counted = []
+
+    def count(*given, required):
+        counted.append(required)
+        return combinations.Grid(*given, required=required)
+
+    monkeypatch.setattr("maggy.searchspace.Grid", count)
+    space.add("c", Integer(1, 2, when={"a": 2}))
+    assert len(counted) == 1
 
 
 def test_whether_a_parameter_can_be_active_is_told_exactly():
