@@ -3,7 +3,7 @@
 import pytest
 from test_scheduler import dialogue, finished, hello, running
 
-from maggy.driver.actions import Close, Drop, Record, Send
+from maggy.driver.actions import Ask, Close, Drop, Record, Send
 from maggy.driver.scheduler import REST
 from maggy.events import Ended, Lost, Reported, Started
 from maggy.rpc.messages import Beat, Bye, Join, Reports, Run
@@ -177,11 +177,20 @@ def test_a_pause_gives_out_nothing_new():
 
 
 def test_a_paused_study_ends_when_nothing_is_left():
-    """The last trial's end is the study's: there is nothing to wait for."""
+    """The last trial's end is the study's, if the optimizer has no more: there is nothing to wait for."""
+    talk = running("a", num_trials=1)
+    talk.pause(True)
+    assert Ask(2, talk.study.position + 1) in talk.received("a", finished())
+    talk.suggested(2, DONE, talk.study.position)
+    assert talk.scheduler.closed == "done"
+
+
+def test_a_paused_study_keeps_what_is_left():
+    """What goes on with a trial, when no new one is due any more, waits for the pause to end."""
     talk = running("a", num_trials=1)
     talk.pause(True)
     talk.received("a", finished())
-    assert talk.scheduler.closed is None  # the optimizer has not been asked whether that was all
-    talk.pause(False)
-    talk.suggested(2, DONE, talk.study.position)
-    assert talk.scheduler.closed == "done"
+    talk.suggested(2, Suggestion({"x": 1}, 3.0, 1), talk.study.position)
+    assert talk.study.queued
+    assert not talk.scheduler.closed
+    assert [event.trial for event in recorded(talk.pause(False), Started)] == [2]

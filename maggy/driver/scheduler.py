@@ -215,7 +215,7 @@ class Scheduler:
         return self._taken()
 
     def pause(self, on: bool, now: float) -> list[Action]:
-        """Give out nothing new, while what runs goes on; or give out again."""
+        """Give out nothing new, while what runs goes on, and end if that was all; or give out again."""
         self.paused = on
         return self._turn(now)
 
@@ -341,7 +341,7 @@ class Scheduler:
         if self.closed is None:
             if self._broken is not None and self._ending is None:
                 self._wind_down(self._broken, now)
-            if self._ending is None and not self.paused:
+            if self._ending is None:
                 self._hand_out(now)
                 self._ask(now)
             if self._over():
@@ -351,7 +351,7 @@ class Scheduler:
         return self._taken()
 
     def _hand_out(self, now: float) -> None:
-        while self._idle and self.study.queued:
+        while self._idle and self.study.queued and not self.paused:
             name = next(iter(self._idle))
             worker = self._idle.pop(name)
             trial = self.study.trials[self.study.queued[0]]
@@ -362,7 +362,8 @@ class Scheduler:
 
     def _ask(self, now: float) -> None:
         wanted = len(self._idle) + self._terms.lookahead - len(self.study.queued)
-        if self.asking.out is not None or self.asking.done or wanted <= 0 or not self.executors:
+        held = self.paused and (self.study.remaining or self._busy())  # else it may be that the study is over
+        if held or self.asking.out is not None or self.asking.done or wanted <= 0 or not self.executors:
             return
         if self.asking.waits:
             self.asking.done = not self._busy()  # with nothing left to run it would wait for an end that cannot come
