@@ -4,7 +4,7 @@ from random import Random
 
 import pytest
 
-from maggy.domains import Float
+from maggy.domains import Float, Integer
 from maggy.errors import ConfigError
 from maggy.events import Ended, Started, StudyOpened, Suggested
 from maggy.optimizers import Foreign, Wrapped
@@ -221,3 +221,12 @@ def test_a_configuration_may_be_tried_twice_at_once(name):
     """With as many executors as there are values and more, each end is told of one of the trials of a configuration."""
     study = play(Foreign(name), lambda _: 0.0, searchspace=Searchspace(x=["a", "b"]), num_trials=7, workers=5)
     assert study.counts["completed"] == 7
+
+
+@quietly
+@pytest.mark.parametrize("name", ["optuna:TPESampler", "nevergrad:NGOpt", "skopt:ET"])
+def test_a_parameter_may_have_one_value(name):
+    """A range that has been narrowed to one value is still a parameter."""
+    space = Searchspace(x=Float(0, 1), units=Integer(5, 5), layers=Integer(3, 3, log=True), kind=["a"])
+    study = play(Foreign(name), lambda _: 0.0, searchspace=space, num_trials=4)
+    assert study.counts["completed"] == 4

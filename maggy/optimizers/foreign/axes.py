@@ -29,7 +29,7 @@ class Axis:
     def of(cls, name: str, domain: Domain) -> Axis:
         """Return the axis of a parameter."""
         size = domain.size or 0
-        if isinstance(domain, Categorical):
+        if isinstance(domain, Categorical) or size == 1:  # libraries know no order of one value
             return cls(name, "choice", domain, size)
         if 0 < size <= RANKED and not getattr(domain, "log", False):
             return cls(name, "rank", domain, size)

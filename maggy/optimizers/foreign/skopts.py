@@ -54,6 +54,6 @@ def _dimension(axis: Axis) -> Dimension:
         case "choice":
             return Categorical(list(range(axis.size)))
         case "rank":
-            return Integer(0, axis.size - 1) if axis.size > 1 else Categorical([0])
+            return Integer(0, axis.size - 1)
         case "unit":
             return Real(0.0, 1.0)
