@@ -139,7 +139,7 @@ def main() -> None:
         lines = [line for line in lines if line["problem"] in given.problems]
         summary(lines, given.methods)
         if given.plot:
-            draw(given.plot, lines)
+            draw(given.plot, [line for line in lines if line["method"] in given.methods])
         return
     held = given.append.read_text(encoding="utf-8").splitlines() if given.append and given.append.exists() else []
     known = {tuple(json.loads(line)[key] for key in ("problem", "workers", "method", "seed")) for line in held}

@@ -33,6 +33,7 @@ def plot(
             axes.set_axis_on()
             axes.set(title=title, xscale=scale, yscale="log", xlabel=across, ylabel=up)
             axes.minorticks_off()
+            axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
             axes.grid(alpha=0.3)
             for name, curve in curves.items():
                 axes.step(*zip(*curve, strict=True), where="post", label=name, color=colours[name], linewidth=1.3)
