@@ -153,16 +153,14 @@ class Scheduler:
 
     def broke(self, executor: str, why: str, now: float) -> list[Action]:
         """Take in that an executor's connection is broken; it has a moment to come back with another."""
-        worker = self.executors.get(executor)
-        if worker is not None:
+        if (worker := self.executors.get(executor)) is not None:
             worker.gone, worker.gone_for_good = why, now + self._terms.reconnect_grace
             self._idle.pop(executor, None)
         return self._turn(now)
 
     def returned(self, executor: str, now: float) -> list[Action]:
         """Take in that an executor is back, with all that was said meanwhile."""
-        worker = self.executors.get(executor)
-        if worker is not None:
+        if (worker := self.executors.get(executor)) is not None:
             worker.heard, worker.gone, worker.gone_for_good = now, None, math.inf
             if worker.trial is None:
                 self._free(worker)
