@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from numbers import Integral, Real
 from random import Random
@@ -261,7 +263,17 @@ def _optimizer(given: str | Optimizer | None, space: Searchspace) -> Optimizer:
         del named["foreign"]  # it has a name of its own, with a colon
         return cast("Optimizer", plugins.by_name("optimizer", given, named))
     chosen: Any = plugins.checked("optimizer", given, "ask", "asha")
-    return Wrapped.copies(chosen) if callable(getattr(chosen, "tell", None)) else chosen
+    return Wrapped.copies(chosen) if callable(getattr(chosen, "tell", None)) and _takes_nothing(chosen.ask) else chosen
+
+
+def _takes_nothing(ask: Callable[..., Any]) -> bool:
+    """Whether an ask is another library's: one of ours takes a study, whatever else its optimizer can do."""
+    with suppress(ValueError):  # of what is compiled nobody may know what it takes
+        try:
+            inspect.signature(ask).bind()
+        except TypeError:
+            return False
+    return True
 
 
 def _rules(given: Any, optimizer: Optimizer, es_min: int | None, es_interval: int | None) -> tuple[StopRule, ...]:

@@ -240,6 +240,16 @@ def test_an_object_with_ask_and_tell_is_copied():
     assert given.asked == 1
 
 
+def test_an_optimizer_may_have_a_tell_of_its_own():
+    """Who is asked with a study is one of ours, whatever else it can do."""
+
+    class Ours(RandomSearch):
+        def tell(self, what):
+            pass
+
+    assert isinstance(configured(optimizer=Ours()).optimizer, Ours)
+
+
 def test_an_object_that_cannot_be_copied_is_refused():
     """A function that makes it has to be passed in its place."""
     given = Counting()
