@@ -7,7 +7,7 @@ that have completed, for models to learn from. Their names are Ray Tune's.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from random import Random
 from typing import Any
@@ -52,12 +52,15 @@ def checked(
     return to_try, known
 
 
-def wished(answer: Suggestion, study: Study, rng: Random) -> Suggestion:
-    """Return the answer with the next point that the user wants tried first, where one is left."""
+def wished(answer: Suggestion, study: Study, rng: Callable[[], Random]) -> Suggestion:
+    """Return the answer with the next point that the user wants tried first, where one is left.
+
+    `rng` makes the random numbers for what the point leaves open.
+    """
     if answer.parent is not None or study.sampled >= len(study.points):
         return answer
     point = study.points[study.sampled]
-    return replace(answer, params=completed(study.searchspace, point, answer.params, rng), why="points_to_evaluate")
+    return replace(answer, params=completed(study.searchspace, point, answer.params, rng()), why="points_to_evaluate")
 
 
 def completed(

@@ -18,11 +18,12 @@ from typing import Any
 from maggy.errors import ConfigError, nearest
 
 TrainFn = Callable[..., Any]
+Parameters = tuple[dict[str, Parameter], bool]  # by name, and whether there is a **kwargs besides
 PROVIDED = ("hparams", "reporter", "budget", "trial")
 
 
-def parameters(train_fn: TrainFn) -> tuple[dict[str, Parameter], bool]:
-    """Return the function's parameters by name, and whether it has a `**kwargs` besides.
+def parameters(train_fn: TrainFn) -> Parameters:
+    """Return what the function takes.
 
     Raises `ConfigError` for what shows no signature.
     """
@@ -45,9 +46,9 @@ def label(train_fn: TrainFn) -> str:
     return f"{getattr(train_fn, '__name__', type(train_fn).__name__)}()"
 
 
-def arguments(train_fn: TrainFn, params: Mapping[str, Any], provided: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the keyword arguments for one call: of `params` and `provided` what the function takes."""
-    wanted, open_ended = parameters(train_fn)
+def arguments(taken: Parameters, params: Mapping[str, Any], provided: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the keyword arguments for one call: of `params` and `provided` what a function with `taken` takes."""
+    wanted, open_ended = taken
     kept = {name: value for name, value in provided.items() if name in wanted or (open_ended and name not in PROVIDED)}
     open_ended = open_ended and "hparams" not in wanted  # who names hparams has them all in there
     return kept | {name: value for name, value in params.items() if name in wanted or open_ended}

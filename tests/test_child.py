@@ -269,7 +269,7 @@ def test_one_process_runs_trial_after_trial(start):
     assert child.outcome(lr=1)[1]["metrics"]["pid"] == child.process.pid
     assert "ZeroDivisionError" in child.error(lr=0)
     assert child.outcome(trial=2, lr=2)[1]["metrics"] == {"metric": 0.5, "pid": child.process.pid}
-    assert child.began == 3
+    assert child.began == 1  # a warm process begins at once
 
 
 def test_numbers_that_are_not_finite_travel(start):

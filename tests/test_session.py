@@ -149,7 +149,6 @@ def limited(**limits) -> Session:
     session = Session(0.0)
     session.received(replace(WELCOME, **limits), 0.0)
     session.received(RUN, 0.0)
-    assert session.began(0.0) == []
     return session
 
 
@@ -180,6 +179,7 @@ def test_f25_a_limit_counts_from_the_functions_first_line(limits):
     session = Session(0.0)
     session.received(replace(WELCOME, **limits), 0.0)
     session.received(RUN, 0.0)
+    session.starting(0.0)
     assert Terminate() not in session.tick(100.0)
     session.began(100.0)
     assert Terminate() not in session.tick(104.9)
@@ -192,6 +192,7 @@ def test_f25_a_trial_that_never_begins_fails(limits):
     session = Session(0.0)
     session.received(replace(WELCOME, **limits), 0.0)
     session.received(RUN, 1.0)
+    session.starting(1.0)
     session.printed("importing", 2.0)
     assert Terminate() not in session.tick(START_SECONDS + 0.9)
     assert Terminate() in session.tick(START_SECONDS + 1)
@@ -214,7 +215,6 @@ def test_limits_are_each_trials_own():
     session = limited(trial_timeout=30.0)
     session.finished("completed", 0.5, {}, None, 20.0)
     session.received(replace(RUN, trial=2), 20.0)
-    session.began(20.0)
     assert Terminate() not in session.tick(49.9)
     assert Terminate() in session.tick(50.0)
 
@@ -399,7 +399,6 @@ def test_saving_is_a_sign_of_life():
     session = Session(0.0)
     session.received(replace(WELCOME, report_timeout=5.0), 0.0)
     session.received(RUN, 0.0)
-    session.began(0.0)
     session.kept("Saved", {"checkpoint": NAME, "bytes": 3}, 4.0)
     assert Terminate() not in session.tick(8.0)
     assert Terminate() in session.tick(9.0)

@@ -71,7 +71,7 @@ def test_every_form_of_function_gets_what_it_names(form):
     """The function is accepted, gets exactly what it names, as it was given, and can be called with it."""
     train_fn, filled = FORMS[form]
     check(train_fn, PARAMS)
-    given = arguments(train_fn, PARAMS, PROVIDED)
+    given = arguments(parameters(train_fn), PARAMS, PROVIDED)
     assert given.keys() == filled
     assert given.items() <= {**PARAMS, **PROVIDED}.items()
     train_fn(**given)
@@ -80,7 +80,7 @@ def test_every_form_of_function_gets_what_it_names(form):
 def test_defaults_stand_where_nothing_is_given():
     """A parameter with a default that the searchspace does not define keeps it."""
     check(lambda lr, momentum=0.9: momentum, ["lr"])
-    assert arguments(lambda lr, momentum=0.9: momentum, {"lr": 0.1}, PROVIDED) == {"lr": 0.1}
+    assert arguments(parameters(lambda lr, momentum=0.9: momentum), {"lr": 0.1}, PROVIDED) == {"lr": 0.1}
 
 
 @pytest.mark.parametrize(
@@ -95,14 +95,14 @@ def test_defaults_stand_where_nothing_is_given():
 def test_train_args_are_passed(train_fn, filled):
     """Constants reach a parameter of their name or, as hyperparameters do, a **kwargs."""
     check(train_fn, PARAMS, ["data"])
-    assert arguments(train_fn, PARAMS, {"data": "…", **PROVIDED}) == filled
+    assert arguments(parameters(train_fn), PARAMS, {"data": "…", **PROVIDED}) == filled
 
 
 def test_without_a_searchspace_nothing_is_needed():
     """A function without parameters is one that is just run."""
     check(lambda: 1.0, [])
     check(lambda reporter: 1.0, [])
-    assert arguments(lambda: 1.0, {}, PROVIDED) == {}
+    assert arguments(parameters(lambda: 1.0), {}, PROVIDED) == {}
 
 
 # -- errors ----------------------------------------------------------------------------------------
@@ -192,7 +192,7 @@ def test_a_parameter_that_may_be_absent_can_be_left_out(train_fn):
     """A default, hparams and **kwargs all do without it, and get it where it is there."""
     check(train_fn, ["kernel", "degree"], [], CONDITIONS)
     for params in ({"kernel": "linear"}, {"kernel": "poly", "degree": 4}):
-        train_fn(**arguments(train_fn, params, {"hparams": params}))
+        train_fn(**arguments(parameters(train_fn), params, {"hparams": params}))
 
 
 def needy(kernel, degree):

@@ -37,7 +37,7 @@ def answer_to(optimizer: Optimizer, study: Study, seed: int, number: int) -> Sug
     try:
         answer = optimizer.ask(study, rng_for(seed, number))
         if isinstance(answer, Suggestion):
-            answer = wished(answer, study, rng_for(seed, number))
+            answer = wished(answer, study, lambda: rng_for(seed, number))
             _check(answer, study, type(optimizer).__name__)
     except BaseException as error:  # noqa: BLE001 - somebody else's optimizer may raise anything, SystemExit too
         if isinstance(error, Exception):

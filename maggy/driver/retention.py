@@ -11,8 +11,8 @@ from bisect import insort
 from dataclasses import dataclass, field
 
 from maggy.events import Ended, Event, Lost, Saved, Started, StudyClosed, Suggested
-from maggy.study import Study
-from maggy.trial import Objective, Status
+from maggy.study import ANCESTORS
+from maggy.trial import CHECKPOINT, Objective, Status
 
 
 @dataclass(slots=True)
@@ -37,13 +37,14 @@ class Retention:
         self._objective = objective
         self._keep = keep
         self._trims = keep is not None and not continues
-        self._lineage = Study()  # of no more than suggestions and checkpoints
+        self._parents: dict[int, int] = {}  # by trial that continues another
+        self._budgets: dict[int, float] = {}
+        self._saved: dict[int, list[str]] = {}  # by trial that has any: its last two checkpoints, the last first
         self._held: dict[int, list[str]] = {}  # by running trial: what it may be reading
         self._superseded: set[str] = set()
         self._uneven: set[int] = set()  # trials that were lost, and may have left what the log does not know
-        self._ranked: list[
-            tuple[float, float, int, int]
-        ] = []  # completed trials, the best first, of equals the earlier
+        # Completed trials, the best first, of equals the earlier.
+        self._ranked: list[tuple[float, float, int, int]] = []
         self._ends = 0
 
     def recorded(self, event: Event) -> Due:
@@ -51,15 +52,17 @@ class Retention:
         due = Due()
         match event:
             case Suggested():
-                self._lineage.apply(event)
-            case Started():
-                self._held[event.trial] = self._lineage.restorable(self._lineage.trials[event.trial])
-            case Saved():
-                saver = self._lineage.trials[event.trial]
-                before = saver.earlier_checkpoint
-                self._lineage.apply(event)
-                if before is not None and before != saver.earlier_checkpoint:
-                    self._superseded.add(before)
+                if event.parent is not None:
+                    self._parents[event.trial] = event.parent
+                if event.budget is not None:
+                    self._budgets[event.trial] = event.budget
+            case Started() if self._saved:
+                self._held[event.trial] = self._readable(event.trial)
+            case Saved() if CHECKPOINT.fullmatch(event.checkpoint):  # a log may be a stranger's
+                names = self._saved.setdefault(event.trial, [])
+                names.insert(0, event.checkpoint)
+                if len(names) > 2:  # noqa: PLR2004 - the last one may be damaged
+                    self._superseded.add(names.pop())
                 self._free(due)
             case Lost():
                 self._held.pop(event.trial, None)
@@ -69,24 +72,35 @@ class Retention:
                 self._ended(event, due)
             case StudyClosed() if event.reason == "done" and self._keep is not None:
                 best = {trial for _, _, _, trial in self._ranked[: self._keep]}
-                for trial in self._lineage.trials:
-                    if trial not in best:
-                        self._forget(trial, due)
+                for trial in sorted(self._saved.keys() - best):
+                    self._forget(trial, due)
         return due
+
+    def _readable(self, trial: int) -> list[str]:
+        """Return what an attempt of a trial may go on from: see `Study.restorable`."""
+        found: list[str] = []
+        each: int | None = trial
+        while each is not None and len(found) < ANCESTORS:
+            found += self._saved.get(each, ())
+            each = self._parents.get(each)
+        return found
 
     def _ended(self, event: Ended, due: Due) -> None:
         self._held.pop(event.trial, None)
         self._free(due)
-        trial = self._lineage.trials[event.trial]
+        last = self._saved.get(event.trial, [])[:1]
         # Who failed or was stopped may have been killed in the middle of a save.
-        if trial.checkpoint is not None or event.trial in self._uneven or event.status != Status.COMPLETED:
-            needed = {name for names in self._held.values() for name in names} | {trial.checkpoint or ""}
+        if last or event.trial in self._uneven or event.status != Status.COMPLETED:
+            needed = {name for names in self._held.values() for name in names}.union(last)
             due.sweep.append((event.trial, frozenset(needed)))
             self._uneven.discard(event.trial)
-        if event.status == Status.COMPLETED and event.value is not None and math.isfinite(event.value):
+        if self._keep is None or event.status != Status.COMPLETED or event.value is None:
+            return
+        if math.isfinite(event.value):
             self._ends += 1
-            insort(self._ranked, (-(trial.budget or 0), self._objective.loss(event.value), self._ends, event.trial))
-            if self._trims and self._keep is not None and len(self._ranked) > self._keep:
+            rank = (-self._budgets.get(event.trial, 0), self._objective.loss(event.value), self._ends, event.trial)
+            insort(self._ranked, rank)
+            if self._trims and len(self._ranked) > self._keep:
                 self._forget(self._ranked.pop()[-1], due)
 
     def _free(self, due: Due) -> None:
@@ -96,8 +110,5 @@ class Retention:
             due.remove += sorted(self._superseded - read)
             self._superseded &= read
 
-    def _forget(self, number: int, due: Due) -> None:
-        trial = self._lineage.trials[number]
-        if trial.checkpoint is not None:
-            due.remove.append(trial.checkpoint)
-            trial.checkpoint = None
+    def _forget(self, trial: int, due: Due) -> None:
+        due.remove += self._saved.pop(trial, [])[:1]

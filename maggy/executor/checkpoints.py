@@ -14,6 +14,7 @@ import shutil
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -95,7 +96,6 @@ class Checkpoints:
         self._saved = 0
         self._restored = 0
         self._noticed: set[str] = set()
-        self._scratch = Path(terms.scratch, f"{terms.trial}-{terms.attempt}")
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Keep a copy of a file or directory. Raises `FileNotFoundError` or `CheckpointError`."""
@@ -161,7 +161,12 @@ class Checkpoints:
 
     def clean_up(self) -> None:
         """Remove what was restored."""
-        shutil.rmtree(self._scratch, ignore_errors=True)
+        if "_scratch" in vars(self):
+            shutil.rmtree(self._scratch, ignore_errors=True)
+
+    @cached_property
+    def _scratch(self) -> Path:
+        return Path(self._terms.scratch, f"{self._terms.trial}-{self._terms.attempt}")
 
     @property
     def _sees_root(self) -> bool:

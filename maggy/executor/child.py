@@ -29,7 +29,7 @@ from maggy.executor.nospark import forbid_spark
 from maggy.executor.reporter import Reporter, as_number, bounded, single_out
 from maggy.jsonvalue import dumps, loads
 from maggy.rpc.frames import Frames, framed
-from maggy.trainfn import TrainFn, arguments
+from maggy.trainfn import Parameters, TrainFn, arguments, parameters
 from maggy.trial import Objective
 
 CHUNK = 64 * 1024
@@ -44,9 +44,8 @@ class Orders:
         self._fd = fd
         self._frames = Frames(LARGEST)
         self._come: deque[Any] = deque()
-        self._poll = select.poll()
-        self._poll.register(fd, select.POLLIN)
         self._lock = threading.Lock()  # threads of the function's may look as well
+        os.set_blocking(fd, False)
 
     def next(self) -> Any:
         """Wait for the next order; None when the agent has closed the pipe."""
@@ -60,11 +59,10 @@ class Orders:
     def stops(self) -> list[Any]:
         """Return the requests to stop that have come, without waiting."""
         with self._lock:
-            while self._poll.poll(0):
-                if not self._read():
-                    break
+            self._read()
             found = [body for kind, body in self._come if kind == "stop"]
-            self._come = deque(order for order in self._come if order[0] != "stop")
+            if found:
+                self._come = deque(order for order in self._come if order[0] != "stop")
         return found
 
     def piece(self, over: Callable[[], bool]) -> Any:
@@ -81,24 +79,30 @@ class Orders:
 
     def _wait(self, milliseconds: int | None) -> bool:
         """Wait until something has come, and read it; False when the agent has closed the pipe."""
-        poll = select.poll()
+        poll = select.poll()  # each thread needs one of its own
         poll.register(self._fd, select.POLLIN)
         poll.poll(milliseconds)
         with self._lock:
-            return self._read() if self._poll.poll(0) else True
+            return self._read()
 
     def _read(self) -> bool:
-        data = os.read(self._fd, CHUNK)
-        self._frames.add(data)
-        self._come.extend(map(loads, self._frames.complete()))
-        return bool(data)
+        """Read all that has come, if another thread has not; False when the agent has closed the pipe."""
+        while True:
+            try:
+                data = os.read(self._fd, CHUNK)
+            except BlockingIOError:
+                return True
+            self._frames.add(data)
+            self._come.extend(map(loads, self._frames.complete()))
+            if len(data) < CHUNK:
+                return bool(data)
 
 
 class Surroundings:
     """What a trial may change of its process and the next one must not see: put back as it was."""
 
     def __init__(self) -> None:
-        self._directory = Path.cwd()
+        self._directory = str(Path.cwd())
         self._environment = dict(os.environ)
         self._variables = _variables()
         self._path = list(sys.path)
@@ -128,6 +132,7 @@ class TrialProcess:
         self._facts = facts
         self._function = function
         self._loaded: tuple[TrainFn, Mapping[str, Any]] | None = None
+        self._takes: Parameters | None = None  # until the function has been called, the agent waits for a word of it
         self._pid = os.getpid()
         self._surroundings = Surroundings()
         self._telling = threading.Lock()
@@ -180,9 +185,10 @@ class TrialProcess:
                 "budget": run["budget"],
                 "trial": run["trial"],
             }
-            given = arguments(train_fn, run["params"], provided)
-            self._tell("began", None)
-            returned = train_fn(**given)
+            if self._takes is None:
+                self._takes = parameters(train_fn)
+                self._tell("began", None)
+            returned = train_fn(**arguments(self._takes, run["params"], provided))
             value, metrics = judged(returned, objective, reporter.last)
         except StopTrial:
             return _outcome("stopped", metrics=reporter.last)

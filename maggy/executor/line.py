@@ -18,7 +18,7 @@ from maggy.rpc.connection import HANDSHAKE_SECONDS, NONCE
 from maggy.rpc.messages import Message
 from maggy.version import VERSION, misfit
 
-CHUNK = 256 * 1024
+CHUNK = 64 * 1024  # for each read Python makes a buffer; from 128 KiB on by a call to the system
 WOULD_BLOCK = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 GONE = (ConnectionRefusedError, ssl.SSLCertVerificationError)  # the driver is: nobody, or somebody else, is there
 SILENT_SECONDS = 90.0  # in which the driver beats three times; a connection that brings nothing leads nowhere

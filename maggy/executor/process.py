@@ -40,6 +40,7 @@ class Runner:
     prints: int
     end: int | None
     pid: int  # of the process that runs the function; 0 where that is not known
+    warm = False  # whether it has loaded the function, and begins a trial as soon as it is ordered to
     _orders: int
 
     @property

@@ -94,7 +94,7 @@ class Session:
         self._terms: Welcome | None = None
         self._heard = now
         self._told = now
-        self._began: float | None = None  # when the function was called
+        self._began: float | None = None  # when the function was called; in a warm process, with the order
         self._orders: list[Order] = []
         self._points: list[Any] = []
         self._metrics: dict[str, float] = {}  # of the last report
@@ -138,12 +138,17 @@ class Session:
                 self._orders.append(Leave(message.reason))
         return self._taken()
 
-    def began(self, now: float) -> list[Order]:
-        """Take in that the function is called now: what limits a trial counts from here, not its process's start."""
+    def starting(self, now: float) -> None:
+        """Take in that the trial's process has to load the function first, if not to be started."""
+        if self.run is not None:
+            self._began = None
+            self._limit_at = self._limit(now)
+
+    def began(self, now: float) -> None:
+        """Take in that it has, and calls the function: what limits a trial counts from here."""
         if self.run is not None:
             self._began = now
             self._limit_at = self._limit(now)
-        return self._taken()
 
     def reported(self, step: int, metrics: dict[str, float], now: float) -> list[Order]:
         """Take in a report of the trial that runs; what a thread of an ended trial still reports is nobody's."""
@@ -288,7 +293,7 @@ class Session:
 
     def _begin(self, run: Run, now: float) -> None:
         self.run = run
-        self._began = None
+        self._began = now
         self._stopping = self._broken = None
         self._fetching = False
         self._terminate_at = self._kill_at = math.inf

@@ -142,7 +142,8 @@ class Agent:
             if kind == "here":
                 process.pid = int(body)
             elif kind == "began":
-                self._do(self._session.began(now))
+                process.warm = True
+                self._session.began(now)
             elif kind == "report":
                 step, metrics = body
                 self._do(self._session.reported(step, metrics, now))
@@ -276,6 +277,8 @@ class Agent:
                 return
             self._decoder.reset()
             self._listen()
+        if not self._process.warm:
+            self._session.starting(time.monotonic())
         run, terms = order.run, self._session.terms
         self._process.order(
             "run",

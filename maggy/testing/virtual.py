@@ -209,7 +209,6 @@ class VirtualExecutor:
         fate = self._faults.fate(self._rng)
         strikes = self._rng.randrange(len(points) + 1)
         deaf = self._rng.random() < self._faults.deaf
-        self._do(self._session.began(self._timeline.now))
         self._go_on(_Attempt(run, points, fate, strikes, deaf, self._life))
 
     def _go_on(self, attempt: _Attempt, *, reported: int = 0) -> None:
