@@ -27,8 +27,9 @@ from maggy.driver.asker import InlineAsker
 from maggy.driver.clock import Clock
 from maggy.driver.journal import Journal
 from maggy.driver.logs import TrialLogs
-from maggy.driver.scheduler import Scheduler, Terms
+from maggy.driver.scheduler import Scheduler
 from maggy.driver.server import Server
+from maggy.driver.terms import Terms
 from maggy.events import StudyOpened
 from maggy.executor.link import Link
 from maggy.optimizers import RandomSearch

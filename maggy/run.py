@@ -21,8 +21,9 @@ from maggy.driver.depot import Depot
 from maggy.driver.journal import Journal, Watcher
 from maggy.driver.logs import TrialLogs
 from maggy.driver.retention import Retention
-from maggy.driver.scheduler import FAILED, Scheduler, Terms
+from maggy.driver.scheduler import FAILED, Scheduler
 from maggy.driver.server import Server
+from maggy.driver.terms import Terms
 from maggy.errors import LauncherError, StoreError
 from maggy.executor.line import Ticket
 from maggy.opening import Opened, history
@@ -82,6 +83,7 @@ class Run:
         terms = Terms(
             rules=config.active_rules,
             lookahead=getattr(config.optimizer, "lookahead", 0),
+            independent=getattr(config.optimizer, "independent", False),
             timeout=config.timeout,
             beat=config.beat,
             lease=config.lease,

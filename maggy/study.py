@@ -63,6 +63,7 @@ class Study:
         self.last_end = 0
         self.closed: str | None = None
         self._best: dict[float, Trial] = {}
+        self._given: dict[str, deque[int]] = {}  # by executor: what it runs, and what it will run after that
         self._indexes: dict[type, Any] = {}
 
     @classmethod
@@ -187,6 +188,7 @@ class Study:
         trial.attempt = event.attempt
         trial.executor = event.executor
         trial.started = event.at
+        self._given.setdefault(event.executor, deque()).append(trial.id)
 
     def _reported(self, event: Reported) -> None:
         self.reports += 1
@@ -199,6 +201,7 @@ class Study:
     def _lost(self, event: Lost) -> None:
         trial = self.trials[event.trial]
         del self.running[trial.id]
+        self._done(trial, event.at)
         self.queued.appendleft(trial.id)
         self._move(trial, Status.QUEUED)
         trial.attempt = event.attempt + 1
@@ -210,6 +213,8 @@ class Study:
         trial = self.trials[event.trial]
         if self.running.pop(trial.id, None) is None:
             self.queued.remove(trial.id)
+        else:
+            self._done(trial, event.at)
         self._move(trial, Status(event.status))
         trial.ended = event.at
         trial.end = self.position
@@ -221,6 +226,16 @@ class Study:
         self.last_end = self.position
         self._rank(trial)
         self._changed(trial)
+
+    def _done(self, trial: Trial, at: float) -> None:
+        """Take in that an executor is through with a trial: the next one that it was given begins."""
+        given = self._given[str(trial.executor)]
+        given.remove(trial.id)
+        if given:
+            after = self.trials[given[0]]
+            after.started = max(after.started or at, at)
+        else:
+            del self._given[str(trial.executor)]
 
     def _move(self, trial: Trial, status: Status) -> None:
         self.counts[trial.status] -= 1

@@ -41,6 +41,8 @@ ROWS = {
     "3": ["config"],
     "4": [
         "driver.scheduler",
+        "driver.terms",
+        "driver.crew",
         "driver.actions",
         "driver.outcome",
         "driver.asking",

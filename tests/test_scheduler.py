@@ -12,7 +12,8 @@ from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 
 from maggy import events
 from maggy.driver.actions import Ask, Close, Drop, Record, Send
-from maggy.driver.scheduler import Scheduler, Terms
+from maggy.driver.scheduler import Scheduler
+from maggy.driver.terms import Terms
 from maggy.events import Ended, Lost, Reported, Started, StopRequested, StudyClosed, StudyOpened, Suggested
 from maggy.rpc.messages import Beat, Bye, Finished, Join, Log, Reports, Run, Saved, Stop, Welcome
 from maggy.study import Study
@@ -224,6 +225,7 @@ def test_whatever_an_executor_sends_shows_that_it_lives():
     talk = running("a")
     began = talk.scheduler.deadline()
     talk.received("a", Log(1, 1, "still here"), at=8.0)
+    assert talk.tick(at=began) == []
     assert talk.scheduler.deadline() == began + 8.0
 
 
@@ -375,6 +377,7 @@ def test_a_beat_renews_the_lease():
     """Every sign of life counts from when it came."""
     talk = running("a")
     assert talk.received("a", Beat(), at=7.0) == []
+    assert talk.tick(at=11.81) == []
     assert talk.scheduler.deadline() == pytest.approx(18.8)
 
 
@@ -502,6 +505,7 @@ def test_who_does_not_stop_in_time_is_cut_off():
     talk = running("a", timeout=8.0)
     talk.received("a", Reports(1, 1, [[0, {"metric": 1.0}]]), at=7.0)
     talk.tick(at=8.0)
+    assert talk.tick(at=13.9) == []
     assert talk.scheduler.deadline() == 14.0
     assert talk.tick(at=14.0) == [
         Record(Ended(14.0, 1, 1, "stopped", 1.0, {}, "timeout")),

@@ -3,27 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Protocol
 
+from maggy.driver.crew import Worker
 from maggy.study import Study
-from maggy.trial import Status, Trial
+from maggy.trial import Status
 
 
-class Executor(Protocol):
-    """An executor as the scheduler sees it."""
-
-    trial: Trial | None
-    gone: str | None
-
-
-def check_executors(executors: Mapping[str, Executor], idle: Mapping[str, Executor], study: Study) -> None:
+def check_executors(executors: Mapping[str, Worker], idle: Mapping[str, Worker], study: Study) -> None:
     """Raise `AssertionError` where executors and trials do not match."""
-    busy = {name: worker for name, worker in executors.items() if worker.trial is not None}
+    busy = {name: worker for name, worker in executors.items() if worker.given}
     away = {name for name, worker in executors.items() if worker.gone is not None}
     hold(busy.keys() | idle.keys() | away == executors.keys(), "idle, busy and away are all executors")
     hold(not away & idle.keys(), "nobody who is away is idle")
     hold(not busy.keys() & idle.keys(), "nobody is both idle and busy")
-    held = [worker.trial.id for worker in busy.values() if worker.trial is not None]
+    held = [given.trial.id for worker in busy.values() for given in worker.given]
     hold(sorted(held) == sorted(study.running), "each running trial has one executor, and the other way round")
     for number in study.queued:
         hold(study.trials[number].status is Status.QUEUED, "the queue holds queued trials")

@@ -17,69 +17,23 @@ Rules:
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
 
 from maggy.driver import invariants
 from maggy.driver.actions import Action, Ask, Close, Drop, Record, Send
 from maggy.driver.asking import Asking
+from maggy.driver.crew import SURPRISE, Given, Worker
 from maggy.driver.outcome import Failures, outcome, poisoned
-from maggy.earlystop.base import StopRule
+from maggy.driver.terms import Terms
 from maggy.events import Ended, Event, Lost, Reported, Saved, Started, StopRequested, StudyClosed, Suggested
 from maggy.rpc import messages
-from maggy.rpc.messages import Beat, Bye, Finished, Join, Message, Reports, Run, Stop, Welcome
+from maggy.rpc.messages import Beat, Bye, Finished, Join, Message, Reports, Run, Stop
 from maggy.study import Study
 from maggy.trial import Answer, Status, Suggestion, Trial
 
 LONGEST_REASON = 1000  # characters
 REST = "there is nothing left to give it"  # how who could only wait is sent home: its slot may be used otherwise
+AHEAD_OF_A_LONG_ONE = "it waited behind a trial that takes longer than those before"
 FAILED = "failed: "  # how the reason begins with which a study is closed that was given up
-
-
-@dataclass(frozen=True, slots=True)
-class Terms:
-    """What the scheduler is told of how to run a study; times in seconds (the defaults stand in `maggy.config`)."""
-
-    rules: Sequence[StopRule] = ()
-    lookahead: int = 0
-    timeout: float | None = None
-    beat: float = 1.0
-    lease: float = 10.0
-    grace: float = 5.0
-    reconnect_grace: float = 0.8
-    max_lost: int = 3
-    max_failures: int | None = None
-    checkpoints: str = ""
-    trial_timeout: float | None = None
-    report_timeout: float | None = None
-    memory_limit: int | None = None
-    fresh_process: bool = False
-    marker: str = ""
-    relay_limit: int = 0
-
-    @property
-    def silence(self) -> float:
-        """Seconds without a word that mean death: a beat may have been due before, and coming back takes a moment."""
-        return self.lease + self.beat + self.reconnect_grace
-
-    def welcome(self, metric: str | None) -> Welcome:
-        """Return what an executor is told of it."""
-        shared = {field.name: getattr(self, field.name) for field in fields(Welcome) if field.name != "metric"}
-        return Welcome(metric=metric, **shared)
-
-
-@dataclass(slots=True)
-class Worker:
-    """An executor as the driver sees it: what it holds, and when it was last heard."""
-
-    name: str
-    slot: int
-    heard: float
-    trial: Trial | None = None
-    attempt: int = 0
-    restore: Sequence[str] = ()  # the checkpoints that it may have
-    gone: str | None = None  # why its connection is broken, while it may still come back
-    gone_for_good: float = math.inf  # when that ends
 
 
 class Scheduler:
@@ -92,6 +46,8 @@ class Scheduler:
         self.executors: dict[str, Worker] = {}
         self._terms = terms
         self._idle: dict[str, Worker] = {}
+        self._hungry: dict[str, Worker] = {}  # busy ones that may be given more, in turn
+        self._look_at = math.inf  # when to look at the executors again: the first of their deadlines, or earlier
         self._actions: list[Action] = []
         self.asking = Asking(study)
         self._failures = Failures(terms.max_failures)
@@ -116,6 +72,7 @@ class Scheduler:
         if (before := self.executors.get(hello.executor)) is not None:
             self._forget(before, "the executor joined again", now)
         worker = self.executors[hello.executor] = Worker(hello.executor, hello.slot, now)
+        self._look_at = min(self._look_at, worker.deadline(self._terms.silence))
         self._free(worker)
         self._do(Send(worker.name, self._terms.welcome(self.study.objective.metric)))
         return self._turn(now)
@@ -154,16 +111,14 @@ class Scheduler:
     def broke(self, executor: str, why: str, now: float) -> list[Action]:
         """Take in that an executor's connection is broken; it has a moment to come back with another."""
         if (worker := self.executors.get(executor)) is not None:
-            worker.gone, worker.gone_for_good = why, now + self._terms.reconnect_grace
-            self._idle.pop(executor, None)
+            self._leave(worker, why, now)
         return self._turn(now)
 
     def returned(self, executor: str, now: float) -> list[Action]:
         """Take in that an executor is back, with all that was said meanwhile."""
         if (worker := self.executors.get(executor)) is not None:
             worker.heard, worker.gone, worker.gone_for_good = now, None, math.inf
-            if worker.trial is None:
-                self._free(worker)
+            self._free(worker)
         return self._turn(now)
 
     def away(self, gap: float) -> list[Action]:
@@ -191,11 +146,10 @@ class Scheduler:
 
     def tick(self, now: float) -> list[Action]:
         """Take in that time has passed: leases end, the timeout strikes, patience ends."""
-        for worker in list(self.executors.values()):
-            if now >= min(worker.heard + self._terms.silence, worker.gone_for_good):
-                why = worker.gone or f"executor silent for {self._terms.lease:g} s"
-                self._do(Drop(worker.name, why))
-                self._forget(worker, why, now)
+        if now >= self._look_at:
+            self._look_at = math.inf
+            for worker in list(self.executors.values()):
+                self._mind(worker, now)
         if now >= self._ends_at:
             if self._ending is None:
                 self._wind_down("timeout", now)
@@ -218,11 +172,10 @@ class Scheduler:
         return self._turn(now)
 
     def deadline(self) -> float:
-        """Return when `tick` is to be called next."""
+        """Return when `tick` is to be called next: it may be earlier than there is anything to do."""
         if self.closed is not None:
             return math.inf
-        leases = (min(worker.heard + self._terms.silence, worker.gone_for_good) for worker in self.executors.values())
-        return min(self._ends_at, self.asking.due, min(leases, default=math.inf))
+        return min(self._ends_at, self.asking.due, self._look_at)
 
     def holds(self, executor: str, trial: int, attempt: int) -> bool:
         """Whether this executor holds this trial at this attempt: otherwise what it says of it does not count."""
@@ -231,7 +184,7 @@ class Scheduler:
 
     def may_have(self, executor: str, trial: int, attempt: int, checkpoint: str) -> bool:
         """Whether this executor was told that it may go on from this checkpoint, and still holds the trial."""
-        return self.holds(executor, trial, attempt) and checkpoint in self.executors[executor].restore
+        return self.holds(executor, trial, attempt) and checkpoint in self.executors[executor].given[0].restore
 
     # -- trials ----------------------------------------------------------------------------------------------------
 
@@ -262,23 +215,55 @@ class Scheduler:
         self._do(Send(worker.name, Stop(trial.id, worker.attempt, reason)))
 
     def _finished(self, worker: Worker, message: Finished, now: float) -> None:
-        if (trial := worker.trial) is not None:
-            self._free(worker)
-            self._record(outcome(trial, message, self.study, now))
-            self._judge_failures(now)
+        ended = outcome(worker.given[0].trial, message, self.study, now)
+        self._record(ended)
+        worker.ended(now, failed=ended.status == Status.FAILED)
+        self._free(worker)
+        self._judge_failures(now)
 
     def _free(self, worker: Worker) -> None:
-        worker.trial = None
-        if worker.gone is None:
+        """See whether an executor may be given more."""
+        if worker.gone is None and not worker.given:
             self._idle[worker.name] = worker
+        elif self._terms.independent and worker.hungry:
+            self._hungry[worker.name] = worker
 
     def _take_back(self, worker: Worker, why: str, now: float) -> None:
-        """Queue a trial again that is not to blame for it."""
-        if worker.trial is not None:
-            self._record(Lost(now, worker.trial.id, worker.attempt, why, counts=False))
+        """Queue trials again that are not to blame for it."""
+        self._relieve(worker, why, now)
+        if worker.given:
+            given = worker.given.pop()
+            self._record(Lost(now, given.trial.id, given.attempt, why, counts=False))
             self._free(worker)
 
+    def _relieve(self, worker: Worker, why: str, now: float) -> None:
+        """Queue trials again that an executor was given ahead, in their order; it learns of it as of a stop."""
+        self._hungry.pop(worker.name, None)
+        while len(worker.given) > 1:
+            given = worker.given.pop()
+            self._record(Lost(now, given.trial.id, given.attempt, why, counts=False))
+            self._do(Send(worker.name, Stop(given.trial.id, given.attempt, why)))
+
+    def _mind(self, worker: Worker, now: float) -> None:
+        """See whether an executor is dead, or busy for longer than was thought."""
+        if now >= min(worker.heard + self._terms.silence, worker.gone_for_good):
+            why = worker.gone or f"executor silent for {self._terms.lease:g} s"
+            self._do(Drop(worker.name, why))
+            self._forget(worker, why, now)
+            return
+        if now >= worker.since + SURPRISE:
+            self._relieve(worker, AHEAD_OF_A_LONG_ONE, now)
+        self._look_at = min(self._look_at, worker.deadline(self._terms.silence))
+
+    def _leave(self, worker: Worker, why: str, now: float) -> None:
+        """Give an executor nothing for now; if it does not come back in a moment, that is the end of it."""
+        worker.gone, worker.gone_for_good = why, now + self._terms.reconnect_grace
+        self._look_at = min(self._look_at, worker.gone_for_good)
+        self._idle.pop(worker.name, None)
+        self._hungry.pop(worker.name, None)
+
     def _forget(self, worker: Worker, why: str, now: float) -> None:
+        self._relieve(worker, why, now)
         del self.executors[worker.name]
         self._idle.pop(worker.name, None)
         if worker.trial is not None:
@@ -303,14 +288,17 @@ class Scheduler:
         self._ending = reason
         self._ends_at = now + self._terms.grace + 1
         for worker in self.executors.values():
+            self._relieve(worker, reason, now)
             if worker.trial is not None and worker.trial.stop_reason is None:
                 self._stop(worker, worker.trial, reason, now)
 
     def _cut_off(self, now: float) -> None:
         for worker in self.executors.values():
             if (trial := worker.trial) is not None:
+                last = trial.curve.last
+                self._record(Ended(now, trial.id, worker.attempt, Status.STOPPED, last, {}, self._ending))
+                worker.ended(now, failed=False)
                 self._free(worker)
-                self._record(Ended(now, trial.id, worker.attempt, Status.STOPPED, trial.curve.last, {}, self._ending))
 
     def _rest(self, now: float) -> None:
         """Send home who can only wait."""
@@ -322,8 +310,7 @@ class Scheduler:
     def _send_home(self, worker: Worker, why: str, now: float) -> None:
         """Tell an executor to go; the end of its connection, or a moment without it, is the end of it."""
         self._do(Send(worker.name, Bye(why[:LONGEST_REASON])))
-        worker.gone, worker.gone_for_good = why, now + self._terms.reconnect_grace
-        self._idle.pop(worker.name, None)
+        self._leave(worker, why, now)
 
     def _close(self, reason: str, now: float) -> None:
         self.closed = reason
@@ -349,17 +336,24 @@ class Scheduler:
         return self._taken()
 
     def _hand_out(self, now: float) -> None:
-        while self._idle and self.study.queued and not self.paused:
-            name = next(iter(self._idle))
-            worker = self._idle.pop(name)
+        """Give out what is queued: to who is idle, then to who soon will be; but there nothing that was lost before."""
+        while self.study.queued and not self.paused:
             trial = self.study.trials[self.study.queued[0]]
-            worker.trial, worker.attempt = trial, trial.attempt
-            restore = worker.restore = self.study.restorable(trial)
-            self._record(Started(now, trial.id, trial.attempt, name))
-            self._do(Send(name, Run(trial.id, trial.attempt, dict(trial.params), trial.budget, trial.parent, restore)))
+            takers = self._idle or (self._hungry if trial.attempt == 1 else {})
+            if not takers:
+                return
+            worker = takers.pop(next(iter(takers)))
+            given = Given(trial, trial.attempt, self.study.restorable(trial))
+            worker.give(given, now)
+            self._look_at = min(self._look_at, worker.deadline(self._terms.silence))
+            self._record(Started(now, trial.id, trial.attempt, worker.name))
+            run = Run(trial.id, trial.attempt, dict(trial.params), trial.budget, trial.parent, given.restore)
+            self._do(Send(worker.name, run))
+            if worker.room and self._terms.independent:
+                self._hungry[worker.name] = worker
 
     def _ask(self, now: float) -> None:
-        wanted = len(self._idle) + self._terms.lookahead - len(self.study.queued)
+        wanted = len(self._idle) + len(self._hungry) + self._terms.lookahead - len(self.study.queued)
         held = self.paused and (self.study.remaining or self._busy())  # else it may be that the study is over
         if held or self.asking.out is not None or self.asking.done or wanted <= 0 or not self.executors:
             return

@@ -7,6 +7,7 @@ which trial is held at which attempt, what has been reported but not yet sent, a
 from __future__ import annotations
 
 import math
+from collections import deque
 from dataclasses import dataclass
 from typing import Any
 
@@ -91,6 +92,7 @@ class Session:
 
     def __init__(self, now: float) -> None:
         self.run: Run | None = None
+        self._ahead: deque[Run] = deque()  # what comes after it
         self._terms: Welcome | None = None
         self._heard = now
         self._told = now
@@ -123,6 +125,8 @@ class Session:
                 self._terms = message
             case Run() if self.run is None:
                 self._begin(message, now)
+            case Run():
+                self._ahead.append(message)
             case Stop() if self._is(message.trial, message.attempt):
                 self._stopping = message
                 self._terminate_at = min(self._terminate_at, now + (self._terms.grace if self._terms else 0))
@@ -131,7 +135,11 @@ class Session:
                 self.waiting(now)
                 self._fetching = False
                 self._orders.append(Hand(message))
+            case Stop():
+                ahead = (run for run in self._ahead if (run.trial, run.attempt) != (message.trial, message.attempt))
+                self._ahead = deque(ahead)
             case Bye():
+                self._ahead.clear()
                 if self.run is not None:
                     self._orders.append(Kill())
                     self.run = None
@@ -209,7 +217,7 @@ class Session:
     def finished(
         self, status: str, value: float | None, metrics: dict[str, Any], error: str | None, now: float
     ) -> list[Order]:
-        """Take in the outcome of the trial that runs."""
+        """Take in the outcome of the trial that runs; `cleared` is to follow."""
         run = self.run
         if run is None:
             return []
@@ -220,6 +228,12 @@ class Session:
             error = error[: ERROR_LIMIT // 2] + "\n…\n" + error[-ERROR_LIMIT // 2 :]
         self._tell(Finished(run.trial, run.attempt, status, value, metrics, error), now)
         self.run = None
+        return self._taken()
+
+    def cleared(self, now: float) -> list[Order]:
+        """Take in that nothing is left of the trial that has ended, so that the next one may begin."""
+        if self.run is None and self._ahead:
+            self._begin(self._ahead.popleft(), now)
         return self._taken()
 
     def died(self, cause: str, now: float) -> list[Order]:

@@ -152,6 +152,7 @@ class Agent:
                 self._do(self._session.finished(**body, now=now))
                 self._write()  # the driver can decide on the next trial while this one's traces are removed
                 self._clean_up(process)
+                self._do(self._session.cleared(time.monotonic()))
             else:
                 self._do(self._session.kept(kind, body, now))
 
@@ -176,6 +177,7 @@ class Agent:
         self._kill_leftovers()
         leftovers.empty(self._scratch)
         self._do(self._session.died(cause or ending, time.monotonic()))
+        self._do(self._session.cleared(time.monotonic()))
 
     def _from_prints(self) -> None:
         """Read what was printed until there is no more for now, so that it comes before the trial's outcome."""
@@ -274,6 +276,7 @@ class Agent:
                 self._process = self._new_process()
             except OSError as error:
                 self._do(self._session.died(f"it could not be started: {error}", time.monotonic()))
+                self._do(self._session.cleared(time.monotonic()))
                 return
             self._decoder.reset()
             self._listen()

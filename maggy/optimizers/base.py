@@ -20,10 +20,11 @@ from maggy.trial import Answer, Suggestion
 class Optimizer(Protocol):
     """Suggests what to try next.
 
-    Four optional attributes tell more: `lookahead` (suggestions to prepare before an executor is idle, 0 where absent),
-    `quick` (True: asking takes microseconds and needs no thread of its own), `continues` (False: no suggestion has a
-    parent, so no trial's checkpoint is needed by another) and `check(searchspace)` (raises `ConfigError` for a space
-    that it cannot search).
+    Five optional attributes tell more: `lookahead` (suggestions to prepare before an executor is idle, 0 where absent),
+    `independent` (True: no suggestion depends on a result, so short trials may be given out ahead of need), `quick`
+    (True: asking takes microseconds and needs no thread of its own), `continues` (False: no suggestion has a parent, so
+    no trial's checkpoint is needed by another) and `check(searchspace)` (raises `ConfigError` for a space that it
+    cannot search).
     """
 
     def ask(self, study: Study, rng: Random) -> Suggestion | Answer:

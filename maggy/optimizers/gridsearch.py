@@ -20,6 +20,8 @@ class GridSearch(QuickOptimizer):
     nothing until it is run. Conditions and forbidden combinations are counted with, and nothing is skipped one by one.
     """
 
+    independent = True
+
     def check(self, searchspace: Searchspace) -> None:
         """Raise `ConfigError` where a parameter is continuous and has no `step`, or the grid cannot be counted."""
         for name, domain in searchspace.items():

@@ -14,6 +14,8 @@ from maggy.trial import DONE, Answer, Suggestion
 class RandomSearch(QuickOptimizer):
     """Draws every configuration independently."""
 
+    independent = True
+
     def ask(self, study: Study, rng: Random) -> Suggestion | Answer:
         """Draw one configuration, until `num_trials` are drawn."""
         return Suggestion(study.searchspace.sample(rng)) if study.remaining else DONE

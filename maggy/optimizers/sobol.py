@@ -19,6 +19,7 @@ class Sobol:
     """
 
     lookahead = 0
+    independent = True
     quick = False  # the first ask loads SciPy
     continues = False
 

@@ -40,9 +40,9 @@ def hold(condition: object, what: str) -> None:
 def check_log(log: Sequence[Event]) -> Study:
     """Fold a log, and raise `AssertionError` at the first event that cannot follow those before it.
 
-    A trial is suggested once, under the next number; it is started only from the queue, on an executor that holds
-    nothing else; it reports, saves, is asked to stop, is lost and ends only while it runs, at the attempt that runs; it
-    ends once. No more than `num_trials` configurations are sampled. A closed study has nothing that runs.
+    A trial is suggested once, under the next number; it is started only from the queue. Of those that an executor
+    holds it runs the first, which alone reports, saves, is asked to stop and ends, at the attempt that runs; it ends
+    once. No more than `num_trials` configurations are sampled. A closed study has nothing that runs.
     """
     study = Study()
     for position, event in enumerate(log, 1):
@@ -119,8 +119,7 @@ def _started(study: Study, event: Started) -> str | None:
         return "the trial is not queued"
     if event.attempt != trial.attempt:
         return f"the trial is at attempt {trial.attempt}"
-    holds = [other.id for other in study.running.values() if other.executor == event.executor]
-    return f"the executor holds trial {holds[0]}" if holds else None
+    return None
 
 
 def _running(study: Study, event: Reported | Saved | StopRequested | Lost | Ended) -> str | None:
@@ -129,6 +128,9 @@ def _running(study: Study, event: Reported | Saved | StopRequested | Lost | Ende
         return "the trial does not run"
     if event.attempt != trial.attempt:
         return f"attempt {trial.attempt} runs"
+    first = next(other.id for other in study.running.values() if other.executor == trial.executor)
+    if first != trial.id and not isinstance(event, Lost):
+        return f"its executor runs trial {first} before"
     if isinstance(event, StopRequested) and trial.stop_reason is not None:
         return "it was asked to stop before"
     if isinstance(event, Ended) and not Status(event.status).final:

@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from maggy.driver.scheduler import Terms
+from maggy.driver.terms import Terms
 from maggy.earlystop.base import StopRule
 from maggy.events import Ended, Event, Lost, Started, StudyOpened
 from maggy.optimizers.base import Optimizer
@@ -103,6 +103,7 @@ def simulate(
     terms = Terms(
         rules=rules,
         lookahead=getattr(optimizer, "lookahead", 0) if lookahead is None else lookahead,
+        independent=getattr(optimizer, "independent", False),
         timeout=timeout,
     )
     settings = {

@@ -178,6 +178,7 @@ class VirtualExecutor:
                 case Kill():
                     self._life += 1
                     self._do(self._session.died("it was ended by SIGKILL", self._timeline.now))
+                    self._do(self._session.cleared(self._timeline.now))
                 case Leave():
                     self.sent_home = True
                     self._leave(order.reason)
@@ -260,6 +261,7 @@ class VirtualExecutor:
                 self._life += 1
                 self._do(self._session.printed("this is the end\n", now))
                 self._do(self._session.died("it was ended by SIGSEGV", now))
+                self._do(self._session.cleared(now))
                 self._write()
             case "error":
                 self._finish("failed", error="ValueError: simulated")
@@ -281,6 +283,7 @@ class VirtualExecutor:
         self, status: str, value: float | None = None, metrics: dict[str, float] | None = None, error: str | None = None
     ) -> None:
         self._do(self._session.finished(status, value, metrics or {}, error, self._timeline.now))
+        self._do(self._session.cleared(self._timeline.now))
         self._write()
 
     def _value(self, metrics: Mapping[str, float]) -> float | None:

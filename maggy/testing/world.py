@@ -10,7 +10,8 @@ from typing import Any
 from maggy.driver.actions import Action, Ask, Close, Drop, Record, Send
 from maggy.driver.asker import answer_to
 from maggy.driver.roll import Input, Roll
-from maggy.driver.scheduler import REST, Scheduler, Terms
+from maggy.driver.scheduler import REST, Scheduler
+from maggy.driver.terms import Terms
 from maggy.errors import MaggyError
 from maggy.events import Event, StudyResumed
 from maggy.optimizers.base import Optimizer

@@ -24,8 +24,9 @@ from maggy.driver.journal import Journal
 from maggy.driver.launcher import FIRST_PAUSE
 from maggy.driver.local import LocalLauncher
 from maggy.driver.logs import TrialLogs
-from maggy.driver.scheduler import Scheduler, Terms
+from maggy.driver.scheduler import Scheduler
 from maggy.driver.server import Server
+from maggy.driver.terms import Terms
 from maggy.events import Reported, StudyOpened
 from maggy.executor.line import Ticket, client_context
 from maggy.executor.worker import run_slot

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from random import Random
 from typing import Any
 
@@ -13,6 +13,23 @@ from maggy.earlystop import Median
 from maggy.optimizers import Asha, GridSearch, Hyperband, RandomSearch, Tpe
 from maggy.testing.problems import Branin, Choices, Hartmann6, Mixed
 from maggy.testing.simulation import Faults, Simulated, simulate
+
+
+@dataclass(frozen=True)
+class Uneven(Mixed):
+    """Trials of milliseconds, of which executors are given several at once; now and then one takes a second."""
+
+    epochs: int = 2
+    epoch_seconds: float = 0.005
+
+    def curve(
+        self, params: Mapping[str, Any], budget: float | None, done: float = 0.0
+    ) -> Iterator[tuple[float, int, dict[str, float]]]:
+        """Yield the same curve, for one configuration in ten more slowly."""
+        slow = 200 if Random(f"slow {sorted(params.items())}").random() < 0.1 else 1
+        for seconds, step, metrics in super().curve(params, budget, done):
+            yield slow * seconds, step, metrics
+
 
 KINDS: dict[str, dict[str, Any]] = {
     "random": {"optimizer": RandomSearch(), "problem": Hartmann6(epochs=6), "num_trials": 15},
@@ -29,6 +46,12 @@ KINDS: dict[str, dict[str, Any]] = {
         "optimizer": RandomSearch(),
         "problem": Mixed(epochs=6),
         "num_trials": 15,
+        "rules": [Median(min_trials=4)],
+    },
+    "short": {
+        "optimizer": RandomSearch(),
+        "problem": Uneven(),
+        "num_trials": 80,
         "rules": [Median(min_trials=4)],
     },
 }

@@ -16,7 +16,7 @@ from maggy.testing.problems import Branin
 from maggy.testing.simulation import Faults, StuckError, simulate
 from maggy.trial import WAIT, Suggestion
 
-SEEDS = {"hyperband": 100, "tpe-asha": 40}  # of other kinds 200; these differ from them in what is asked only
+SEEDS = {"hyperband": 100, "tpe-asha": 40, "short": 100}  # of other kinds 200; these differ from them in what is asked only
 
 
 def test_every_study_ends_and_keeps_its_invariants(kind, study_of):
@@ -28,7 +28,7 @@ def test_every_study_ends_and_keeps_its_invariants(kind, study_of):
             error.add_note(f"kind {kind}, seed {seed}")
             raise
         if study.closed == "done" and kind not in ("asha", "hyperband", "tpe-asha"):
-            assert len(study.trials) == (24 if kind == "grid" else 15)
+            assert len(study.trials) == {"grid": 24, "short": 80}.get(kind, 15)
 
 
 def test_the_same_seed_gives_the_same_log(kind, study_of):

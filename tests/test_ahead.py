@@ -1,0 +1,199 @@
+"""Trials that executors are given ahead of need, where trials are short and no suggestion depends on a result."""
+
+import pytest
+from test_scheduler import dialogue, finished, hello
+
+from maggy.driver.actions import Drop, Record, Send
+from maggy.driver.crew import AHEAD, MOST_AHEAD, SURPRISE
+from maggy.driver.scheduler import AHEAD_OF_A_LONG_ONE
+from maggy.events import Ended, Lost, Started, Suggested
+from maggy.executor.session import Leave, Session, Start, Tell
+from maggy.rpc.messages import Bye, Finished, Reports, Run, Stop, Welcome
+from maggy.study import Study
+from maggy.trial import Suggestion
+
+
+class Talk:
+    """A study with one executor whose first trial took so many seconds."""
+
+    def __init__(self, took=0.001, independent=True, executors=("a",), **terms):
+        self.talk, self.now = dialogue(independent=independent, num_trials=100, **terms), 0.0
+        for name in executors:
+            self.talk.joined(hello(name))
+            self.answer()
+        self.scheduler = self.talk.scheduler
+        for number, name in enumerate(executors, 1):
+            self.talk.received(name, finished(number), at=took)
+        self.now = took
+
+    def answer(self):
+        """Let the optimizer answer for as long as it is asked."""
+        asking = self.talk.scheduler.asking
+        while asking.out is not None:
+            self.talk.suggested(asking.out, Suggestion({"x": asking.out}), self.talk.study.position, at=self.now)
+
+    def given(self, name="a"):
+        return [given.trial.id for given in self.scheduler.executors[name].given]
+
+
+@pytest.mark.parametrize(
+    ("took", "ahead"),
+    [(0.0, MOST_AHEAD), (0.001, MOST_AHEAD), (AHEAD / 4, 4), (AHEAD / 2, 2), (AHEAD, 1), (1.01 * AHEAD, 0), (5.0, 0)],
+)
+def test_short_trials_are_given_ahead(took, ahead):
+    """As much as is worked off in a tenth of a second."""
+    talk = Talk(took)
+    talk.answer()
+    assert len(talk.given()) == 1 + ahead
+
+
+def test_where_suggestions_depend_on_results_nothing_is_given_ahead():
+    """It would be decided on what is known too early."""
+    talk = Talk(independent=False)
+    talk.answer()
+    assert talk.given() == [2]
+
+
+def test_who_is_idle_comes_first_and_others_take_turns():
+    """Nobody waits while somebody else has a stock."""
+    talk = Talk(AHEAD / 2, executors=("a", "b"))
+    talk.answer()
+    assert [len(talk.given(name)) for name in "ab"] == [3, 3]
+    assert talk.given("a") == [3, 5, 7]
+
+
+def test_only_what_runs_may_speak():
+    """A report of what comes later does not count, nor its end, until what comes before has ended."""
+    talk = Talk()
+    talk.answer()
+    early = talk.talk.received("a", Reports(3, 1, [[0, {"metric": 1.0}]]), at=talk.now)
+    assert not any(isinstance(action, Record) for action in early)
+    talk.talk.received("a", finished(2), at=talk.now)
+    (recorded, *_) = talk.talk.received("a", Reports(3, 1, [[0, {"metric": 1.0}]]), at=talk.now)
+    assert recorded.event.trial == 3
+
+
+def test_what_lies_behind_a_long_trial_is_given_to_others():
+    """In its order, uncounted; and its executor hears of it."""
+    talk = Talk(AHEAD / 2)
+    talk.answer()
+    late = talk.now + SURPRISE
+    assert talk.scheduler.deadline() <= late
+    assert talk.talk.tick(at=late) == [
+        Record(Lost(late, 4, 1, AHEAD_OF_A_LONG_ONE, counts=False)),
+        Send("a", Stop(4, 1, AHEAD_OF_A_LONG_ONE)),
+        Record(Lost(late, 3, 1, AHEAD_OF_A_LONG_ONE, counts=False)),
+        Send("a", Stop(3, 1, AHEAD_OF_A_LONG_ONE)),
+    ]
+    assert list(talk.talk.study.queued) == [3, 4]
+    talk.talk.joined(hello("b"))
+    assert talk.given("b") == [3]
+    talk.talk.received("a", finished(2), at=late)
+    assert talk.given("a") == [4], "and who was busy for long has no stock"
+
+
+def test_who_dies_has_one_trial_on_its_conscience():
+    """What it had not begun is not counted; the first in line is what it ran, and is nobody's stock again."""
+    talk = Talk()
+    talk.answer()
+    behind = talk.given()[1:]
+    lost = [action.event for action in talk.talk.lost("a", "gone") if isinstance(action, Record)]
+    assert [(event.trial, event.counts) for event in lost] == [*((number, False) for number in behind[::-1]), (2, True)]
+    assert list(talk.talk.study.queued) == [2, *behind]
+    talk.talk.joined(hello("b"))
+    talk.talk.received("b", finished(2, attempt=2), at=talk.now)
+    assert talk.given("b") == [3]
+
+
+def test_what_was_lost_before_is_alone():
+    """It may be what executors die of: it waits behind no other, and none waits behind it."""
+    talk = Talk()
+    talk.answer()
+    talk.talk.joined(hello("b"))
+    talk.answer()
+    (lost,) = talk.given("b")
+    talk.talk.lost("b", "gone")
+    for number in talk.given():
+        assert lost not in talk.given()
+        talk.talk.received("a", finished(number), at=talk.now)
+    talk.answer()
+    assert talk.given() == [lost]
+
+
+def test_who_fails_has_no_stock():
+    """It may be that all will fail, and then the study is given up."""
+    talk = Talk()
+    talk.answer()
+    for number in talk.given():
+        talk.talk.received("a", finished(number, status="failed", value=None, error="ValueError"), at=talk.now)
+    talk.answer()
+    assert len(talk.given()) == 1
+
+
+def test_a_timeout_takes_back_what_has_not_begun():
+    """It is not stopped, since it never ran: it is queued for when the study goes on."""
+    talk = Talk(timeout=SURPRISE / 2)
+    talk.answer()
+    talk.talk.tick(at=SURPRISE / 2)
+    assert talk.given() == [2]
+    talk.talk.received("a", finished(2, status="stopped"), at=SURPRISE / 2)
+    assert talk.scheduler.closed == "timeout"
+    assert 3 in talk.talk.study.queued
+
+
+def test_who_is_silent_loses_all():
+    """The lease is on the executor."""
+    talk = Talk()
+    talk.answer()
+    actions = talk.talk.tick(at=60.0)
+    assert Drop("a", "executor silent for 10 s") in actions
+    assert not talk.talk.study.running
+
+
+# -- the executor ----------------------------------------------------------------------------------------------------
+
+RUNS = [Run(number, 1, {}, None, None) for number in (1, 2, 3)]
+DONE = ("completed", 0.5, {}, None, 0.0)
+
+
+@pytest.fixture
+def session():
+    """Return a session that has been given three trials."""
+    session = Session(0.0)
+    session.received(Welcome(1.0, 10.0, 5.0, None, "/ckpt"), 0.0)
+    orders = [session.received(run, 0.0) for run in RUNS]
+    assert orders == [[Start(RUNS[0])], [], []]
+    return session
+
+
+def test_the_next_trial_begins_when_nothing_is_left_of_the_last(session):
+    """Not before: what a trial has started is killed after it."""
+    assert session.cleared(0.0) == []
+    assert session.finished(*DONE) == [Tell(Finished(1, 1, "completed", 0.5, {}, None))]
+    assert session.cleared(0.0) == [Start(RUNS[1])]
+    assert session.died("it was ended by SIGSEGV", 0.0)[0].message.trial == 2
+    assert session.cleared(0.0) == [Start(RUNS[2])]
+
+
+def test_what_has_not_begun_is_taken_back(session):
+    """A stop for it means that it is another's."""
+    assert session.received(Stop(2, 1, "taken back"), 0.0) == []
+    session.finished(*DONE)
+    assert session.cleared(0.0) == [Start(RUNS[2])]
+
+
+def test_who_goes_home_begins_nothing(session):
+    """All that it was given is others' by then."""
+    assert session.received(Bye("done"), 0.0)[-1] == Leave("done")
+    assert session.cleared(0.0) == []
+
+
+def test_a_trial_begins_when_the_one_before_it_ends():
+    """So its duration does not count the time in which it lay there."""
+    study = Study()
+    for number in (1, 2):
+        study.apply(Suggested(0.0, number, {}, None, None, 1))
+        study.apply(Started(1.0, number, 1, "a"))
+    study.apply(Ended(5.0, 1, 1, "completed", 0.5, {}))
+    study.apply(Ended(6.0, 2, 1, "completed", 0.5, {}))
+    assert [trial.duration for trial in study.trials.values()] == [4.0, 1.0]
