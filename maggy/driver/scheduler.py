@@ -225,6 +225,7 @@ class Scheduler:
         """See whether an executor may be given more."""
         if worker.gone is None and not worker.given:
             self._idle[worker.name] = worker
+            self._hungry.pop(worker.name, None)
         elif self._terms.independent and worker.hungry:
             self._hungry[worker.name] = worker
 
@@ -388,6 +389,7 @@ class Scheduler:
         if self.closed is None and self._ending is None and self._idle and not self.paused:
             asks = self.asking.out is not None or self.asking.waits or self.asking.done
             invariants.hold(not self.study.queued, "nobody is idle while a trial waits")
+            invariants.hold(not self._hungry.keys() & self._idle.keys(), "nobody is both idle and to be given more")
             invariants.hold(asks, "an idle executor has an ask out, or a reason to wait")
         invariants.hold(not self._actions, "nothing is left undone")
         invariants.hold(self.closed is not None or not self._over(), "a study that is over is closed")

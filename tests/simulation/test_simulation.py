@@ -16,7 +16,7 @@ from maggy.testing.problems import Branin
 from maggy.testing.simulation import Faults, StuckError, simulate
 from maggy.trial import WAIT, Suggestion
 
-SEEDS = {"hyperband": 100, "tpe-asha": 40, "short": 100}  # of other kinds 200; these differ from them in what is asked only
+SEEDS = {"hyperband": 100, "tpe-asha": 40, "short": 100}  # of other kinds 200, which are quicker
 
 
 def test_every_study_ends_and_keeps_its_invariants(kind, study_of):
