@@ -113,6 +113,11 @@ class Session:
         self._last = ""  # of what was printed
 
     @property
+    def stocked(self) -> bool:
+        """Whether there is another trial to begin when this one ends."""
+        return bool(self._ahead)
+
+    @property
     def terms(self) -> Welcome | None:
         """How the study is run, once the driver has said so."""
         return self._terms

@@ -26,7 +26,7 @@ from maggy.executor import devices, leftovers
 from maggy.executor.line import Line, Ticket
 from maggy.executor.link import FENCED, Link
 from maggy.executor.process import Process, Runner, stored
-from maggy.executor.session import Hand, Kill, Leave, Order, Session, Signal, Start, Tell, Terminate
+from maggy.executor.session import FLUSH_SECONDS, Hand, Kill, Leave, Order, Session, Signal, Start, Tell, Terminate
 from maggy.rpc.messages import Join, Message
 from maggy.version import VERSION
 
@@ -48,6 +48,8 @@ class Agent:
         self._selector = selectors.DefaultSelector()
         self._link = Link(self._hello(), ticket.secret)
         self._line = Line(ticket, self._link, self._selector, self._heard)
+        self._written = -math.inf
+        self._write_at = math.inf
         self._paused = False
         self._process: Runner | None = None
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
@@ -88,7 +90,7 @@ class Agent:
         return Join(name, host, pid, self._slot, platform.python_version(), VERSION, again=self._again)
 
     def _wait(self) -> None:
-        deadline = min(self._session.deadline(), self._weigh_at, self._line.deadline())
+        deadline = min(self._session.deadline(), self._weigh_at, self._line.deadline(), self._write_at)
         patience = max(0.0, deadline - time.monotonic())
         for key, _ in self._selector.select(min(patience, 60.0)):
             if self._left is None:
@@ -115,7 +117,12 @@ class Agent:
             self._do(self._session.received(message, time.monotonic()))
 
     def _write(self) -> None:
-        """Send what is due; while too much waits, so does the trial."""
+        """Send what is due, together where the next trial does not wait for it; if too much waits, so does the trial."""
+        now = time.monotonic()
+        if self._session.stocked and now < self._written + FLUSH_SECONDS:
+            self._write_at = self._written + FLUSH_SECONDS
+            return
+        self._written, self._write_at = now, math.inf
         self._line.write()
         if self._paused != (self._line.waiting > (MAX_BACKLOG // 2 if self._paused else MAX_BACKLOG)):
             self._paused = not self._paused

@@ -11,6 +11,7 @@ open. Here the records of a moment gather and are appended at once, and no file 
 
 from __future__ import annotations
 
+import os
 import struct
 import threading
 from collections.abc import Mapping, Sequence
@@ -19,7 +20,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from typing import Any, BinaryIO, cast
+from typing import Any
 
 from maggy.errors import amount
 from maggy.events import Ended, Event, Reported, Suggested
@@ -148,24 +149,30 @@ class _Runs:
     def flush(self) -> None:
         """Append what has gathered."""
         for run in self._gathered.values():
-            with self._opened(run) as file:
-                if file.tell() == 0:
-                    version = self._record(wall_time=run.born, file_version="brain.Event:2")
-                    file.write(self._framed(version.SerializeToString()))
-                file.write(run.records)
+            self._append(run)
             run.fresh = False
             run.records = bytearray()
         self._gathered.clear()
         self._size = 0
 
-    def _opened(self, run: _Run) -> BinaryIO:
-        path = self._directory / str(int(run.trial)) / FILE
-        mode = "wb" if run.fresh else "ab"
+    def _append(self, run: _Run) -> None:
+        """Write a run's records; a file object would take three times as many calls of the system."""
+        flags = os.O_WRONLY | os.O_CREAT | (os.O_TRUNC if run.fresh else os.O_APPEND)
+        path = f"{self._directory}/{int(run.trial)}/{FILE}"
         try:
-            return cast("BinaryIO", path.open(mode))
+            file = os.open(path, flags, 0o666)
         except FileNotFoundError:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            return cast("BinaryIO", path.open(mode))
+            Path(path).parent.mkdir(parents=True, exist_ok=True)
+            file = os.open(path, flags, 0o666)
+        try:
+            data = bytes(run.records)
+            if run.fresh or os.fstat(file).st_size == 0:
+                version = self._record(wall_time=run.born, file_version="brain.Event:2")
+                data = self._framed(version.SerializeToString()) + data
+            while data:
+                data = data[os.write(file, data) :]
+        finally:
+            os.close(file)
 
     # -- events ----------------------------------------------------------------------------------------------------
 
