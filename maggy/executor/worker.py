@@ -117,7 +117,7 @@ class Agent:
             self._do(self._session.received(message, time.monotonic()))
 
     def _write(self) -> None:
-        """Send what is due, together where the next trial does not wait for it; if too much waits, so does the trial."""
+        """Send what is due, together if the next trial does not wait for it; where too much waits, so do trials."""
         now = time.monotonic()
         if self._session.stocked and now < self._written + FLUSH_SECONDS:
             self._write_at = self._written + FLUSH_SECONDS
