@@ -104,7 +104,7 @@ class Killing:
                 return
             self.orphans.died(driver.mark)
             driver.said()
-            noted = acknowledged(folder)
+            noted = acknowledged(folder, str(options["optimizer"]))
             log = read_log(folder / "maggy.db") if (folder / "maggy.db").exists() else []
             self.judge(audit(log, noted, before), where)
             if code == 0:

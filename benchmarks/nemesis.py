@@ -2,7 +2,8 @@
 
 All that a driver starts, however deep, carries a mark in its environment, so that what is left of it can be found. Its
 trials note when they begin and what they return. A result that was noted, and that the same process began another trial
-after, is an *acknowledged* one: an executor is sent its next trial only when the outcome of the last one is durable.
+after, is an *acknowledged* one: an executor is sent a trial only when the outcomes before it are durable, but for those
+of the trials that it had been given ahead.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,6 +27,7 @@ import cloudpickle
 
 from maggy import Float, Searchspace, experiment
 from maggy.driver.asker import answer_to
+from maggy.driver.crew import MOST_AHEAD
 from maggy.events import Ended, Event, Reported, StudyClosed, StudyOpened, Suggested
 from maggy.opening import history
 from maggy.optimizers import OPTIMIZERS, GridSearch, RandomSearch
@@ -305,18 +308,19 @@ class Noted:
     reports: int
 
 
-def acknowledged(folder: Path) -> list[Noted]:
-    """Return the results after which the process that had them began another trial."""
+def acknowledged(folder: Path, optimizer: str) -> list[Noted]:
+    """Return the results after which the process that had them began another trial that it was not given before."""
+    ahead = 0 if optimizer == "asha" else MOST_AHEAD
     found = []
     for file in (folder / "notes").iterdir():
-        last: Noted | None = None
+        open_: deque[Noted] = deque()
         for line in file.read_text(encoding="ascii").splitlines():
             match line.split():
                 case ["begin", _, _]:
-                    found += [last] if last else []
-                    last = None
+                    while len(open_) > ahead:
+                        found.append(open_.popleft())
                 case ["end", trial, attempt, value, reports]:
-                    last = Noted(int(trial), int(attempt), float(value), int(reports))
+                    open_.append(Noted(int(trial), int(attempt), float(value), int(reports)))
     return found
 
 

@@ -133,7 +133,7 @@ class Soak:
 
     def _check(self) -> list[Event]:
         """Check the log of a study whose driver is gone, or done."""
-        noted = acknowledged(self._folder)
+        noted = acknowledged(self._folder, str(self._options["optimizer"]))
         store = Path(self._options["store"])  # type: ignore[arg-type]
         log = read_log(store) if store.exists() else []
         for kind, found in audit(log, noted, self._before).items():

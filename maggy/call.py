@@ -122,7 +122,7 @@ def _run_in(
             if nothing_left(opened, config):
                 console.say(f"Study {found!r} is done; a larger num_trials would go on with it.")
                 opened.release()
-                return _result(opened, Study.of(opened.history))
+                return _result(opened, opened.study)
         else:
             check_folder(how.folder)
             if resume:

@@ -5,16 +5,16 @@ from __future__ import annotations
 import secrets
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 from maggy.config import StudyConfig, reconfigured
 from maggy.errors import ConfigError, StoreError, StoreUnavailable
-from maggy.events import LOG_VERSION, Event, StudyOpened, StudyResumed
+from maggy.events import LOG_VERSION, Event, Reported, StudyOpened, StudyResumed
 from maggy.optimizers import OPTIMIZERS
 from maggy.places import is_url, place, root_of
 from maggy.plugins import to_json
@@ -44,32 +44,45 @@ class Given:
 
 @dataclass
 class Opened:
-    """A study that this process owns: its log so far, where its files are, and its checkpoints if that is elsewhere."""
+    """A study that this process owns: as its log has it, where its files are, and its checkpoints if that is elsewhere.
+
+    `facts` are the events of its log but for reports, of which there may be millions.
+    """
 
     name: str
     store: Store
     owner: Owner
-    history: list[Event | None]
     files: Path | None
     checkpoints: str | None = None
+    study: Study = field(default_factory=Study)
+    facts: list[Event] = field(default_factory=list)
+    latest: float = 0.0  # the time of the last event
+
+    def read(self) -> None:
+        """Fold the log. Raises `StoreError` for one that is damaged, or of a later version."""
+        self.study = Study.of(self._noted(history(self.store, self.name)))
 
     def append(self, *events: Event) -> None:
         """Add to the log before the driver starts, with a person's patience for a store that is busy."""
         until = time.monotonic() + PATIENCE
         while True:
             try:
-                self.store.append(self.name, len(self.history), events)
+                self.store.append(self.name, self.study.position, events)
                 break
             except StoreUnavailable:
                 if time.monotonic() > until:
                     raise
                 time.sleep(0.1)
-        self.history += events
+        for event in self._noted(events):
+            self.study.apply(event)
 
-    @property
-    def latest(self) -> float:
-        """The time of the last event, 0 where there is none."""
-        return next((event.at for event in reversed(self.history) if event is not None), 0.0)
+    def _noted(self, events: Iterable[Event | None]) -> Iterator[Event | None]:
+        for event in events:
+            if event is not None:
+                self.latest = event.at
+                if type(event) is not Reported:
+                    self.facts.append(event)
+            yield event
 
     def release(self) -> None:
         """Let the study go; where the store fails, the owner's end does the same."""
@@ -126,7 +139,7 @@ def begin(
     """Create a study under the first free name and record how it is run."""
     now = time.time()
     name = store.create(base, now)
-    opened = Opened(name, store, owner or Owner.current(), [], _free_folder(log_dir, name))
+    opened = Opened(name, store, owner or Owner.current(), _free_folder(log_dir, name))
     opened.checkpoints = _own_root(checkpoint_dir, name)
     store.claim(name, opened.owner, now)
     opened.append(StudyOpened(now, _settings(config, opened)), *facts(config.known, config.objective, now))
@@ -149,12 +162,12 @@ def take_up(
     does where the study is to go on, but nothing can be written where its files or checkpoints are.
     """
     check_name(name)  # it may come from a file that somebody else has made, and becomes a path
-    opened = Opened(name, store, owner or Owner.current(), [], log_dir / name if log_dir else None)
+    opened = Opened(name, store, owner or Owner.current(), log_dir / name if log_dir else None)
     claim(store, name, opened.owner, say)
     try:
-        opened.history = history(store, name)
-        study = Study.of(opened.history)
-        if not opened.history:  # its first driver was killed before it could say what the study is
+        opened.read()
+        study = opened.study
+        if not study.position:  # its first driver was killed before it could say what the study is
             opened.checkpoints = _own_root(checkpoint_dir, name)
             _check_places(opened)
             now = time.time()
@@ -199,7 +212,7 @@ def _entry(store: Store, name: str) -> StudyEntry:
 def go_on(opened: Opened, config: StudyConfig) -> None:
     """Record that the study is taken up, and what has changed."""
     opened.store.requests(opened.name)  # what was wished of an earlier driver is over with it
-    before = Study.of(opened.history).settings
+    before = opened.study.settings
     now = _settings(config, opened)
     changed = {key: value for key, value in now.items() if value != before.get(key)}
     opened.append(StudyResumed(max(time.time(), opened.latest), changed))
@@ -207,18 +220,19 @@ def go_on(opened: Opened, config: StudyConfig) -> None:
 
 def nothing_left(opened: Opened, config: StudyConfig) -> bool:
     """Whether the study has ended for good and is not asked for more."""
-    study = Study.of(opened.history)
+    study = opened.study
     more = (config.num_trials or 0) > (study.num_trials or 0)
     return study.closed == "done" and not more
 
 
-def history(store: Store, name: str) -> list[Event | None]:
-    """Read a whole log. Raises `StoreError` for one of a later version."""
-    events = list(store.read(name))
-    first = events[0] if events else None
-    if isinstance(first, StudyOpened) and first.version > LOG_VERSION:
-        raise StoreError(f"study {name!r} was written by a later version of maggy; upgrade this one to go on with it")
-    return events
+def history(store: Store, name: str) -> Iterator[Event | None]:
+    """Yield a whole log. Raises `StoreError` for one of a later version."""
+    for event in store.read(name):
+        if isinstance(event, StudyOpened) and event.version > LOG_VERSION:
+            raise StoreError(
+                f"study {name!r} was written by a later version of maggy; upgrade this one to go on with it"
+            )
+        yield event
 
 
 def _reconciled(name: str, study: Study, config: StudyConfig, given: Given) -> StudyConfig:

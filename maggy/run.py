@@ -11,6 +11,7 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,7 @@ SILENT_TRIALS = 3  # completed trials without a report: then there will not be a
 SLOT_TIMEOUT = 600.0  # seconds without an executor after which the call gives up: clusters queue
 STILL = round(10.0 / LOOK)  # looks that find the driver doing nothing after which the user is told where it hangs
 HANGS = round(600.0 / LOOK)  # and after which the study is given up; when its timeout has passed, the former suffices
+PIECE = 1000  # events of a log that are shown at a time
 SLOW_START = 60.0  # seconds without an executor after which the user is told
 
 
@@ -69,12 +71,12 @@ class Run:
         self.failure: str | None = None  # why the study was given up, if it was
         self._scratch = None if opened.files else Path(tempfile.mkdtemp(prefix="maggy-"))
         self.tensorboard = TensorBoard(opened.files) if opened.files else None
-        self.study = Study.of(opened.history)
+        self.study = opened.study
         self._logs = TrialLogs(opened.files, verbose=verbose)
         root = opened.checkpoints or str((opened.files or self._scratch or Path()) / "checkpoints")
         retention = Retention(config.objective, config.keep_checkpoints, continues=config.continues)
         self._depot = Depot(root, retention, RELAY_LIMIT)
-        self._depot.open(opened.history)
+        self._depot.open(opened.facts)
         self._checkpoints = root
         self._server = self._built()
 
@@ -102,12 +104,14 @@ class Run:
         if getattr(config.optimizer, "quick", False):
             asker = InlineAsker(config.optimizer, config.seed)
         else:
-            asker = ThreadAsker(config.optimizer, config.seed, opened.history)
+            asker = ThreadAsker(config.optimizer, config.seed, opened.store.read(opened.name))
         views: list[Watcher] = [self._logs, self.tensorboard] if self.tensorboard else [self._logs]
         shown = [*views, self._depot]
-        journal = self._journal = Journal(opened.store, opened.name, opened.owner, len(opened.history), shown)
-        for view in views:
-            view.recorded([event for event in opened.history if event is not None])
+        journal = self._journal = Journal(opened.store, opened.name, opened.owner, opened.study.position, shown)
+        self._logs.recorded(opened.facts)
+        if self.tensorboard:
+            self._show(self.tensorboard)
+        opened.facts.clear()
         return Server(
             Scheduler(self.study, terms),
             secret=secrets.token_bytes(32),
@@ -118,6 +122,12 @@ class Run:
             limit=10 * self._platform.count + 100,  # slots begin anew, and the driver hears of the old one's end later
             depot=self._depot,
         )
+
+    def _show(self, view: Watcher) -> None:
+        """Show a view the log so far, piece by piece."""
+        log = (event for event in self._opened.store.read(self._opened.name) if event is not None)
+        while piece := list(islice(log, PIECE)):
+            view.recorded(piece)
 
     def go(self, function: Any, version: str) -> Exception | None:
         """Run the study to its end, or to an interrupt; return what went wrong, if anything did."""

@@ -129,7 +129,7 @@ def test_a_log_dir_that_is_named_again_is_obeyed(store, begun, tmp_path):
     """Then files go on there, and the log says so."""
     opened, config = take_up(store, "digits", configured(None), Given(log_dir=True), tmp_path / "elsewhere")
     go_on(opened, config)
-    assert Study.of(opened.history).settings["files"] == str(tmp_path / "elsewhere" / "digits")
+    assert opened.study.settings["files"] == str(tmp_path / "elsewhere" / "digits")
 
 
 @pytest.fixture
@@ -168,7 +168,7 @@ def test_places_that_cannot_be_used_here_are_refused_unrecorded(
 ):
     """F35, F37: a log from another machine names folders of that machine; the study is let go as it was."""
     where = checkpoint_dir if "://" in str(checkpoint_dir) else checkpoint_dir and str(tmp_path / checkpoint_dir)
-    before = elsewhere(log_dir and tmp_path / log_dir, where).history
+    before = elsewhere(log_dir and tmp_path / log_dir, where).facts
     with pytest.raises(ConfigError, match=said):
         take_up(store, "digits", configured(None), Given(), tmp_path / "maggy_logs")
     assert list(store.read("digits")) == before
@@ -272,7 +272,7 @@ def test_rules_may_change(store, begun):
     opened, config = take_up(store, "digits", configured(earlystop=None), Given(rules=True), None)
     go_on(opened, config)
     assert config.rules == ()
-    assert Study.of(opened.history).settings["earlystop"] == []
+    assert opened.study.settings["earlystop"] == []
 
 
 def test_a_study_that_another_driver_holds_is_refused(store, begun):
@@ -313,8 +313,8 @@ def test_a_study_whose_first_driver_died_at_birth_begins_anew(store):
     """A study without a single fact becomes what this call says."""
     store.create("digits", 0.0)
     opened, config = take_up(store, "digits", configured(seed=3), Given(), None)
-    assert isinstance(opened.history[0], StudyOpened)
-    assert config.seed == Study.of(opened.history).settings["seed"] == 3
+    assert isinstance(opened.facts[0], StudyOpened)
+    assert config.seed == opened.study.settings["seed"] == 3
 
 
 def test_a_log_of_a_later_version_is_left_alone(store, begun):
@@ -326,7 +326,7 @@ def test_a_log_of_a_later_version_is_left_alone(store, begun):
     with pytest.raises(StoreError, match="study 'later' was written by a later version of maggy; upgrade this one"):
         take_up(store, "later", configured(), Given(), None)
     with pytest.raises(StoreError):
-        history(store, "later")
+        list(history(store, "later"))
     store.claim(later, Owner.current(), 0.0)
 
 

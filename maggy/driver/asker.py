@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import queue
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -88,7 +88,7 @@ class _Question:
 class ThreadAsker:
     """Asks on a thread, which folds a copy of the log of its own; reports and stops are served meanwhile."""
 
-    def __init__(self, optimizer: Optimizer, seed: int, history: Sequence[Event | None]) -> None:
+    def __init__(self, optimizer: Optimizer, seed: int, history: Iterable[Event | None]) -> None:
         self._optimizer = optimizer
         self._seed = seed
         self._study = Study.of(history)

@@ -125,6 +125,7 @@ class Scheduler:
         """Take in that the driver itself stood still for so long: nobody else's silence counts meanwhile."""
         for worker in self.executors.values():
             worker.heard += gap
+            worker.since += gap
             worker.gone_for_good += gap
         self.asking.due += gap
         if self._ending is not None:

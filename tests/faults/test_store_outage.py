@@ -312,7 +312,7 @@ def test_f36_a_short_lock_before_the_driver_starts(tmp_path):
     path, me = tmp_path / "maggy.db", Owner.current()
     with closing(open_store(path)) as store:
         store.claim(store.create("s", NOW), me, NOW)
-        opened = Opened("s", store, me, [], None)
+        opened = Opened("s", store, me, None)
         appending = threading.Thread(target=opened.append, args=(StudyResumed(NOW, {}),))
         with locked(path):
             opened.release()  # in vain, and without a word
@@ -320,7 +320,7 @@ def test_f36_a_short_lock_before_the_driver_starts(tmp_path):
             threading.Event().wait(0.5)
             assert appending.is_alive()
         appending.join(30)
-        assert len(list(store.read("s"))) == len(opened.history) == 1
+        assert len(list(store.read("s"))) == opened.study.position == 1
 
 
 # -- a disk that is full --------------------------------------------------------------------------------------------
