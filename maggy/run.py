@@ -123,11 +123,18 @@ class Run:
             depot=self._depot,
         )
 
-    def _show(self, view: Watcher) -> None:
-        """Show a view the log so far, piece by piece."""
-        log = (event for event in self._opened.store.read(self._opened.name) if event is not None)
-        while piece := list(islice(log, PIECE)):
-            view.recorded(piece)
+    def _show(self, board: TensorBoard) -> None:
+        """Show what its files lack of the log so far: trials that had not ended by then, each from its beginning."""
+        study, complete = self.study, board.complete()
+        if complete > study.position:  # they are another log's
+            complete = 0
+        lacks = {trial.id for trial in study.trials.values() if trial.end is None or trial.end > complete}
+        first = min((study.trials[number].seen for number in lacks), default=study.position)
+        log = self._opened.store.read(self._opened.name, min(first, complete))
+        events = (event for event in log if event is not None and getattr(event, "trial", None) in lacks)
+        while piece := list(islice(events, PIECE)):
+            board.again(piece)
+        board.position = study.position
 
     def go(self, function: Any, version: str) -> Exception | None:
         """Run the study to its end, or to an interrupt; return what went wrong, if anything did."""

@@ -602,6 +602,17 @@ def test_the_table_says_where_things_are(lagom, capfd, tmp_path):
     assert list(Path(result.log_dir, "tensorboard").rglob("events*"))
 
 
+@pytest.mark.parametrize(("left", "shown"), [("position", {4, 5}), (None, {1, 2, 3, 4, 5})])
+def test_a_resumed_study_shows_tensorboard_what_it_lacks(lagom, left, shown):
+    """Trials whose files are complete are not written again, of however many there were."""
+    folder = Path(lagom(lambda x: x, name="s", num_trials=3).log_dir, "tensorboard")
+    for path in folder.iterdir():
+        if path.name != left:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    lagom(lambda x: x, name="s", num_trials=5, resume=True)
+    assert {int(path.name) for path in folder.iterdir() if path.is_dir()} == shown
+
+
 # -- the life of a study -------------------------------------------------------------------------------------------
 
 

@@ -159,7 +159,7 @@ def test_trials_have_runs_of_their_own(tmp_path):
     """Directories are trial numbers; promotions have theirs; other events leave no trace."""
     log = [StudyOpened(AT, {"name": "../x"}), suggested(1), suggested(2, parent=1), StudyClosed(AT, "done")]
     board = written(tmp_path, *log)
-    assert sorted(path.name for path in board.directory.iterdir()) == ["1", "2"]
+    assert sorted(path.name for path in board.directory.iterdir()) == ["1", "2", "position"]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["tensorboard"]
 
 
@@ -172,6 +172,23 @@ def test_the_same_log_gives_the_same_bytes(tmp_path):
     file.write_bytes(file.read_bytes()[:-3])
     written(tmp_path / "twice", *log)
     assert file.read_bytes() == once
+
+
+def test_the_files_say_how_much_of_the_log_they_hold(tmp_path):
+    """So that a resumed study of many trials need not show all of them again."""
+    assert TensorBoard(tmp_path / "none").complete() == 0
+    board = written(tmp_path, suggested(), reported(0, acc=0.5), ended())
+    assert board.complete() == board.position == 3
+    (board.directory / tensorboard.POSITION).write_text("torn…")
+    assert board.complete() == 0
+
+
+def test_files_that_lack_something_do_not_say_otherwise(tmp_path, monkeypatch):
+    """What was dropped is shown when the study is resumed."""
+    board = TensorBoard(tmp_path, max_batches=0)
+    board.recorded([suggested()])
+    board.close(30)
+    assert (board.dropped, board.complete()) == (1, 0)
 
 
 def test_without_its_history_a_trial_is_appended_to(tmp_path):

@@ -1,8 +1,9 @@
 """TensorBoard files: each trial is one run, with its metrics as scalars and its parameters for the HParams tab.
 
 `<log_dir>/tensorboard/<trial>/events.out.tfevents.maggy` is a fold of the study's log, as every view is: the times in
-it are those of the events, and `Suggested` begins a trial's file anew, so the same log gives the same bytes. A study
-that is resumed may show its whole history again, which mends what a killed driver had left half-written.
+it are those of the events, and `Suggested` begins a trial's file anew, so the same log gives the same bytes. A file
+beside them says how much of the log they hold; trials that had not ended by then are shown again when a study is
+resumed, which mends what a killed driver had left half-written.
 
 tensorboardX defines the records and their checksum; its writers are not used. `SummaryWriter` takes a thread, a
 `multiprocessing` queue and a second run for the parameters of each trial, `EventsWriter` an fsync and a file that stays
@@ -29,6 +30,7 @@ from maggy.trial import DEFAULT_METRIC, Status
 
 FOLDER = "tensorboard"
 FILE = "events.out.tfevents.maggy"
+POSITION = "position"
 MAX_BATCHES = 10_000
 GATHER = 0.25  # seconds for which events gather before they are written: fewer writes, fewer switches of threads
 CHUNK = 500  # batches at a time, after which a backlog is written without waiting for more
@@ -45,22 +47,35 @@ class TensorBoard:
         self.directory = log_dir / FOLDER
         self.trouble: str | None = None
         self.dropped = 0  # batches that found the queue full
+        self.position = 0  # of the log, behind what was recorded last
         self._max_batches = max_batches
-        self._batches: SimpleQueue[Sequence[Event] | None] = SimpleQueue()
+        self._batches: SimpleQueue[tuple[Sequence[Event], int] | None] = SimpleQueue()
         self._closing = threading.Event()
         self._given_up = threading.Event()
         # It starts at once, so that tensorboardX (0.1 s) is imported while the executors start.
         self._thread = threading.Thread(target=self._write, name="maggy-tensorboard", daemon=True)
         self._thread.start()
 
+    def complete(self) -> int:
+        """Return the position of the log up to which the files hold all of it; 0 where that is not known."""
+        try:
+            return int((self.directory / POSITION).read_text(encoding="ascii"))
+        except (OSError, ValueError):
+            return 0
+
     def recorded(self, events: Sequence[Event]) -> None:
         """Queue events for writing, or drop them where writing has fallen too far behind."""
+        self.position += len(events)
+        self.again(events)
+
+    def again(self, events: Sequence[Event]) -> None:
+        """Queue events of an earlier part of the log."""
         if self.trouble is not None or self._closing.is_set():
             return
         if self._batches.qsize() >= self._max_batches:
             self.dropped += 1
         else:
-            self._batches.put(events)
+            self._batches.put((events, self.position))
 
     def close(self, timeout: float) -> None:
         """Write what is queued, but give up after `timeout` seconds."""
@@ -90,18 +105,21 @@ class TensorBoard:
 
     def _write_some(self, runs: _Runs) -> bool:
         """Write what has come; return whether more may come."""
-        batches = [self._batches.get()]
+        batches, position = [self._batches.get()], 0
         if self._batches.qsize() < CHUNK:
             self._closing.wait(GATHER)
         with suppress(Empty):
             while len(batches) < CHUNK:
                 batches.append(self._batches.get_nowait())
         for batch in batches:
-            for event in batch or ():
+            events, position = batch or ((), position)
+            for event in events:
                 if self._given_up.is_set():
                     return False
                 runs.take(event)
         runs.flush()
+        if position and not self.dropped:
+            runs.note(position)
         return all(batch is not None for batch in batches)
 
 
@@ -154,6 +172,11 @@ class _Runs:
             run.records = bytearray()
         self._gathered.clear()
         self._size = 0
+
+    def note(self, position: int) -> None:
+        """Note that the files hold the log up to there."""
+        self._directory.mkdir(parents=True, exist_ok=True)
+        (self._directory / POSITION).write_text(str(position), encoding="ascii")
 
     def _append(self, run: _Run) -> None:
         """Write a run's records; a file object would take three times as many calls of the system."""

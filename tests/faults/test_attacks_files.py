@@ -112,7 +112,7 @@ def test_a14_strange_values_and_metrics_are_only_data(tmp_path, monkeypatch, cap
     assert {path.name for path in tmp_path.iterdir()} <= {"maggy.db", "maggy.db-wal", "maggy.db-shm", "logs"}
     numbers = {str(trial.id) for trial in result.trials}
     assert {path.name for path in (tmp_path / "logs" / "s").iterdir()} <= {*numbers, "tensorboard", "checkpoints"}
-    assert {path.name for path in (tmp_path / "logs" / "s" / "tensorboard").iterdir()} == numbers
+    assert {path.name for path in (tmp_path / "logs" / "s" / "tensorboard").iterdir()} == {*numbers, "position"}
     assert "\x1b" not in "".join(capfd.readouterr())
 
 
