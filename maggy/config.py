@@ -18,6 +18,7 @@ from maggy.earlystop import STOP_RULES, Median, StopRule
 from maggy.errors import ConfigError, nearest
 from maggy.jsonvalue import dumps
 from maggy.optimizers import OPTIMIZERS, VARIANTS, Asha, Foreign, GridSearch, Halving, Optimizer, SingleRun, Wrapped
+from maggy.optimizers.foreign import LIBRARIES
 from maggy.points import checked as points_of
 from maggy.searchspace import DRAWS, Searchspace
 from maggy.trial import Direction, Objective
@@ -262,6 +263,11 @@ def _optimizer(given: str | Optimizer | None, space: Searchspace) -> Optimizer:
         named: dict[str, Callable[[], Any]] = {**OPTIMIZERS, **VARIANTS}
         del named["foreign"]  # it has a name of its own, with a colon
         return cast("Optimizer", plugins.by_name("optimizer", given, named))
+    if (library := type(given).__module__.partition(".")[0]) in LIBRARIES:
+        raise ConfigError(
+            f"optimizer= is an object of {library}'s, made for another kind of searchspace: write "
+            f"'{library}:{type(given).__name__}', or Foreign('{library}:{type(given).__name__}', {{…}}) with settings"
+        )
     chosen: Any = plugins.checked("optimizer", given, "ask", "asha")
     return Wrapped.copies(chosen) if callable(getattr(chosen, "tell", None)) and _takes_nothing(chosen.ask) else chosen
 

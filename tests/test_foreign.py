@@ -4,6 +4,7 @@ from random import Random
 
 import pytest
 
+from maggy import experiment
 from maggy.domains import Float, Integer
 from maggy.errors import ConfigError
 from maggy.events import Ended, Started, StudyOpened, Suggested
@@ -214,6 +215,20 @@ def test_settings_that_there_are_not(name):
     """What a library's optimizer does not take is refused before anything starts."""
     with pytest.raises(ConfigError, match=f"optimizer='{name}' cannot be made: .*startups"):
         Foreign(name, {"startups": 5}).check(Searchspace(x=Float(0, 1)))
+
+
+@pytest.mark.parametrize("name", ["BruteForceSampler", "GridSampler"])
+def test_what_cannot_search_the_space_is_refused_before_anything_starts(name):
+    """One ask shows it."""
+    with pytest.raises(ConfigError, match=f"optimizer='optuna:{name}' cannot"):
+        Foreign(f"optuna:{name}").check(Searchspace(x=Float(0, 1)))
+
+
+def test_an_object_of_a_library_is_asked_for_by_name():
+    """What it was made for is not our searchspace, and its answers are not our parameters."""
+    sampler = pytest.importorskip("optuna").samplers.TPESampler()
+    with pytest.raises(ConfigError, match="write 'optuna:TPESampler'"):
+        experiment.lagom(lambda x: x, Searchspace(x=Float(0, 1)), optimizer=sampler)
 
 
 @pytest.mark.parametrize("name", ["optuna:RandomSampler", "nevergrad:OnePlusOne", "skopt:ET"])

@@ -139,7 +139,11 @@ class Foreign(Model):
 
     def check(self, searchspace: Searchspace) -> None:
         """Raise `ConfigError` where the library is missing, or knows no such optimizer, or cannot search the space."""
-        self._make(searchspace, 0)
+        made = self._make(searchspace, 0)
+        try:
+            made.ask()
+        except Exception as error:
+            raise ConfigError(f"optimizer={self.optimizer!r} cannot search this searchspace: {error}") from error
 
     def propose(self, study: Study, rng: Random) -> Mapping[str, Any]:  # noqa: ARG002 - it has random numbers of its own
         """Return what the other library's optimizer would try next."""
