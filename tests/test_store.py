@@ -298,7 +298,7 @@ def test_settings_of_the_file(store, path):
     with store._reading() as connection:
         ask = lambda name: connection.exec_driver_sql(f"PRAGMA {name}").scalar_one()  # noqa: E731
         assert (ask("journal_mode"), ask("synchronous"), ask("foreign_keys"), ask("trusted_schema")) == ("wal", 2, 1, 0)
-    assert (pragma(path, "application_id"), pragma(path, "user_version")) == (0x6D616767, 2)
+    assert (pragma(path, "application_id"), pragma(path, "user_version")) == (0x6D616767, 3)
 
 
 def test_opening_again(store, study, path):
@@ -355,8 +355,8 @@ def test_empty_file(path):
 def test_newer_schema(store, path):
     """A store of a later version is refused and left as it is."""
     store.close()
-    execute(path, "PRAGMA user_version = 3")
-    refused(path, StoreError, r"by a later maggy \(its schema is 3, this one knows 2\); .*: upgrade maggy")
+    execute(path, "PRAGMA user_version = 4")
+    refused(path, StoreError, r"by a later maggy \(its schema is 4, this one knows 3\); .*: upgrade maggy")
 
 
 def test_truncated_file(store, study, path):
@@ -441,7 +441,7 @@ def test_odd_names_of_files(tmp_path):
     """A path may hold what means something in a URL."""
     for name in ("a b?c=d#e%20.db", "sqlite:x.db", "é.db"):
         open_store(tmp_path / name).close()
-        assert pragma(tmp_path / name, "user_version") == 2
+        assert pragma(tmp_path / name, "user_version") == 3
 
 
 def test_journal_waits_for_others(store, path, monkeypatch):
@@ -557,7 +557,7 @@ def test_other_stores(where, match):
 def test_without_sqlalchemy(path, monkeypatch):
     """Without SQLAlchemy a file is refused with what to install."""
     monkeypatch.setitem(sys.modules, "sqlalchemy", None)
-    for name in ("schema", "sqlite", "sql"):
+    for name in ("schema", "sqlite", "sql", "reader"):
         monkeypatch.delitem(sys.modules, f"maggy.store.{name}")
     with pytest.raises(ConfigError, match="pip install sqlalchemy"):
         open_store(path)

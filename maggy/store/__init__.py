@@ -7,13 +7,26 @@ import: only opening one does.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from maggy.errors import ConfigError, StoreError
-from maggy.store.base import LEASE, Owner, Store, StudyEntry, check_name
+from maggy.store.base import LEASE, Fact, Owner, Reader, Store, StudyEntry, check_name
 from maggy.store.memory import MemoryStore
 
-__all__ = ["LEASE", "MemoryStore", "Owner", "Store", "StudyEntry", "check_name", "open_store"]
+__all__ = [
+    "LEASE",
+    "Fact",
+    "MemoryStore",
+    "Owner",
+    "Reader",
+    "Store",
+    "StudyEntry",
+    "check_name",
+    "open_reader",
+    "open_store",
+]
 
 DEFAULT = "./maggy.db"
 _FORMS = "a path, 'sqlite:///FILE', 'local,FILE' or 'memory:'"
@@ -27,18 +40,33 @@ def open_store(where: str | os.PathLike[str] | Store | None = None, *, existing:
     """
     if where is None:
         where = os.environ.get("MAGGY_STORE") or DEFAULT
-    if isinstance(where, os.PathLike):
-        return _open_file(Path(where), existing)
-    if not isinstance(where, str):
+    if not isinstance(where, str | os.PathLike):
         if isinstance(where, Store):
             return where
         raise ConfigError(f"store={where!r} is a {type(where).__name__}: give {_FORMS}, or a Store")
+    return MemoryStore() if where == "memory:" else _open_file(_path(where), existing)
+
+
+def open_reader(where: str | os.PathLike[str] | None = None) -> Reader:
+    """Open the store at `where`, as `open_store` knows it, for reading alone: no file is made, and nobody waits.
+
+    Raises `ConfigError` or `StoreError` where there is no such store.
+    """
+    where = os.environ.get("MAGGY_STORE") or DEFAULT if where is None else where
     if where == "memory:":
-        return MemoryStore()
-    for prefix in ("sqlite:///", "local,"):
-        if where.startswith(prefix) and where != prefix:
-            return _open_file(Path(where.removeprefix(prefix)), existing)
-    return _open_file(Path(_plain(where)), existing)
+        raise ConfigError("a store in memory is seen by its own process alone; name a file")
+    path = _path(where)
+    with _needing_sqlalchemy():
+        from maggy.store.reader import SqlReader
+    return SqlReader(path)
+
+
+def _path(where: str | os.PathLike[str]) -> Path:
+    """Return the file that is meant. Raises `ConfigError` where it is none."""
+    if isinstance(where, str):
+        prefix = next((each for each in ("sqlite:///", "local,") if where.startswith(each) and where != each), None)
+        where = _plain(where) if prefix is None else where.removeprefix(prefix)
+    return Path(where).expanduser()
 
 
 def _plain(where: str) -> str:
@@ -56,15 +84,21 @@ def _plain(where: str) -> str:
 
 
 def _open_file(path: Path, existing: bool) -> Store:
-    if existing and not path.expanduser().exists():
+    if existing and not path.exists():
         raise StoreError(f"there is no store at {path}; store= or MAGGY_STORE names it")
-    try:
+    with _needing_sqlalchemy():
         from maggy.store.sql import SqlStore
         from maggy.store.sqlite import file_url
+    return SqlStore(file_url(path))
+
+
+@contextmanager
+def _needing_sqlalchemy() -> Iterator[None]:
+    try:
+        yield
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] != "sqlalchemy":
             raise
         raise ConfigError(
             "a store in a file needs SQLAlchemy: `pip install sqlalchemy`, or give store='memory:'"
         ) from None
-    return SqlStore(file_url(path.expanduser()))

@@ -19,15 +19,15 @@ import secrets
 import shutil
 import socket
 import subprocess
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from maggy.errors import ConfigError, StoreError, StudyMoved, StudyOwned, nearest
-from maggy.events import Event
+from maggy.events import Event, Reported
 
 LEASE = 10.0
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_. -]{0,99}")
@@ -143,10 +143,10 @@ class StudyEntry:
         """Whether a living owner holds the study."""
         return self.owner is not None and self.owner.lives(self.renewed, now)
 
-    def check_free(self, owner: Owner, now: float) -> None:
+    def check_free(self, owner: Owner | None, now: float) -> None:
         """Raise `StudyOwned` where a living owner other than `owner` holds the study."""
         holder = self.owner
-        if holder is None or holder.token == owner.token or not self.held(now):
+        if holder is None or (owner is not None and holder.token == owner.token) or not self.held(now):
             return
         since = datetime.fromtimestamp(self.since, UTC)
         raise StudyOwned(
@@ -170,6 +170,47 @@ class StudyEntry:
 def no_study(name: str, known: Iterable[str]) -> StoreError:
     """Return the error for a study that the store does not have."""
     return StoreError(f"the store has no study {name!r}{nearest(name, known)}")
+
+
+class Fact(NamedTuple):
+    """What lists and leaderboards read of an event, in the order of the log.
+
+    `status` and `number` are those of an `Ended`, its value being the number, which is no float where it is not finite;
+    of a `Suggested` the number is the budget. `body` is there where it was asked for.
+    """
+
+    position: int
+    kind: str
+    trial: int | None
+    at: float
+    status: str | None
+    number: Any
+    body: str | None
+
+
+class Reader(Protocol):
+    """What can be read of a store, by whoever does not write to it. What needs a study raises `StoreError` without."""
+
+    def studies(self) -> list[StudyEntry]:
+        """Return all studies, the oldest first."""
+
+    def read(self, study: str, after: int = 0) -> Iterator[Event | None]:
+        """Yield the events behind position `after`, one for each position; None for a kind of a later version."""
+
+    def facts(self, study: str, *, unfinished: bool = False, bodies: Collection[str] = ()) -> list[Fact]:
+        """Return what lists need to know of all events but reports, with the bodies of those kinds.
+
+        With `unfinished`, only of events from where the oldest trial begins that has not ended: nothing else is read.
+        """
+
+    def of_trials(self, study: str, trials: Collection[int]) -> Iterator[Event]:
+        """Yield the events of these trials but for what they reported, in order."""
+
+    def reports(self, study: str, trial: int) -> Iterator[Reported]:
+        """Yield what a trial has reported, in order; of the reports of others only those meanwhile are looked at."""
+
+    def close(self) -> None:
+        """Let go of the file."""
 
 
 @runtime_checkable
@@ -212,6 +253,9 @@ class Store(Protocol):
 
     def requests(self, study: str) -> list[str]:
         """Take the wishes that were left, the oldest first: each is handed out once."""
+
+    def delete(self, study: str, now: float) -> None:
+        """Forget a study and its log. Raises `StudyOwned` where a living owner holds it."""
 
     def close(self) -> None:
         """Let go of files and connections. Studies stay claimed until they are released."""

@@ -97,6 +97,13 @@ class MemoryStore:
             taken, found.requests = found.requests, []
             return taken
 
+    def delete(self, study: str, now: float) -> None:
+        """Forget a study and its log. Raises `StudyOwned` where a living owner holds it."""
+        with self._lock:
+            self._study(study).entry.check_free(None, now)
+            del self._studies[study]
+            self._tokens.pop(study, None)
+
     def close(self) -> None:
         """Do nothing: what the store holds goes with the last reference to it."""
 

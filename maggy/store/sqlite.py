@@ -13,6 +13,7 @@ import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +82,54 @@ def open_file(path: Path) -> tuple[Engine, Connection]:
     return engine, connection
 
 
+def open_to_read(path: Path) -> Engine:
+    """Open the store in that file for reading alone; where there is none, none is made.
+
+    Raises `StoreError` with a sentence for what is no store, or one that has to be brought up to date first.
+    """
+    if not path.exists():
+        raise StoreError(f"there is no store at {str(path)!r}; --store or MAGGY_STORE names it")
+    if not path.is_file():
+        raise StoreError(f"store={str(path)!r} is no file: name one, such as {str(path / 'maggy.db')!r}")
+    if path.stat().st_size <= 1:
+        raise StoreError(f"store={str(path)!r} is empty: no study has been kept in it yet")
+    mode = "mode=rw"  # not `ro`, which leaves shared memory behind; SQLite takes it for that where nobody may write
+    while True:
+        engine = create_engine(file_url(path), creator=partial(_connect_to_read, path, mode))
+        try:
+            with explained(path), engine.connect() as connection:
+                _check_readable(connection, path)
+        except BaseException as error:
+            engine.dispose()
+            log = path.with_name(path.name + "-wal")
+            refused = "cannot be opened" in str(error) or "cannot be written" in str(error)
+            if mode == "immutable=1" or not refused or log.exists():
+                raise
+            mode = "immutable=1"  # in a directory that nobody may write, and nobody does: there is no log
+        else:
+            return engine
+
+
+def _connect_to_read(path: Path, mode: str) -> sqlite3.Connection:
+    address = f"{path.absolute().as_uri()}?{mode}"
+    connection = sqlite3.connect(address, uri=True, timeout=PATIENCE, isolation_level=None, check_same_thread=False)
+    _connected(connection, None)
+    connection.execute("PRAGMA query_only=ON")
+    return connection
+
+
+def _check_readable(connection: Connection, path: Path) -> None:
+    if _is_blank(connection, path):
+        raise StoreError(f"store={str(path)!r} is empty: no study has been kept in it yet")
+    _check_schema(connection, path)
+    version: int = connection.exec_driver_sql("PRAGMA user_version").scalar_one()
+    if version < schema.VERSION:
+        raise StoreError(
+            f"store={str(path)!r} was written by an earlier maggy, and reading leaves it as it is: bring it up to date "
+            "with `maggy create-table`, or by running a study"
+        )
+
+
 @contextmanager
 def explained(path: Path) -> Iterator[None]:
     """Turn the database's errors into a `StoreError` that says what was met and what would be right.
@@ -140,6 +189,8 @@ def _prepare(connection: Connection, path: Path) -> None:
     version: int = connection.exec_driver_sql("PRAGMA user_version").scalar_one()
     if blank:
         schema.METADATA.create_all(connection, checkfirst=False)
+        for view in schema.VIEWS.values():
+            connection.exec_driver_sql(view)
     for older in range(version, 0 if blank else schema.VERSION):
         for statement in schema.UPGRADES[older]:
             connection.exec_driver_sql(statement)
@@ -175,13 +226,15 @@ def _check_schema(connection: Connection, path: Path) -> None:
     """Raise `StoreError` where a file that says it is ours holds more than our tables hold.
 
     A trigger, a view in the place of a table, a computed column or default would run when we write or read: whoever
-    made such a file wants to change what others find in it.
+    made such a file wants to change what others find in it. Our own views are known by their text.
     """
     known = {table.name: "table" for table in schema.METADATA.sorted_tables}
     known |= {str(index.name): "index" for table in schema.METADATA.sorted_tables for index in table.indexes}
     statement = "SELECT type, name, rootpage, coalesce(sql, '') FROM sqlite_master"
     for kind, name, page, text in connection.exec_driver_sql(statement).fetchall():
         expected = known.get(name) or (kind if name.startswith("sqlite_") and kind in ("table", "index") else None)
+        if kind == "view" and schema.VIEWS.get(name) == text:
+            continue
         if kind != expected or not page or _COMPUTED.search(text):
             raise StoreError(
                 f"store={str(path)!r} holds the {kind} {name!r}, which maggy has not made so; nothing was done "

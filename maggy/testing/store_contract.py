@@ -313,3 +313,23 @@ class StoreContract:
         assert store.requests(other) == []
         assert store.requests(study) == ["pause", "stop"]
         assert store.requests(study) == []
+
+    # -- deleting --------------------------------------------------------------------------------------------------
+
+    def test_delete(self, store: Store) -> None:
+        """A study is deleted with its log and its requests, and its name is free again; others stay."""
+        gone, other = (store.create(base, NOW) for base in ("digits", "faces"))
+        for study in (gone, other):
+            store.claim(study, Owner.current(), NOW)
+            store.append(study, 0, [report(1)])
+            store.request(study, "stop")
+        with closing(self.again(store)) as others, pytest.raises(StudyOwned, match="'digits' is held by process"):
+            others.delete(gone, NOW)
+        for entry in store.studies():
+            assert entry.owner is not None
+            store.release(entry.name, entry.owner)
+        store.delete(gone, NOW)
+        assert [entry.name for entry in store.studies()] == [other]
+        assert len(list(store.read(other))) == 1
+        assert store.create("digits", NOW) == gone
+        assert (list(store.read(gone)), store.requests(gone)) == ([], [])

@@ -1,0 +1,168 @@
+"""What is read of a store in an SQL database: its studies, their logs, and a few facts of each trial.
+
+There is a pool of connections for reading. A read goes page by page, each page a statement of its own: the log only
+grows, so pages fit together, and a reader that stops halfway holds nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from zlib import crc32
+
+from sqlalchemy import Connection, Engine, select
+
+from maggy.errors import StoreError
+from maggy.events import Event, Reported, restored
+from maggy.jsonvalue import loads
+from maggy.store import schema, sqlite
+from maggy.store.base import Fact, Owner, StudyEntry, no_study
+from maggy.store.schema import studies
+
+_PAGE = 4096
+
+
+class SqlReader:
+    """What can be read of the store in a file; a `SqlStore` can also be written.
+
+    Opened as it is it never writes, makes no file, and waits for nobody.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path.absolute()
+        self._engine = self._opened()
+        self._closed = False
+
+    def _opened(self) -> Engine:
+        return sqlite.open_to_read(self._path)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({str(self._path)!r})"
+
+    def __str__(self) -> str:
+        return str(self._path)
+
+    def latest(self, base: str) -> str | None:
+        """Return the study with the highest number of that base, else the one of that very name, else None."""
+        of_base = select(studies.c.name).where(studies.c.base == base).order_by(studies.c.number.desc()).limit(1)
+        with self._reading() as connection:
+            found: str | None = connection.scalar(of_base)
+            return found or connection.scalar(select(studies.c.name).where(studies.c.name == base))
+
+    def studies(self) -> list[StudyEntry]:
+        """Return all studies, the oldest first."""
+        with self._reading() as connection:
+            return [_entry(row) for row in connection.execute(select(studies).order_by(studies.c.id))]
+
+    def read(self, study: str, after: int = 0) -> Iterator[Event | None]:
+        """Yield the events behind position `after`, one for each position; None for a kind of a later version."""
+        with self._reading() as connection:
+            id_, entry = found_in(connection, study)
+        return self._pages(study, id_, after, entry.position)
+
+    def facts(self, study: str, *, unfinished: bool = False, bodies: Collection[str] = ()) -> list[Fact]:
+        """Return what lists need to know of all events but reports, with the bodies of those kinds.
+
+        With `unfinished`, only of events from where the oldest trial begins that has not ended: nothing else is read.
+        """
+        with self._reading() as connection:
+            id_, _ = found_in(connection, study)
+            low = connection.scalar(select(studies.c.low).where(studies.c.id == id_)) if unfinished else 0
+            statement = schema.facts(bodies)
+            return [Fact._make(row) for row in connection.execute(statement, {"study": id_, "after": low})]
+
+    def of_trials(self, study: str, trials: Collection[int]) -> Iterator[Event]:
+        """Yield the events of these trials but for what they reported, in order."""
+        with self._reading() as connection:
+            id_, _ = found_in(connection, study)
+            for row in connection.execute(schema.OF_TRIALS, {"study": id_, "trials": list(trials)}).fetchall():
+                if (event := _event(study, id_, row.position, row)) is not None:
+                    yield event
+
+    def reports(self, study: str, trial: int) -> Iterator[Reported]:
+        """Yield what a trial has reported, in order; of the reports of others only those meanwhile are looked at."""
+        with self._reading() as connection:
+            id_, entry = found_in(connection, study)
+            facts = connection.execute(schema.OF_TRIALS, {"study": id_, "trials": [trial]}).fetchall()
+            begins = [row.position for row in facts if row.kind == "Started"]
+            end = next((row.position for row in facts if row.kind == "Ended"), entry.position)
+            if not begins:
+                return
+            asked = {"study": id_, "trial": trial, "first": begins[0], "last": end}
+            for row in connection.execute(schema.REPORTS, asked).fetchall():
+                event = _event(study, id_, row.position, row)
+                if isinstance(event, Reported):
+                    yield event
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._closed = True
+        self._engine.dispose()
+
+    def _pages(self, study: str, id_: int, after: int, last: int) -> Iterator[Event | None]:
+        """Yield page by page; what was there when the reading began, up to `last`, has to be there."""
+        while True:
+            with self._reading() as connection:
+                rows = connection.execute(schema.PAGE, {"study": id_, "after": after, "limit": _PAGE}).fetchall()
+            for row in rows:
+                after += 1
+                yield _event(study, id_, after, row)
+            if len(rows) < _PAGE:
+                break
+        if after < last:
+            raise _missing(study, after + 1)
+
+    @contextmanager
+    def _reading(self) -> Iterator[Connection]:
+        self._check_open()
+        with sqlite.explained(self._path), self._engine.connect() as connection:
+            yield connection
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise StoreError(f"store={str(self._path)!r} has been closed: open it again")
+
+
+def crc_of(study: int, position: int, at: float, kind: str, text: str, *numbers: int | None) -> int:
+    """Return the checksum of a row; its numbers are the trial, and a report's attempt and step."""
+    whole = [int(number) for number in numbers if number is not None]
+    return crc32(f"{study} {position} {float(at)!r} {kind} {whole} {text}".encode("utf-8", "surrogatepass"))
+
+
+def _check_crc(crc: int | None, *row: Any) -> None:
+    if crc is not None and crc != crc_of(*row):
+        raise ValueError("its checksum is another")
+
+
+def _missing(study: str, position: int) -> StoreError:
+    return StoreError(f"position {position} of study {study!r} is missing: go back to a copy of the store")
+
+
+def _event(study: str, id_: int, expected: int, row: Any) -> Event | None:
+    position, at, kind, trial, attempt, step, text, crc = row
+    if position != expected:
+        raise _missing(study, expected)
+    try:
+        _check_crc(crc, id_, position, at, kind, text, trial, attempt, step)
+        content = loads(text)
+        if kind == "Reported":
+            return Reported(at, trial, attempt, step, content)
+        return restored(kind, {**content, "at": at, "trial": trial})
+    except (ValueError, TypeError) as error:
+        raise StoreError(f"position {position} of study {study!r} is not a {kind} event: {error}") from error
+
+
+def found_in(connection: Connection, study: str) -> tuple[int, StudyEntry]:
+    """Return a study's id and entry. Raises `StoreError` where there is none."""
+    row = connection.execute(select(studies).where(studies.c.name == study)).one_or_none()
+    if row is None:
+        # In a damaged file a name may be anything.
+        raise no_study(study, map(str, connection.scalars(select(studies.c.name))))
+    return row.id, _entry(row)
+
+
+def _entry(row: Any) -> StudyEntry:
+    owner = Owner(row.host, row.pid, row.started, row.token) if row.token else None
+    return StudyEntry(row.name, row.base, row.number, row.created, row.position, owner, row.since, row.renewed)
