@@ -58,7 +58,8 @@ ROWS = {
     "5a": ["rpc.stream", "rpc.door", "places", "store", "store.*"],
     "5b": ["driver", "driver.*", "executor", "executor.*", "views", "views.*"],
     "6": ["experiment", "call", "opening", "platforms", "run", "result", "testing", "testing.*"],
-    "7": ["cli", "cli.*", "compat", "compat.*", "migrate", "migrate.*", "__main__"],
+    "7": ["cli", "cli.*", "compat", "compat.*", "migrate", "migrate.*"],
+    "8": ["cli.commands", "cli.commands.*", "__main__"],
 }
 ORDER = list(ROWS)
 PURE = ORDER[: ORDER.index("4") + 1]
@@ -157,7 +158,7 @@ def test_every_module_has_its_row():
 
 def test_every_row_has_modules():
     """A row does not name what is long gone."""
-    named = {name for names in ROWS.values() for name in names if not name.endswith("*") and ROWS["7"] is not names}
+    named = {name for names in ROWS.values() for name in names if not name.endswith("*") and names is not ROWS["7"]}
     assert {name for name in named if f"maggy.{name}" not in MODULES} == set()
 
 

@@ -164,18 +164,23 @@ def test_a16_a_reader_refuses_what_maggy_has_not_made(path):
 
 def test_facts(reader):
     """Lists get the kinds in order, an end's status and value, a budget, and the bodies that they ask for."""
-    facts = reader.facts("digits", bodies=["Suggested"])
-    assert [fact.kind for fact in facts] == [type(event).__name__ for event in LOG if type(event) is not Reported]
-    assert [(fact.status, fact.number) for fact in facts if fact.kind == "Ended"] == [("completed", 0.7)]
-    assert [(fact.trial, fact.number) for fact in facts if fact.kind == "Suggested"] == [(1, None), (2, 3.0), (3, None)]
-    assert {fact.kind for fact in facts if fact.body} == {"Suggested"}
+    kinds = [type(event).__name__ for event in LOG if type(event) is not Reported]
+    assert [kind for _, kind, *_ in reader.facts("digits")] == kinds
+    assert [fact[1:6] for fact in reader.facts("digits", ["Ended"])] == [("Ended", 1, NOW + 3, "completed", 0.7)]
+    facts = reader.facts("digits", ["Suggested", "Lost"], bodies=["Suggested"])
+    assert [(kind, trial, number, bool(body)) for _, kind, trial, _, _, number, body in facts] == [
+        ("Suggested", 1, None, True),
+        ("Suggested", 2, 3.0, True),
+        ("Lost", 2, None, False),
+        ("Suggested", 3, None, True),
+    ]
 
 
 def test_facts_of_what_has_not_ended(path):
     """Of trials that have not ended the log is read from where the oldest of them begins, whoever took it up."""
     write(path, LOG[:6])
     with closing(open_store(path)) as store, closing(open_reader(path)) as reader:
-        begins = lambda: reader.facts("digits", unfinished=True)[0].position  # noqa: E731
+        begins = lambda: reader.facts("digits", unfinished=True)[0][0]  # noqa: E731
         store.claim("digits", Owner.current(), NOW)
         assert begins() == 1  # nobody has said more than that yet
         store.append("digits", 6, [ended(1, 0.5)])
@@ -185,7 +190,7 @@ def test_facts_of_what_has_not_ended(path):
         store.append("digits", 8, [ended(2, 0.5)])
         store.append("digits", 9, [ended(3, 0.5)])
         store.append("digits", 10, [Started(NOW, 4, 1, "a")])
-        assert [fact.position for fact in reader.facts("digits", unfinished=True)] == [11]
+        assert [fact[0] for fact in reader.facts("digits", unfinished=True)] == [11]
 
 
 def test_of_trials(reader):

@@ -63,7 +63,7 @@ class Rungs:
             self._suggested(trial)
         if trial.usable and trial.id not in self._entries:
             entry = self._entries[trial.id] = (self._study.loss(trial), trial.id)
-            rung = self._rung(trial)
+            rung = self.rung(trial)
             insort(self._ranked.setdefault(rung, []), entry)
             if trial.id not in self._promoted:
                 insort(self._open.setdefault(rung, []), entry)
@@ -76,12 +76,13 @@ class Rungs:
         self._first[trial.id] = self._first.get(trial.parent)
         if trial.parent not in self._promoted:
             self._promoted.add(trial.parent)
-            self._left[self._rung(self._study.trials[trial.parent])] += 1
+            self._left[self.rung(self._study.trials[trial.parent])] += 1
             if entry := self._entries.get(trial.parent):
-                waiting = self._open[self._rung(self._study.trials[trial.parent])]
+                waiting = self._open[self.rung(self._study.trials[trial.parent])]
                 del waiting[bisect_left(waiting, entry)]
 
-    def _rung(self, trial: Trial) -> Rung:
+    def rung(self, trial: Trial) -> Rung:
+        """Return the rung on which a trial is compared."""
         return self._first[trial.id], trial.budget
 
     def at(self, rung: Rung) -> list[Entry]:

@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from maggy.errors import ConfigError, StoreError, StudyMoved, StudyOwned, nearest
 from maggy.events import Event, Reported
@@ -172,20 +172,12 @@ def no_study(name: str, known: Iterable[str]) -> StoreError:
     return StoreError(f"the store has no study {name!r}{nearest(name, known)}")
 
 
-class Fact(NamedTuple):
-    """What lists and leaderboards read of an event, in the order of the log.
+Fact = tuple[int, str, int | None, float, str | None, Any, str | None]
+"""What lists read of an event: position, kind, trial, at, status, number, body.
 
-    `status` and `number` are those of an `Ended`, its value being the number, which is no float where it is not finite;
-    of a `Suggested` the number is the budget. `body` is there where it was asked for.
-    """
-
-    position: int
-    kind: str
-    trial: int | None
-    at: float
-    status: str | None
-    number: Any
-    body: str | None
+Status and number are those of an `Ended`, its value being the number, or a text where it is not finite; the number of a
+`Suggested` is its budget. The body is there where it was asked for. Tuples, since a study may have a million of them.
+"""
 
 
 class Reader(Protocol):
@@ -197,10 +189,13 @@ class Reader(Protocol):
     def read(self, study: str, after: int = 0) -> Iterator[Event | None]:
         """Yield the events behind position `after`, one for each position; None for a kind of a later version."""
 
-    def facts(self, study: str, *, unfinished: bool = False, bodies: Collection[str] = ()) -> list[Fact]:
-        """Return what lists need to know of all events but reports, with the bodies of those kinds.
+    def facts(
+        self, study: str, kinds: Sequence[str] = (), *, bodies: Sequence[str] = (), unfinished: bool = False
+    ) -> list[Fact]:
+        """Return what lists need to know of events of these kinds, or of all but reports, in order.
 
-        With `unfinished`, only of events from where the oldest trial begins that has not ended: nothing else is read.
+        Of the kinds in `bodies` their bodies as well. With `unfinished`, only of events from where the oldest trial
+        begins that has not ended: what stands before is not read.
         """
 
     def of_trials(self, study: str, trials: Collection[int]) -> Iterator[Event]:
@@ -208,6 +203,9 @@ class Reader(Protocol):
 
     def reports(self, study: str, trial: int) -> Iterator[Reported]:
         """Yield what a trial has reported, in order; of the reports of others only those meanwhile are looked at."""
+
+    def last_reports(self, study: str, trials: Collection[int]) -> dict[int, Reported]:
+        """Return the last report of each of these trials that has one among the last that the study had."""
 
     def close(self) -> None:
         """Let go of the file."""

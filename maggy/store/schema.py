@@ -17,7 +17,7 @@ The views are for people; maggy's own code reads the tables. In them a number th
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import (
@@ -200,9 +200,15 @@ REPORTS = (
     )
     .order_by(reports.c.position)
 )
+LAST_REPORTS = (
+    select(*_POINT)
+    .where(reports.c.study == bindparam("study"))
+    .order_by(reports.c.position.desc())
+    .limit(bindparam("limit"))
+)
 
 
-def facts(bodies: Collection[str]) -> Select[Any]:
+def facts(kinds: Sequence[str], bodies: Sequence[str]) -> Select[Any]:
     """Return the query for `SqlReader.facts`: what it takes out of a body costs half of what Python would take."""
     kind, body = events.c.kind, events.c.body
     picked = case(
@@ -212,4 +218,5 @@ def facts(bodies: Collection[str]) -> Select[Any]:
     status = case((kind == "Ended", func.json_extract(body, "$.status")))
     wanted = case((kind.in_(bodies), body)) if bodies else null()
     columns = (events.c.position, kind, events.c.trial, events.c.at, status, picked, wanted)
-    return select(*columns).where(_behind(events)).order_by(events.c.position)
+    wanted_kinds = (kind.in_(kinds),) if kinds else ()
+    return select(*columns).where(_behind(events), *wanted_kinds).order_by(events.c.position)

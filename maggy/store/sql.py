@@ -75,7 +75,7 @@ class SqlStore(SqlReader):
             connection.execute(update(studies).where(studies.c.id == id_).values(since=now, renewed=now, **holder))
         self._tokens[study] = id_, owner.token
         begun: dict[int, int] = {}
-        _note_begun(begun, self.facts(study, unfinished=True))
+        _note_begun(begun, self.facts(study, ("Suggested", "Ended"), unfinished=True))
         self._begun[study] = begun
 
     def renew(self, study: str, owner: Owner, now: float) -> None:

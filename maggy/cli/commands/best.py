@@ -1,0 +1,46 @@
+"""`maggy best`: a study's best trial."""
+
+from __future__ import annotations
+
+import click
+
+from maggy.cli.options import query, reading, say, studies_argument
+from maggy.cli.ranking import ranked
+from maggy.cli.text import block, shown
+from maggy.cli.trials import finite, objective_of, said, settings, the_study
+from maggy.errors import ConfigError
+from maggy.events import Suggested
+from maggy.views.summary import plain
+
+
+@click.command(epilog="Example: maggy best digits")
+@studies_argument(required=True, name="study", one=True)
+@query
+def command(study: str, as_json: bool) -> None:
+    """Show a study's best trial.
+
+    The best that completed, of those with the largest budget that any completed.
+    """
+    with reading() as reader:
+        the_study(reader, study)
+        objective = objective_of(settings(reader, study))
+        rows = ranked(finite(reader, study)[0], objective, 1)
+        if not rows:
+            raise ConfigError(f"no trial of study {study!r} has completed with a finite value")
+        best = rows[0].first
+        suggested = next(each for each in reader.of_trials(study, [best.trial]) if isinstance(each, Suggested))
+    told = {
+        "study": study,
+        "trial": best.trial,
+        "objective": said(objective),
+        "value": best.value,
+        "budget": best.budget,
+        "params": dict(suggested.params),
+    }
+    if as_json:
+        say(told)
+        return
+    budget = [] if best.budget is None else [("budget", shown(best.budget))]
+    click.echo(f"{rows[0].name}:")
+    click.echo("\n".join(block([("objective", said(objective)), ("value", shown(best.value)), *budget])))
+    click.echo("\n".join(["    values:", *block([(plain(k), shown(v)) for k, v in suggested.params.items()], 2)]))

@@ -1,0 +1,180 @@
+"""`maggy list`: the studies, or their trials."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+
+from maggy.cli.options import chosen, moment, query, reading, say, studies_argument
+from maggy.cli.text import Clock, columns, shown, to_seconds
+from maggy.cli.trials import LEFT, STATES, Outline, matching, outlines, settings
+from maggy.errors import ConfigError, amount, last_line
+from maggy.jsonvalue import loads
+from maggy.store import Reader, StudyEntry
+from maggy.trial import Status
+from maggy.views.summary import plain, shortened
+
+WORDS = sorted({*STATES.values(), *map(str, Status)})
+TAIL = 4096  # bytes of a log in which its last line is looked for
+STATUS_WIDTH = 120  # columns
+
+
+@click.command(
+    epilog="""\b
+Example: maggy list -runs -state pending -s
+  digits:31 6:02PM 12s pending running: epoch 4 accuracy 0.91"""
+)
+@studies_argument()
+@click.option("-runs", "--runs", is_flag=True, help="List trials instead of studies.")
+@click.option("-state", "--state", metavar="WORD,...", help=f"Only these: {', '.join(WORDS)}.")
+@click.option("-s", "--status", "with_status", is_flag=True, help="Show what each does, or how it ended.")
+@click.option("-since", "--since", metavar="WHEN", help="Only what has happened since: 90m, 2d, 2026-11-21.")
+@click.option("-values", "--values", metavar="RE,...", help="Show parameters whose name matches.")
+@query
+def command(
+    patterns: tuple[str, ...],
+    runs: bool,
+    state: str | None,
+    with_status: bool,
+    since: str | None,
+    values: str | None,
+    as_json: bool,
+) -> None:
+    """List studies, or with -runs their trials.
+
+    Of a trial its id, when it was suggested, for how long it ran, its state. A trial is pending (queued or running),
+    success (completed), failure or stopped (early). One that has not ended is a failure where its study has no driver
+    any more.
+    """
+    wanted = _words(state)
+    after, now = moment(since), time.time()
+    with reading() as reader:
+        entries = matching(reader.studies(), patterns)
+        if not runs:
+            _list_studies(entries, after, now, as_json=as_json)
+            return
+        found: list[Outline] = []
+        told: dict[str, str] = {}
+        for entry in entries:
+            these = _trials(reader, entry, wanted, after, now, bodies=_bodies(with_status, values, as_json))
+            if with_status or as_json:
+                told |= _statuses(reader, entry, these)
+            found += these
+    if as_json:
+        say([_described(each, told, now) for each in found])
+        return
+    clock, rows = Clock(now), []
+    names = {entry.name: plain(entry.name) for entry in entries}  # of a stranger's file they may be anything
+    for each in found:
+        row = [f"{names[each.study]}:{each.id}", clock(each.created), to_seconds(each.runtime(now)), each.state]
+        if with_status:
+            row.append(told[each.name])
+        if values:
+            params = each.params
+            row += [f"{plain(name)}:{shown(params[name])}" for name in chosen(sorted(params), values)]
+        rows.append(row)
+    if rows:
+        click.echo("\n".join(columns(rows)))
+
+
+def _words(state: str | None) -> set[str]:
+    """Return the states that are asked for, all where there is none."""
+    wanted = set(state.split(",")) if state else set()
+    if unknown := wanted - set(WORDS):
+        raise ConfigError(f"-state {min(unknown)!r} is no state of a trial, which are: {', '.join(WORDS)}")
+    return wanted
+
+
+def _bodies(with_status: bool, values: str | None, as_json: bool) -> list[str]:
+    return [*(["Suggested"] if values or as_json else []), *(["Ended"] if with_status or as_json else [])]
+
+
+def _list_studies(entries: list[StudyEntry], after: float | None, now: float, *, as_json: bool) -> None:
+    listed = [entry for entry in entries if after is None or entry.held(now) or entry.created >= after]
+    if as_json:
+        say(
+            [
+                {
+                    "study": entry.name,
+                    "created": entry.created,
+                    "events": entry.position,
+                    "running": entry.held(now),
+                    "host": entry.owner.host if entry.owner and entry.held(now) else None,
+                    "pid": entry.owner.pid if entry.owner and entry.held(now) else None,
+                }
+                for entry in listed
+            ]
+        )
+    elif listed:
+        click.echo("\n".join(plain(entry.name) for entry in listed))
+
+
+def _trials(
+    reader: Reader, entry: StudyEntry, wanted: set[str], after: float | None, now: float, *, bodies: list[str]
+) -> list[Outline]:
+    """Return the trials that are wanted; where only unfinished ones are, no others are read."""
+    unfinished = bool(wanted) and wanted <= {"pending", "queued", "running"}
+    if unfinished and not entry.held(now):
+        return []
+    return [
+        each
+        for each in outlines(reader, entry, now, unfinished=unfinished, bodies=bodies)
+        if (not wanted or each.is_in(wanted)) and (after is None or each.touched(now) >= after)
+    ]
+
+
+def _statuses(reader: Reader, entry: StudyEntry, these: list[Outline]) -> dict[str, str]:
+    """Return what each trial does: a running one its last line or report, an ended one how it came out."""
+    running = [each.id for each in these if each.status is Status.RUNNING and each.held]
+    files = settings(reader, entry.name).get("files") if running else None
+    reports = reader.last_reports(entry.name, running) if running else {}
+    found = {}
+    for each in these:
+        if each.left:
+            text = LEFT
+        elif each.status is Status.QUEUED:
+            text = f"queued again, lost {amount(each.attempts, 'time')}" if each.attempts else "queued"
+        elif each.status is Status.RUNNING:
+            line = _last_line(Path(files, str(each.id), "output.log")) if files else ""
+            if not line and (report := reports.get(each.id)):
+                line = ", ".join(
+                    [f"step {report.step}", *(f"{key} {shown(num)}" for key, num in report.metrics.items())]
+                )
+            text = f"running: {line}"
+        else:
+            end: dict[str, Any] = loads(each.end) if each.end else {}
+            text = end.get("reason") or last_line(end.get("error")) or ""
+        found[each.name] = shortened(plain(text), STATUS_WIDTH)
+    return found
+
+
+def _last_line(log: Path) -> str:
+    """Return the last line of a log that says something; a progress bar's last state counts."""
+    try:
+        with log.open("rb") as file:
+            file.seek(max(0, log.stat().st_size - TAIL))
+            text = file.read().decode("utf-8", "replace")
+    except OSError:
+        return ""  # it has printed nothing yet, or did so elsewhere
+    return last_line(text)
+
+
+def _described(each: Outline, told: dict[str, str], now: float) -> dict[str, Any]:
+    return {
+        "study": each.study,
+        "trial": each.id,
+        "state": each.state,
+        "status": each.status,
+        "detail": told[each.name],
+        "created": each.created,
+        "started": each.started,
+        "ended": each.ended,
+        "runtime": each.runtime(now),
+        "attempts": each.attempts,
+        "budget": each.budget,
+        "value": each.value if isinstance(each.value, float | int) else loads(each.value) if each.value else None,
+        "params": each.params,
+    }

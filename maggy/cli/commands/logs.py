@@ -1,0 +1,75 @@
+"""`maggy logs`: what a trial has printed."""
+
+from __future__ import annotations
+
+import codecs
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+
+from maggy.cli.commands.info import plain_line
+from maggy.cli.options import moment, reading, store_option
+from maggy.cli.trials import settings, the_trial
+from maggy.errors import ConfigError
+from maggy.events import Ended
+from maggy.store import Reader
+
+LOOK = 0.3  # seconds between two looks at a log that is followed
+PIECE = 1 << 16  # bytes
+
+
+@click.command(epilog="Example: maggy logs -f digits:3")
+@click.argument("trial", metavar="STUDY:TRIAL")
+@click.option("-f", "--follow", is_flag=True, help="Go on with what it prints until the trial has ended.")
+@click.option("-since", "--since", metavar="WHEN", help="Only if it has printed something since: 90m, 2d, 2026-11-21.")
+@store_option
+def command(trial: str, follow: bool, since: str | None) -> None:
+    """Print what a trial has printed."""
+    after = moment(since)
+    with reading() as reader:
+        entry, number = the_trial(reader, trial)
+        files = settings(reader, entry.name).get("files")
+        if not files:
+            raise ConfigError(f"study {entry.name!r} keeps no logs: it was run with log_dir=None")
+        log = Path(files, str(number), "output.log")
+        if not follow and not log.exists():
+            missing = "has printed nothing" if Path(files).is_dir() else f"has its log in {files}, which is not here"
+            raise ConfigError(f"trial {trial!r} {missing}")
+        if after is not None and not follow and log.stat().st_mtime < after:
+            return
+        for piece in _pieces(log, _ends(reader, entry.name, number) if follow else iter([True])):
+            _print(piece)
+
+
+def _ends(reader: Reader, study: str, number: int) -> Iterator[bool]:
+    """Say again and again, at intervals, whether the trial has ended or has nobody who runs it."""
+    while True:
+        held = any(entry.name == study and entry.held(time.time()) for entry in reader.studies())
+        yield not held or any(isinstance(event, Ended) for event in reader.of_trials(study, [number]))
+        time.sleep(LOOK)
+
+
+def _pieces(log: Path, ends: Iterator[bool]) -> Iterator[str]:
+    """Yield what is in the log, and what comes, until it has ended and all is read."""
+    decoder = codecs.getincrementaldecoder("utf-8")("replace")
+    at = 0
+    for ended in ends:
+        if log.exists():
+            with log.open("rb") as file:
+                file.seek(at)
+                while piece := file.read(PIECE):
+                    at += len(piece)
+                    yield decoder.decode(piece)
+        if ended:
+            return
+
+
+def _print(piece: str) -> None:
+    """Print to a terminal what it can show; to others what is there."""
+    if sys.stdout.isatty():
+        ends = "\n" if piece.endswith("\n") else ""
+        piece = "\n".join(map(plain_line, piece.splitlines())) + ends
+    click.echo(piece, nl=False)

@@ -1,0 +1,107 @@
+"""`maggy watch`: a live view of a study that another process runs."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+
+import click
+
+from maggy.cli.options import reading, store_option, studies_argument
+from maggy.cli.text import columns, shown, to_seconds
+from maggy.cli.trials import the_study
+from maggy.errors import last_line
+from maggy.store import Reader
+from maggy.study import Study
+from maggy.trial import Status
+from maggy.views.summary import number, plain, progress
+
+LOOK = 0.5  # seconds between two looks at the log
+PLAIN = 5.0  # seconds between two lines where there is no terminal
+SHOWN = 20  # running trials that are listed
+ENDED = 5  # trials of which the end is told
+
+
+@click.command(epilog="Example: maggy watch digits")
+@studies_argument(required=True, name="study", one=True)
+@store_option
+def command(study: str) -> None:
+    """Watch a study until it ends.
+
+    Shows what runs, how far each trial is, what ended last, and the best so far. Where there is no terminal, a line of
+    progress now and then. Ctrl-C ends the watching, not the study.
+    """
+    with reading() as reader:
+        _show(reader, study)
+
+
+def _show(reader: Reader, name: str) -> None:
+    from rich.console import Console
+    from rich.live import Live
+    from rich.text import Text
+
+    looks = _looks(reader, name)
+    if not sys.stdout.isatty():
+        told, line = 0.0, ""
+        for study, elapsed, _ in looks:
+            line = _progress(study, elapsed, None)
+            if time.monotonic() > told + PLAIN:
+                click.echo(line)
+                told, line = time.monotonic(), ""
+        if line:
+            click.echo(line)
+        return
+    console = Console(highlight=False, markup=False, emoji=False)
+    with Live(console=console, auto_refresh=False) as live:
+        for study, elapsed, held in looks:
+            lines = screen(study, elapsed, time.time(), held=held, width=console.width)
+            live.update(Text("\n".join(lines)), refresh=True)
+
+
+def _looks(reader: Reader, name: str) -> Iterator[tuple[Study, float, bool]]:
+    """Yield the study again and again, and how long it has been going on; of its log only what is new is read."""
+    study = Study()
+    began = the_study(reader, name).created
+    while True:
+        entry = the_study(reader, name)
+        held = entry.held(time.time())
+        latest = began
+        for event in reader.read(name, study.position):
+            study.apply(event)
+            latest = event.at if event is not None else latest
+        yield study, (time.time() if held else latest) - began, held
+        if not held:
+            return
+        time.sleep(LOOK)
+
+
+def screen(study: Study, elapsed: float, now: float, *, held: bool, width: int) -> list[str]:
+    """Return the lines that are shown: progress, what runs, what ended last, the best configuration."""
+    lines = [_progress(study, elapsed, width - 1), ""]
+    running = sorted(study.running.values(), key=lambda trial: trial.id)
+    rows = [["trial", "budget", "step", "value", "for"]] if running and held else []
+    for trial in running[:SHOWN] if held else ():
+        curve = trial.curve
+        step, value = (str(curve.steps[-1]), number(curve.values[-1])) if curve else ("", "")
+        budget = "" if trial.budget is None else number(trial.budget)
+        rows.append([str(trial.id), budget, step, value, to_seconds(now - (trial.started or now))])
+    lines += columns(rows) if rows else []
+    lines += [f"and {len(running) - SHOWN} more"] if held and len(running) > SHOWN else []
+    ended = [trial for trial in study.trials.values() if trial.status in (Status.STOPPED, Status.FAILED)]
+    latest = sorted(ended, key=lambda trial: trial.end or 0)[-ENDED:]
+    lines += ["", *(f"trial {trial.id} {trial.status}: {_why(trial.stop_reason, trial.error)}" for trial in latest)]
+    if study.best is not None:
+        params = ", ".join(f"{plain(name)}={shown(value)}" for name, value in study.best.params.items())
+        lines += ["", f"best {number(study.best.value or 0.0)} by trial {study.best.id}: {params}"]
+    if not held:
+        lines += ["", f"ended: {plain(study.closed or 'its driver is gone')}"]
+    return [line[: max(width - 1, 20)] for line in lines]
+
+
+def _why(reason: str | None, error: str | None) -> str:
+    return plain(reason or last_line(error) or "no reason given")
+
+
+def _progress(study: Study, elapsed: float, width: int | None) -> str:
+    return progress(study, elapsed, study.reports / elapsed if elapsed > 0 else 0.0, 1, width)

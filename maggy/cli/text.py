@@ -1,0 +1,97 @@
+"""How a terminal shows it: columns, blocks, times, values. Diviner's layouts, as its users know them.
+
+Pure, but for the zone that this place is in. What users wrote passes `plain`.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import zip_longest
+from typing import Any
+
+from maggy.jsonvalue import dumps
+from maggy.views.summary import plain
+
+DAY = 86_400.0
+MISSING = "NA"
+BLOCK = " " * 4
+
+
+def columns(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Return the rows as lines, each column as wide as its widest cell and a space apart from the next."""
+    widths = [max(map(len, column)) for column in zip_longest(*rows, fillvalue="")]
+    return [" ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=False)).rstrip() for row in rows]
+
+
+def block(items: Iterable[tuple[str, str]], depth: int = 1) -> list[str]:
+    """Return `key: value` lines with the values below each other; an empty value is a key with a block of its own."""
+    found = list(items)
+    width = max((len(key) for key, value in found), default=0) + 1
+    return [(BLOCK * depth + f"{key + ':':{width}} {value}").rstrip() for key, value in found]
+
+
+def shown(value: Any) -> str:
+    """Return a value as it would be written: numbers short, texts in quotes, lists and dicts as JSON."""
+    if isinstance(value, bool) or value is None:
+        return {True: "true", False: "false", None: "null"}[value]
+    if isinstance(value, float):
+        return repr(value).removesuffix(".0")
+    return plain(dumps(value))
+
+
+def three_digits(value: float) -> str:
+    """Return a metric as leaderboards show it."""
+    return f"{value:.3g}"
+
+
+def duration(seconds: float) -> str:
+    """Return `13m29.972611s`, `1h0m5s`, `150ms`, `0s`: as Go writes a duration, to the microsecond."""
+    micros = round(max(seconds, 0.0) * 1e6) if math.isfinite(seconds) else 0
+    if 0 < micros < 1_000_000:  # noqa: PLR2004 - in a second
+        return f"{micros / 1000:g}ms" if micros >= 1000 else f"{micros}µs"  # noqa: PLR2004 - micros in a milli
+    whole, rest = divmod(micros, 1_000_000)
+    minutes, second = divmod(whole, 60)
+    hours, minute = divmod(minutes, 60)
+    fraction = f".{rest:06}".rstrip("0") if rest else ""
+    front = f"{hours}h{minute}m" if hours else f"{minute}m" if minute else ""
+    return f"{front}{second}{fraction}s"
+
+
+def to_seconds(seconds: float) -> str:
+    """Return a duration without what is below a second."""
+    return duration(float(int(max(seconds, 0.0))))
+
+
+class Clock:
+    """Says when something was, for lists: `6:02PM`, `Mon6:02PM` when more than a day ago, `2Jan06` when over a week."""
+
+    def __init__(self, now: float) -> None:
+        self._now = now
+        self._minutes: dict[int, str] = {}  # a list has many lines of the same minute
+
+    def __call__(self, at: float) -> str:
+        """Say when that was."""
+        minute = int(at // 60)
+        found = self._minutes.get(minute)
+        if found is None:
+            found = self._minutes[minute] = self._said(at)
+        return found
+
+    def _said(self, at: float) -> str:
+        local, ago = time.localtime(at), self._now - at
+        if ago > 7 * DAY:
+            return f"{local.tm_mday}{time.strftime('%b%y', local)}"
+        clock = f"{local.tm_hour % 12 or 12}{time.strftime(':%M%p', local)}"
+        return time.strftime("%a", local) + clock if ago > DAY else clock
+
+
+def date(at: float) -> str:
+    """Return `2019-10-25 18:02:14 -0700 PDT`."""
+    return time.strftime("%Y-%m-%d %H:%M:%S %z %Z", time.localtime(at))
+
+
+def number_of(metrics: Mapping[str, Any], name: str) -> str:
+    """Return a metric's value, or NA."""
+    return shown(metrics[name]) if name in metrics else MISSING

@@ -1,0 +1,184 @@
+"""What lists know of a trial without its curve, and how studies and trials are found by name."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from maggy.cli.options import patterns
+from maggy.cli.ranking import Entrant
+from maggy.errors import ConfigError, nearest
+from maggy.jsonvalue import loads
+from maggy.store import Reader, Store, StudyEntry
+from maggy.trial import Objective, Status
+
+# Diviner's words for where a trial stands. A trial that has not ended, of a study that nobody runs, is a failure.
+STATES = {
+    Status.QUEUED: "pending",
+    Status.RUNNING: "pending",
+    Status.COMPLETED: "success",
+    Status.FAILED: "failure",
+    Status.STOPPED: "stopped",
+}
+KINDS = ("Suggested", "Started", "Lost", "Ended")
+LEFT = "left behind: its driver is gone; it runs again when the study is resumed"
+
+
+@dataclass(slots=True)
+class Outline:
+    """A trial as lists see it; times are seconds since the epoch. `held`: its study has a driver that lives."""
+
+    study: str
+    id: int
+    created: float
+    budget: float | None
+    held: bool
+    status: Status = Status.QUEUED
+    attempts: int = 0
+    started: float | None = None
+    ended: float | None = None
+    value: Any = None
+    suggested: str | None = None  # the bodies of its events, where they were asked for
+    end: str | None = None
+
+    @property
+    def name(self) -> str:
+        """The id by which commands know it."""
+        return f"{self.study}:{self.id}"
+
+    @property
+    def left(self) -> bool:
+        """Whether it has not ended, and nobody is there to end it."""
+        return not (self.held or self.status.final)
+
+    @property
+    def state(self) -> str:
+        """Diviner's word for where it stands."""
+        return "failure" if self.left else STATES[self.status]
+
+    def is_in(self, wanted: Collection[str]) -> bool:
+        """Whether one of these words, Diviner's or ours, is true of it."""
+        return self.state in wanted or (self.status in wanted and not self.left)
+
+    def runtime(self, now: float) -> float:
+        """Seconds that its last attempt has run."""
+        if self.started is None:
+            return 0.0
+        return (self.started if self.left else now) - self.started if self.ended is None else self.ended - self.started
+
+    def touched(self, now: float) -> float:
+        """When it was last heard of: now where it runs."""
+        if self.ended is not None:
+            return self.ended
+        return now if self.held else self.started or self.created
+
+    @property
+    def params(self) -> dict[str, Any]:
+        """Its parameters, where the body of its suggestion was asked for."""
+        return dict(loads(self.suggested)["params"]) if self.suggested else {}
+
+
+def outlines(
+    reader: Reader, entry: StudyEntry, now: float, *, unfinished: bool = False, bodies: Sequence[str] = ()
+) -> list[Outline]:
+    """Return a study's trials in the order of their numbers; with `unfinished` only those that have not ended."""
+    held, study = entry.held(now), entry.name
+    found: dict[int, Outline] = {}
+    completed, running, queued = Status.COMPLETED, Status.RUNNING, Status.QUEUED
+    for _, kind, trial, at, status, number, body in reader.facts(study, KINDS, bodies=bodies, unfinished=unfinished):
+        if kind == "Suggested" and trial is not None:
+            found[trial] = Outline(study, trial, at, number, held, suggested=body)
+        elif trial is None or (outline := found.get(trial)) is None:
+            continue  # it began before what is read here
+        elif kind == "Started":
+            outline.status, outline.started = running, at
+            outline.attempts += 1
+        elif kind == "Ended":
+            outline.status = completed if status == completed else Status(str(status))
+            outline.ended, outline.value, outline.end = at, number, body
+        elif kind == "Lost":
+            outline.status = queued
+    return [outline for outline in found.values() if not (unfinished and outline.status.final)]
+
+
+def finite(reader: Reader, study: str, metric: str | None = None) -> tuple[list[Entrant], int]:
+    """Return a study's completed trials that have a finite value, or such a metric, and how many have none."""
+    budgets, found, lacking = {}, [], 0
+    kinds = ("Suggested", "Ended")
+    for _, kind, trial, _, status, number, body in reader.facts(study, kinds, bodies=kinds[1:] if metric else ()):
+        if kind == "Suggested":
+            budgets[trial] = number
+        elif status == Status.COMPLETED and trial is not None:
+            value = loads(body)["metrics"].get(metric) if metric and body else number
+            if isinstance(value, float | int) and math.isfinite(value):
+                found.append(Entrant(study, trial, value, budgets.get(trial)))
+            else:
+                lacking += 1
+    return found, lacking
+
+
+def settings(reader: Reader, study: str) -> dict[str, Any]:
+    """Return a study's settings as its log has them by now; empty where its first driver has said nothing."""
+    found: dict[str, Any] = {}
+    kinds = ("StudyOpened", "StudyResumed")
+    for *_, body in reader.facts(study, kinds, bodies=kinds):
+        if body is not None:
+            content = loads(body)
+            found |= content.get("settings") or content.get("changed") or {}
+    return found
+
+
+def objective_of(settings: dict[str, Any]) -> Objective:
+    """Return what a study optimizes."""
+    return Objective(settings.get("metric"), settings.get("direction", "max"))
+
+
+def said(objective: Objective) -> str:
+    """Return `minimize(loss)`."""
+    return f"{'maximize' if objective.direction == 'max' else 'minimize'}({objective.key})"
+
+
+# -- by name -------------------------------------------------------------------------------------------------------
+
+
+def matching(entries: Sequence[StudyEntry], wanted: Sequence[str]) -> list[StudyEntry]:
+    """Return the studies whose whole name matches one of the expressions, by name; all where there is none.
+
+    Raises `ConfigError` where one matches nothing, or is no expression.
+    """
+    found = {entry.name for entry in entries} if not wanted else set()
+    for text, pattern in zip(wanted, patterns(wanted), strict=True):
+        matched = {entry.name for entry in entries if pattern.fullmatch(entry.name)}
+        if not matched:
+            names = [entry.name for entry in entries]
+            raise ConfigError(f"no study is called {text!r}{nearest(text, names)}")
+        found |= matched
+    return sorted((entry for entry in entries if entry.name in found), key=lambda entry: entry.name)
+
+
+def the_study(reader: Reader | Store, name: str) -> StudyEntry:
+    """Return the study of exactly this name. Raises `ConfigError` where there is none."""
+    entries = {entry.name: entry for entry in reader.studies()}
+    if name not in entries:
+        raise ConfigError(f"there is no study {name!r}{nearest(name, entries)}")
+    return entries[name]
+
+
+def is_trial(name: str) -> bool:
+    """Whether a name is a trial's, as in `digits:3`; a study's has no colon."""
+    return ":" in name
+
+
+def the_trial(reader: Reader, name: str) -> tuple[StudyEntry, int]:
+    """Return the study and the number of a trial `study:number`. Raises `ConfigError` where the store has none."""
+    study, colon, number = name.rpartition(":")
+    if not colon or not number.isascii() or not number.isdigit() or len(number) > 18:  # noqa: PLR2004 - 64 bits
+        raise ConfigError(f"{name!r} names no trial: write STUDY:NUMBER, such as 'digits:3'")
+    entry = the_study(reader, study)
+    if not any(reader.of_trials(study, [int(number)])):
+        trials = len(reader.facts(study, ["Suggested"]))
+        has = "none yet" if not trials else "only trial 1" if trials == 1 else f"trials 1 to {trials}"
+        raise ConfigError(f"there is no trial {name!r}: study {study!r} has {has}")
+    return entry, int(number)
