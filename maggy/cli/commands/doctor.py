@@ -37,7 +37,8 @@ class Finding:
 def command(spark: bool, as_json: bool) -> None:
     """Look whether all is here that a study needs.
 
-    Says what works, what does not, and what to do. Exit code 1 where something is missing without which experiment.lagom does not run.
+    Says what works, what does not, and what to do. Exit code 1 where something is missing without which
+    experiment.lagom does not run.
     """
     found = []
     for check in (_python, _java, _spark, _libraries, _port, _store, _logs):

@@ -31,11 +31,11 @@ def command(ids: tuple[str, ...], verbose: bool, as_json: bool) -> None:
     with reading() as reader:
         for name in ids:
             if is_trial(name):
-                described = _trial(reader, *the_trial(reader, name), now)
-                lines += _trial_lines(described, verbose=verbose)
+                described = trial_told(reader, *the_trial(reader, name), now)
+                lines += trial_lines(described, verbose=verbose)
             else:
-                described = _study(reader, the_study(reader, name), now)
-                lines += _study_lines(described)
+                described = study_told(reader, the_study(reader, name), now)
+                lines += study_lines(described)
             told.append(described)
     if as_json:
         say(told)
@@ -46,7 +46,7 @@ def command(ids: tuple[str, ...], verbose: bool, as_json: bool) -> None:
 # -- a trial -------------------------------------------------------------------------------------------------------
 
 
-def _trial(reader: Reader, entry: StudyEntry, number: int, now: float) -> dict[str, Any]:
+def trial_told(reader: Reader, entry: StudyEntry, number: int, now: float) -> dict[str, Any]:
     """Gather what there is to tell of a trial, as JSON values."""
     facts = list(reader.of_trials(entry.name, [number]))
     outline, suggested, ended = _outlined(entry, facts, now)
@@ -94,7 +94,8 @@ def _outlined(entry: StudyEntry, facts: Sequence[Event], now: float) -> tuple[Ou
     return outline, suggested, ended
 
 
-def _trial_lines(told: dict[str, Any], *, verbose: bool) -> list[str]:
+def trial_lines(told: dict[str, Any], *, verbose: bool) -> list[str]:
+    """Return a trial as Diviner shows a run; what it has not, a budget or a reason, only where there is one."""
     head = [
         ("state", told["state"]),
         ("created", date(told["created"])),
@@ -129,7 +130,7 @@ def _values(values: dict[str, Any]) -> list[str]:
 # -- a study -------------------------------------------------------------------------------------------------------
 
 
-def _study(reader: Reader, entry: StudyEntry, now: float) -> dict[str, Any]:
+def study_told(reader: Reader, entry: StudyEntry, now: float) -> dict[str, Any]:
     """Gather what there is to tell of a study, as JSON values."""
     found = settings(reader, entry.name)
     trials = outlines(reader, entry, now)
@@ -152,7 +153,8 @@ def _study(reader: Reader, entry: StudyEntry, now: float) -> dict[str, Any]:
     }
 
 
-def _study_lines(told: dict[str, Any]) -> list[str]:
+def study_lines(told: dict[str, Any]) -> list[str]:
+    """Return a study as Diviner shows it, then who runs it and how its trials stand."""
     space = Searchspace.from_json(told["params"])
     optimizer = dict(told["oracle"] or {})
     name = optimizer.pop("name", None) or optimizer.pop("custom", "") or ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -61,23 +62,29 @@ def command(
         for entry in entries:
             these = _trials(reader, entry, wanted, after, now, bodies=_bodies(with_status, values, as_json))
             if with_status or as_json:
-                told |= _statuses(reader, entry, these)
+                told |= statuses(reader, entry, these)
             found += these
     if as_json:
         say([_described(each, told, now) for each in found])
         return
+    told_lines = lines(found, now, told if with_status else None, values)
+    if told_lines:
+        click.echo("\n".join(told_lines))
+
+
+def lines(found: Sequence[Outline], now: float, told: Mapping[str, str] | None, values: str | None) -> list[str]:
+    """Return the trials as Diviner lists its runs; `told` is what each does, by its name."""
     clock, rows = Clock(now), []
-    names = {entry.name: plain(entry.name) for entry in entries}  # of a stranger's file they may be anything
+    names = {study: plain(study) for study in {each.study for each in found}}  # a stranger's may be anything
     for each in found:
         row = [f"{names[each.study]}:{each.id}", clock(each.created), to_seconds(each.runtime(now)), each.state]
-        if with_status:
+        if told is not None:
             row.append(told[each.name])
         if values:
             params = each.params
             row += [f"{plain(name)}:{shown(params[name])}" for name in chosen(sorted(params), values)]
         rows.append(row)
-    if rows:
-        click.echo("\n".join(columns(rows)))
+    return columns(rows) if rows else []
 
 
 def _words(state: str | None) -> set[str]:
@@ -126,7 +133,7 @@ def _trials(
     ]
 
 
-def _statuses(reader: Reader, entry: StudyEntry, these: list[Outline]) -> dict[str, str]:
+def statuses(reader: Reader, entry: StudyEntry, these: list[Outline]) -> dict[str, str]:
     """Return what each trial does: a running one its last line or report, an ended one how it came out."""
     running = [each.id for each in these if each.status is Status.RUNNING and each.held]
     files = settings(reader, entry.name).get("files") if running else None

@@ -72,4 +72,4 @@ def _print(piece: str) -> None:
     if sys.stdout.isatty():
         ends = "\n" if piece.endswith("\n") else ""
         piece = "\n".join(map(plain_line, piece.splitlines())) + ends
-    click.echo(piece, nl=False)
+    click.echo(piece, nl=False, color=True)

@@ -1,0 +1,851 @@
+"""The command line: its layouts, its sentences, and a study that runs meanwhile in another process."""
+
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from waiting import until
+
+import maggy
+from maggy.cli.app import app
+from maggy.cli.commands import info, watch
+from maggy.cli.commands import list as listing
+from maggy.cli.ranking import Entrant, ranked, table
+from maggy.cli.text import Clock, columns, duration, shown, to_seconds
+from maggy.cli.trials import outlines, the_study
+from maggy.errors import ConfigError
+from maggy.events import Ended, Lost, Reported, Started, StudyClosed, StudyOpened, StudyResumed, Suggested
+from maggy.jsonvalue import loads
+from maggy.store import Owner, open_reader, open_store
+from maggy.study import Study
+from maggy.trial import Objective
+
+ROOT = Path(maggy.__file__).parents[1]
+BEGAN = 1_572_051_734.0  # 2019-10-25 18:02:14 in Los Angeles
+SPACE = {
+    "epochs": {"type": "categorical", "choices": [1, 10, 50, 100]},
+    "batch_size": {"type": "categorical", "choices": [32, 64, 128, 256]},
+    "learning_rate": {"type": "float", "low": 0.001, "high": 1.0, "log": True},
+}
+
+
+def opened(name, metric="loss", direction="min", files=None, **settings):
+    told = {"name": name, "metric": metric, "direction": direction, "searchspace": SPACE, "files": files}
+    return StudyOpened(BEGAN, {**told, "optimizer": {"name": "gridsearch"}, "num_trials": 64, **settings})
+
+
+def begun(trial, at=BEGAN, budget=None, parent=None, **params):
+    return [Suggested(at, trial, params, budget, parent, 0), Started(at, trial, 1, f"executor-{trial}")]
+
+
+def ended(trial, value=0.5, status="completed", at=BEGAN + 60, reason=None, error=None, **metrics):
+    return Ended(at, trial, 1, status, value, metrics or {"loss": value}, reason, error)
+
+
+@contextmanager
+def kept(path, name, events, *, held=False):
+    """Keep a study in the store at that path; with `held`, this process is its driver."""
+    with closing(open_store(path)) as store:
+        study, owner = store.create(name, BEGAN), Owner.current()
+        store.claim(study, owner, time.time())
+        store.append(study, 0, events)
+        if not held:
+            store.release(study, owner)
+        yield store
+        owner.retire()
+
+
+@pytest.fixture
+def path(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MAGGY_STORE", raising=False)
+    return tmp_path / "maggy.db"
+
+
+@pytest.fixture
+def _pacific(monkeypatch):
+    monkeypatch.setenv("TZ", "America/Los_Angeles")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+def run(*arguments, code=0, **more):
+    """Run a command in this process; return what it prints, or the sentence with which it ends."""
+    ran = CliRunner().invoke(app, list(map(str, arguments)), **more)
+    if ran.exception is not None and not isinstance(ran.exception, SystemExit):
+        raise ran.exception
+    assert ran.exit_code == code, ran.output
+    return ran.stdout if code == 0 else ran.output
+
+
+def asked(*arguments):
+    """Run a query for JSON; return the values."""
+    return loads(run(*arguments, "--json"))
+
+
+def lines(text):
+    return textwrap.dedent(text).strip("\n").splitlines()
+
+
+MNIST = [
+    opened("mnist"),
+    *begun(9, batch_size=32, epochs=50, learning_rate=0.001),
+    *begun(10, at=BEGAN + 390, batch_size=64, epochs=50, learning_rate=0.01),
+    Suggested(BEGAN + 405, 11, {"batch_size": 128, "epochs": 50, "learning_rate": 0.01}, None, None, 0),
+    Reported(BEGAN + 200, 9, 1, 1, {"loss": 0.2996}),
+    Reported(BEGAN + 300, 9, 1, 2, {"loss": 0.1848, "acc": 0.9}),
+    Reported(BEGAN + 400, 9, 1, 3, {"loss": 0.0398}),
+]
+
+
+# -- golden layouts ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("_pacific")
+def test_d19_d20_list_of_what_runs(path, tmp_path):
+    """`list -runs -state pending -s` has a run's last line of output as its status, progress bars included."""
+    log = tmp_path / "logs" / "9" / "output.log"
+    log.parent.mkdir(parents=True)
+    log.write_text("loading\nTrain Epoch: 15\rTrain Epoch: 16 [45120/60000 (75%)] \x1b[31mLoss: 0.171844\n\n")
+    events = [opened("mnist", files=str(tmp_path / "logs")), *MNIST[1:]]
+    with kept(path, "mnist", events, held=True), closing(open_reader(path)) as reader:
+        now = BEGAN + 719.9
+        found = outlines(reader, the_study(reader, "mnist"), now, unfinished=True)
+        told = listing.statuses(reader, the_study(reader, "mnist"), found)
+    assert listing.lines(found, now, told, None) == lines("""
+        mnist:9  6:02PM 11m59s pending running: Train Epoch: 16 [45120/60000 (75%)] Loss: 0.171844
+        mnist:10 6:08PM 5m29s  pending running:
+        mnist:11 6:08PM 0s     pending queued
+    """)
+
+
+@pytest.mark.usefixtures("_pacific")
+def test_d19_info_of_a_run(path):
+    """`info` of a run has Diviner's keys in Diviner's order, and the last value of each metric."""
+    with kept(path, "mnist", MNIST, held=True), closing(open_reader(path)) as reader:
+        told = info.trial_told(reader, the_study(reader, "mnist"), 9, BEGAN + 809.972611)
+    expected = """
+        run mnist:9:
+            state:     pending
+            created:   2019-10-25 18:02:14 -0700 PDT
+            runtime:   13m29.972611s
+            restarts:  0
+            replicate: 0
+            values:
+                batch_size:    32
+                epochs:        50
+                learning_rate: 0.001
+            metrics:
+                acc:  0.9
+                loss: 0.0398
+    """
+    assert info.trial_lines(told, verbose=False) == lines(expected)
+
+
+def test_d4_every_report(path):
+    """`info -v` has every record in order, and `metrics` is a table with NA for what one lacks."""
+    with kept(path, "mnist", MNIST):
+        shown = run("info", "-v", "mnist:9")
+        assert run("metrics", "mnist:9") == "acc\tloss\nNA\t0.2996\n0.9\t0.1848\nNA\t0.0398\n"
+        assert run("metrics", "-metrics", "^l", "mnist:9") == "loss\n0.2996\n0.1848\n0.0398\n"
+        assert asked("metrics", "mnist:9")[1]["metrics"] == {"acc": 0.9, "loss": 0.1848}
+    wanted = ["    metrics[0]:", "        loss: 0.2996", "    metrics[1]:", "        acc:  0.9", "        loss: 0.1848"]
+    assert shown.splitlines()[-7:-2] == wanted
+
+
+def test_d19_leaderboard(path):
+    """The leaderboard has the best first, and the columns of the README."""
+    events = [opened("mnist")]
+    ends = [
+        (9, 0.027, 32, 50, 0.001),
+        (21, 0.02549, 32, 10, 0.01),
+        (22, 0.4, 32, 10, 0.1),
+        (28, 0.0265, 256, 50, 0.01),
+    ]
+    for trial, value, batch_size, epochs, rate in ends:
+        events += begun(trial, batch_size=batch_size, epochs=epochs, learning_rate=rate)
+        events.append(ended(trial, value, acc=1 - value))
+    events += [*begun(30, batch_size=1), ended(30, 0.0, "stopped"), *begun(31, batch_size=1)]
+    with kept(path, "mnist", events):
+        assert run("leaderboard", "-n", 3, "mnist").splitlines() == lines("""
+            study    replicates loss   batch_size epochs learning_rate
+            mnist:21 0          0.0255 32         10     0.01
+            mnist:28 0          0.0265 256        50     0.01
+            mnist:9  0          0.027  32         50     0.001
+        """)
+        found = asked("leaderboard", "-n", 0, "-objective", "-acc", "mnist")
+        assert [row["trials"] for row in found] == [[22], [9], [28], [21]]
+        assert found[0]["objective"] == "minimize(acc)"
+
+
+def test_d22_columns_that_say_something(path):
+    """Parameters that all rows share are left out, others and metrics come on request; texts have quotes."""
+    events = [opened("a")]
+    for trial, name in ((1, "adam"), (2, "sgd")):
+        events += [
+            *begun(trial, optimizer=name, lr=0.1, layers=[1, 2]),
+            ended(trial, trial / 10, loss=trial / 10, acc=0.5),
+        ]
+    with kept(path, "a", events):
+        assert run("leaderboard", "-metrics", "acc", "a").splitlines() == lines("""
+            study replicates loss acc optimizer
+            a:1   0          0.1  0.5 "adam"
+            a:2   0          0.2  0.5 "sgd"
+        """)
+        only = lines("""
+            study replicates loss layers lr  optimizer
+            a:1   0          0.1  [1,2]  0.1 "adam"
+        """)
+        assert run("leaderboard", "-n", 1, "a").splitlines() == only
+        assert "lr" not in run("leaderboard", "-n", 1, "-values", "opt,lay", "a")
+
+
+def test_d22_studies_that_disagree(path):
+    """Studies with different objectives are ranked only by a metric that was named."""
+    with (
+        kept(path, "a", [opened("a"), *begun(1), ended(1, 0.25, acc=0.5)]),
+        kept(path, "b", [opened("b", "acc", "max"), *begun(1), ended(1, 0.75, acc=0.75)]),
+    ):
+        said = run("leaderboard", ".*", code=2)
+        assert "study 'a' has the objective minimize(loss), study 'b' maximize(acc)" in said
+        assert "-objective" in said
+        assert [row["study"] for row in asked("leaderboard", "-objective", "+acc", ".*")] == ["b", "a"]
+
+
+def test_the_leaderboard_puts_large_budgets_first(path):
+    """A value at a low budget is not better than one at a large budget; budgets are a column."""
+    events = [opened("a")]
+    for trial, (budget, value) in enumerate([(1, 0.1), (9, 0.3), (9, 0.2), (3, 0.01)], 1):
+        events += [*begun(trial, budget=float(budget), x=trial), ended(trial, value)]
+    with kept(path, "a", events):
+        assert run("leaderboard", "-n", 3, "a").splitlines() == lines("""
+            study replicates loss budget x
+            a:3   0          0.2  9      3
+            a:2   0          0.3  9      2
+            a:4   0          0.01 3      4
+        """)
+        assert asked("best", "a")["trial"] == Study.of(events).best.id == 3
+
+
+REPLICATED = [Entrant("s", number, float(number % 3), None, number % 3, number // 3) for number in range(9)]
+
+
+def test_d11_replicates():
+    """Replicates are one row with their mean and range; -expand has a row for each."""
+    rows = ranked(REPLICATED, Objective("m", "min"))
+    cells = table(rows, "m", None, ".")
+    assert cells[1] == ["s:0,1,2", "0,1,2", "1 [0-2]"]
+    assert len(cells) == 4
+    assert len(table(ranked(REPLICATED, Objective("m", "min"), expand=True), "m", None, ".")) == 10
+
+
+def test_d12_the_latest_run_of_a_replicate_counts():
+    """A replicate that was run again stands in the leaderboard with its last run."""
+    again = [*REPLICATED[:3], Entrant("s", 9, 7.0, None, 1, 0)]
+    (row,) = ranked(again, Objective("m", "min"))
+    assert (row.name, row.value) == ("s:0,9,2", 3.0)
+
+
+def test_d14_what_a_dead_driver_left_is_a_failure(path):
+    """A pending run whose study nobody runs reads as a failure, without a word in the store."""
+    before = len(MNIST)
+    with kept(path, "mnist", MNIST, held=True):
+        assert run("list", "-runs", "-state", "failure") == ""
+        assert len(run("list", "-runs", "-state", "pending").splitlines()) == 3
+    assert run("list", "-runs", "-state", "pending") == ""
+    found = run("list", "-runs", "-state", "failure", "-s").splitlines()
+    assert [line.split()[0] for line in found] == ["mnist:9", "mnist:10", "mnist:11"]
+    assert "its driver is gone" in found[0]
+    assert "    state:     failure" in run("info", "mnist:9").splitlines()
+    with closing(open_reader(path)) as reader:
+        assert the_study(reader, "mnist").position == before
+
+
+def test_info_of_a_study(path):
+    """`info` of a study has its objective, what it searches and how, who runs it, and how its trials stand."""
+    with kept(path, "mnist", [*MNIST, ended(9), Lost(BEGAN, 10, 1, "gone")], held=True):
+        found = dict(line.strip().split(":", 1) for line in run("info", "mnist").splitlines()[1:])
+    assert found["objective"].strip() == "minimize(loss)"
+    assert found["batch_size"].strip() == "discrete(32, 64, 128, 256)"
+    assert found["learning_rate"].strip() == "range(0.001, 1, log=true)"
+    assert found["oracle"].strip() == "gridsearch"
+    assert found["driver"].strip().startswith(f"process {os.getpid()} on ")
+    assert found["trials"].strip() == "3 trials: 2 queued, 1 completed"
+
+
+def test_info_of_a_failure(path):
+    """`info` of a trial that failed has its error, of one that was stopped the reason, of a promoted one its parent."""
+    error = 'Traceback:\n  File "x.py", line 7\n\x1b[31mValueError: bad'
+    events = [opened("a"), *begun(1, lr=0.1), ended(1, None, "failed", error=error)]
+    events += [*begun(2, budget=3.0, parent=1), ended(2, math.nan, "stopped", reason="median rule: worse")]
+    with kept(path, "a", events):
+        failed, stopped = run("info", "a:1"), run("info", "a:2")
+        assert math.isnan(asked("info", "a:2")[0]["value"])
+    assert failed.splitlines()[-3:] == [
+        "        Traceback:",
+        '          File "x.py", line 7',
+        "        ValueError: bad",
+    ]
+    for line in ("budget:    3", "value:     nan", "parent:    a:1", "reason:    median rule: worse"):
+        assert f"    {line}" in stopped.splitlines()
+
+
+# -- lists ---------------------------------------------------------------------------------------------------------
+
+
+def test_list_of_studies(path):
+    """Studies are listed by name, those that match a whole regular expression."""
+    with kept(path, "digits", []), kept(path, "digits", []), kept(path, "a", [], held=True):
+        assert run("list") == "a\ndigits\ndigits-2\n"
+        assert run("list", "digits.*", "a") == "a\ndigits\ndigits-2\n"
+        assert run("list", "digits") == "digits\n"
+        assert run("list", "-since", "1h") == "a\n"
+        assert [each["running"] for each in asked("list")] == [True, False, False]
+
+
+@pytest.mark.parametrize(
+    ("state", "trials"),
+    [
+        ("pending", [4, 5]),
+        ("queued", [5]),
+        ("running", [4]),
+        ("success", [1]),
+        ("completed", [1]),
+        ("failure", [2]),
+        ("failed", [2]),
+        ("stopped", [3]),
+        ("success,failure", [1, 2]),
+        (None, [1, 2, 3, 4, 5]),
+    ],
+)
+def test_list_by_state(path, state, trials):
+    """`-state` takes Diviner's words and ours."""
+    events = [
+        opened("a"),
+        *begun(1),
+        ended(1),
+        *begun(2),
+        ended(2, None, "failed"),
+        *begun(3),
+        ended(3, 0.1, "stopped"),
+    ]
+    with kept(path, "a", [*events, *begun(4), *begun(5), Lost(BEGAN, 5, 1, "gone")], held=True):
+        found = asked("list", "-runs", *(["-state", state] if state else []))
+    assert [each["trial"] for each in found] == trials
+
+
+def test_list_with_values_and_outcomes(path):
+    """`-values` shows parameters, `-s` how a trial ended, `-since` what has happened lately."""
+    now = time.time()
+    events = [opened("a"), *begun(1, lr=0.1, kind="x"), ended(1, at=BEGAN + 7), *begun(2, at=now - 60, lr=1.0)]
+    events += [ended(2, None, "failed", at=now - 50, error="Traceback\nValueError: \x1b[2Jno")]
+    with kept(path, "a", events):
+        assert run("list", "-runs", "-values", "^l").splitlines()[0].endswith(" success lr:0.1")
+        assert run("list", "-runs", "-since", "10m", "-s").split()[3:] == ["failure", "ValueError:", "no"]
+
+
+def test_a_status_without_output_is_the_last_report(path):
+    """A running trial that prints nothing has its last report as status; a lost one says how often it was."""
+    events = [opened("a"), *begun(1), Reported(BEGAN, 1, 1, 3, {"loss": 0.5}), *begun(2), Lost(BEGAN, 2, 1, "gone")]
+    with kept(path, "a", events, held=True):
+        found = asked("list", "-runs")
+    assert [each["detail"] for each in found] == ["running: step 3, loss 0.5", "queued again, lost 1 time"]
+
+
+def test_json_is_strict(path):
+    """Numbers that are not finite are marked as they are in the store: any parser reads what is printed."""
+    events = [opened("a"), *begun(1), Reported(BEGAN, 1, 1, 0, {"loss": math.nan}), ended(1, math.inf, "failed")]
+
+    def refuse(literal):
+        raise ValueError(literal)
+
+    with kept(path, "a", events):
+        for command in (
+            ["list"],
+            ["list", "-runs"],
+            ["info", "a:1"],
+            ["info", "a"],
+            ["metrics", "a:1"],
+            ["explain", "a:1"],
+        ):
+            json.loads(run(*command, "--json"), parse_constant=refuse)
+        json.loads(run("export", "a"), parse_constant=refuse)
+        assert '"value":{"$f":"inf"}' in run("list", "-runs", "--json")
+
+
+# -- what a command does not do ------------------------------------------------------------------------------------
+
+QUERIES = [["list"], ["list", "-runs"], ["info", "a"], ["metrics", "a:1"], ["leaderboard", "a"], ["logs", "a:1"]]
+QUERIES += [["best", "a"], ["compare", "a"], ["export", "a"], ["watch", "a"], ["explain", "a:1"], ["resume", "a"]]
+QUERIES += [["stop", "a"], ["pause", "a"], ["delete", "--yes", "a"]]
+
+
+@pytest.mark.parametrize("command", QUERIES, ids=" ".join)
+def test_a_store_that_is_missing(path, command):
+    """Where there is no store a command says so in a sentence, exit code 2, and makes none."""
+    said = run(*command, code=2)
+    assert said.startswith("maggy: there is no store at ")
+    assert len(said.splitlines()) == 1
+    assert list(path.parent.iterdir()) == []
+
+
+@pytest.mark.parametrize("command", QUERIES, ids=" ".join)
+def test_a_store_that_is_none(path, command):
+    """A file that is no store is left as it is, with a sentence."""
+    path.write_text("a,b\n1,2\n" * 100)
+    assert "is not an SQLite file; it was left as it is" in run(*command, code=2)
+    assert path.read_text() == "a,b\n1,2\n" * 100
+
+
+@pytest.mark.parametrize("command", [each for each in QUERIES if each[-1] in ("a", "a:1")], ids=" ".join)
+def test_a_study_that_is_unknown(path, command):
+    """A study that is not there is named with the one that is most like it."""
+    with kept(path, "aa", []):
+        said = run(*command, code=2)
+    assert said.endswith("; did you mean 'aa'?\n")
+    assert len(said.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        (["list", "("], "'(' is no regular expression"),
+        (["leaderboard", "-values", "[", "a"], "'[' is no regular expression"),
+        (["leaderboard", "-objective", "-", "a"], "-objective '-' names no metric"),
+        (["leaderboard", "-n", "-1", "a"], "-1 is not in the range x>=0"),
+        (["list", "-runs", "-state", "done"], "-state 'done' is no state of a trial, which are: completed,"),
+        (["list", "-since", "soon"], "'soon' is no duration (90s, 1h30m, 7d) and no date"),
+        (["info", "a:7"], "there is no trial 'a:7': study 'a' has only trial 1"),
+        (["info", "a:x"], "'a:x' names no trial: write STUDY:NUMBER"),
+        (["logs", "a"], "'a' names no trial"),
+        (["logs", "a:1"], "study 'a' keeps no logs: it was run with log_dir=None"),
+        (["best", "a"], "no trial of study 'a' has completed with a finite value"),
+        (["stop", "a"], "nobody runs study 'a', so there is nobody to tell"),
+        (["-db", "postgresql://u:geheim@h/d", "list"], "stores in PostgreSQL come with"),
+        (["-db", "dynamodb,t", "list"], "maggy keeps no studies in DynamoDB"),
+        (["-db", "memory:", "list"], "a store in memory is seen by its own process alone"),
+        (["-C", "nowhere", "list"], "Directory 'nowhere' does not exist"),
+        (["lst"], "No such command 'lst'"),
+        (["export", "--parquet", "a"], "pip install 'maggy[parquet]'"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_sentences(path, command, said, monkeypatch):
+    """What cannot be done is said in a sentence, exit code 2."""
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with kept(path, "a", [opened("a"), *begun(1)]):
+        output = run(*command, code=2)
+    assert said in output
+    assert "geheim" not in output
+
+
+@pytest.mark.parametrize("name", ["../x", "a; DROP TABLE studies", "a\nb", "x" * 300, "' OR 1=1 --", "\x1b[2J"])
+def test_a14_a15_odd_names(path, name):
+    """Names from the command line are values: they find nothing, change nothing, and drive no terminal."""
+    with kept(path, "a", [opened("a"), *begun(1)]):
+        for command in (["info", name], ["info", f"{name}:1"], ["delete", "--yes", name], ["resume", name]):
+            said = run(*command, code=2)
+            assert "\x1b" not in said
+            assert len(said.splitlines()) == 1
+        assert run("list") == "a\n"
+
+
+def test_a14_what_users_wrote_drives_no_terminal(path):
+    """Parameters, errors and reasons have no control characters in any output, and CSV executes nothing."""
+    events = [opened("a"), *begun(1, kind="\x1b[2J=cmd()", form="=1+1")]
+    events += [ended(1, 0.5, "stopped", reason="\x1b]0;x\x07rule: x", error="\x1b[2Jx")]
+    with kept(path, "a", events):
+        for command in (["list", "-runs", "-s", "-values", "."], ["info", "-v", "a:1"], ["explain", "a:1"]):
+            assert "\x1b" not in run(*command)
+        assert "\n1,stopped,0.5" in (exported := run("export", "--csv", "a"))
+        assert "'=1+1" in exported
+
+
+# -- the rest ------------------------------------------------------------------------------------------------------
+
+DIGITS = [
+    opened("digits", "acc", "max", optimizer={"name": "asha", "reduction_factor": 3.0, "resource_max": 9.0}),
+    *begun(1, budget=1.0, lr=0.1),
+    ended(1, 0.5),
+    *begun(2, budget=1.0, lr=0.2),
+    Lost(BEGAN, 2, 1, "executor silent for 10 s", counts=False),
+    Started(BEGAN, 2, 2, "executor-9"),
+    ended(2, 0.7),
+    *begun(3, budget=1.0, lr=0.3),
+    ended(3, 0.6),
+    Suggested(BEGAN, 4, {"lr": 0.2}, 3.0, 2, 12, None, "rung 1: rank 1 of 3"),
+    Started(BEGAN, 4, 1, "executor-1"),
+    ended(4, 0.4, "stopped", reason="median rule: best value 0.4 by step 2 is worse than the median 0.6 of 10"),
+]
+
+
+def test_explain(path):
+    """`explain` tells of a promotion who stood where, of attempts what they were lost by, of a stop by which rule."""
+    with kept(path, "digits", DIGITS):
+        assert run("explain", "digits:4").splitlines() == lines("""
+            digits:4:
+                suggested: continues digits:2, which had budget 1, when 3 trials had ended (position 12 of the log)
+                why:       rung 1: rank 1 of 3
+                budget:    3
+                attempt:   1 on executor-1
+                stopped:   median rule: best value 0.4 by step 2 is worse than the median 0.6 of 10
+                outcome:   stopped with 0.4
+        """)
+        expected = """
+            digits:2:
+                suggested: by asha, when 0 trials had ended (position 0 of the log)
+                budget:    1
+                attempt:   1 on executor-2, lost: executor silent for 10 s, which does not count against it
+                attempt:   2 on executor-9
+                outcome:   completed with 0.7
+                rank:      1 of 3 with budget 1; the best 1 go on, cut-off 0.7
+                continued: by digits:4
+        """
+        assert run("explain", "digits:2").splitlines() == lines(expected)
+
+
+def test_explain_at_rungs_that_stop(path):
+    """Where rungs stop trials, `explain` tells where a trial stood at each that it has reached."""
+    asha = {"name": "asha", "mode": "stopping", "reduction_factor": 2.0, "resource_min": 1.0, "resource_max": 4.0}
+    events = [opened("a", "acc", "max", optimizer=asha)]
+    for trial, value in enumerate((0.9, 0.5, 0.7), 1):
+        events += [*begun(trial, budget=4.0), Reported(BEGAN, trial, 1, 1, {"acc": value})]
+    with kept(path, "a", [*events, ended(1), ended(2, 0.5, "stopped", reason="rung 1: no")]):
+        assert (
+            "    rung:      0.5, 3 of 3 with budget 1; the best 2 go on, cut-off 0.7"
+            in run("explain", "a:2").splitlines()
+        )
+
+
+@pytest.mark.parametrize(
+    ("suggested", "said"),
+    [
+        (Suggested(BEGAN, 1, {}, None, None, 1, "known before"), "given with its value; it was not run"),
+        (
+            Suggested(BEGAN, 1, {}, None, None, 1, "it raised"),
+            "a random configuration in the optimizer's place: it raised",
+        ),
+    ],
+)
+def test_explain_what_no_optimizer_has_suggested(path, suggested, said):
+    """A configuration that was known, or drawn because the optimizer failed, is called so."""
+    with kept(path, "a", [opened("a"), suggested]):
+        assert run("explain", "a:1").splitlines()[1] == f"    suggested: {said}"
+
+
+def test_compare(path):
+    """Studies stand side by side; where they optimize different things that is said."""
+    with kept(path, "a", DIGITS), kept(path, "b", [opened("b")]):
+        first, second = asked("compare", "a"), asked("compare", "b")
+        said = CliRunner().invoke(app, ["compare", ".*"]).stderr
+    assert {key: first[0][key] for key in ("completed", "stopped", "best", "best_trial")} == {
+        "completed": 3,
+        "stopped": 1,
+        "best": 0.7,
+        "best_trial": 2,
+    }
+    assert second[0]["best"] is None
+    assert "optimize different things" in said
+
+
+def test_export(path):
+    """CSV has a line for each trial, JSON all that was reported of the objective."""
+    with kept(path, "digits", DIGITS):
+        head, first, *_ = run("export", "--csv", "digits").splitlines()
+        told = loads(run("export", "digits"))
+        run("export", "--csv", "-o", "out.csv", "digits")
+    assert head == "trial,status,value,budget,parent,attempt,started,ended,reason,error,metric_loss,param_lr"
+    assert first == f"1,completed,0.5,1.0,,1,{BEGAN},{BEGAN + 60},,,0.5,0.1"
+    assert [trial["status"] for trial in told["trials"]] == ["completed"] * 3 + ["stopped"]
+    assert Path("out.csv").read_text().splitlines()[1] == first
+
+
+def test_export_to_parquet(path):
+    """Parquet has a column for each parameter and metric, of whatever types."""
+    parquet = pytest.importorskip("pyarrow.parquet")
+    events = [opened("a"), *begun(1, lr=1, kind=[1]), ended(1), *begun(2, lr=0.5, kind="x"), ended(2)]
+    with kept(path, "a", events):
+        run("export", "--parquet", "-o", "a.parquet", "a")
+    found = parquet.read_table("a.parquet").to_pydict()
+    assert (found["param_lr"], found["param_kind"]) == ([1.0, 0.5], ["[1]", '"x"'])
+
+
+def test_what_a_resume_takes(path):
+    """Of a study that nobody runs `resume` prints the line that goes on with it, with what has to be passed again."""
+    custom = {"optimizer": {"custom": "a.B"}, "earlystop": [{"custom": "a.C"}]}
+    with kept(path, "a", [opened("a", **custom)]), kept(path, "b", [opened("b"), StudyResumed(BEGAN, {})]):
+        assert run("resume", "b") == "experiment.resume('b', train_fn)\n"
+        assert run("resume", "a") == "experiment.resume('a', train_fn, optimizer=optimizer, earlystop=earlystop)\n"
+    moved = path.rename(path.with_name("other.db"))
+    assert run("-db", moved, "resume", "b") == f"experiment.resume('b', train_fn, store={str(moved)!r})\n"
+
+
+def test_wishes_reach_the_driver(path):
+    """`stop`, `pause` and `resume` leave a wish for a driver that lives, and say whose that is."""
+    with kept(path, "a", [opened("a")], held=True) as store:
+        for wish in ("pause", "resume", "stop"):
+            assert f"study 'a': process {os.getpid()} on " in run(wish, "a")
+        assert store.requests("a") == ["pause", "resume", "stop"]
+
+
+def test_no_wish_is_left_where_one_study_is_idle(path):
+    """Of several studies all are looked at before the first is told."""
+    with kept(path, "a", [], held=True) as store, kept(path, "b", []):
+        run("stop", "a", "b", code=2)
+        assert store.requests("a") == []
+
+
+def test_delete(path):
+    """A study is deleted when it is confirmed, and not while its driver lives."""
+    with kept(path, "a", [opened("a")]), kept(path, "b", [opened("b")], held=True):
+        assert "is held by process" in run("delete", "--yes", "a", "b", code=2)
+        assert run("list") == "a\nb\n"
+        run("delete", "a", input="n\n", code=1)
+        assert run("list") == "a\nb\n"
+        assert run("delete", "a", input="y\n") == "study 'a' is deleted\n"
+        assert run("list") == "b\n"
+
+
+def test_logs(path, tmp_path):
+    """`logs` prints what a trial has printed; `-since` nothing where it has printed nothing since."""
+    files = tmp_path / "logs"
+    with kept(path, "a", [opened("a", files=str(files)), *begun(1), ended(1)]):
+        assert "which is not here" in run("logs", "a:1", code=2)
+        (files / "1").mkdir(parents=True)
+        assert "has printed nothing" in run("logs", "a:1", code=2)
+        (files / "1" / "output.log").write_bytes("zeile é\n\x1b[31mred\n".encode() + b"\xff end")
+        assert run("logs", "a:1") == "zeile é\n\x1b[31mred\n\ufffd end"
+        assert run("logs", "-f", "a:1") == run("logs", "a:1")
+        os.utime(files / "1" / "output.log", (BEGAN, BEGAN))
+        assert run("logs", "-since", "1h", "a:1") == ""
+
+
+def test_doctor(path):
+    """`doctor` names what it has looked at, makes no store, and fails where something is missing."""
+    found = {each["what"]: each for each in asked("doctor")}
+    assert set(found) == {"Python", "Java", "Spark", "packages", "ports", "store", "folder"}
+    assert (found["store"]["ok"], found["Python"]["ok"]) == (None, True)
+    path.write_text("no store")
+    assert "NO store:" in run("doctor", code=1)
+
+
+def test_create_table(path):
+    """`create-table` makes the store where there is none, and leaves one that is there."""
+    for _ in range(2):
+        assert run("-db", "local,x.db", "create-table").endswith("x.db is ready\n")
+    assert run("-db", "x.db", "list") == run("list", "--store", "x.db") == ""
+
+
+def test_help_fits_a_screen():
+    """The help of each command fits a screen of 80 columns and 40 lines, and has an example."""
+    names = app.list_commands(None)
+    assert {"list", "info", "create-table", "explain"} <= set(names)
+    for name in names:
+        text = run(name, "--help")
+        assert len(text.splitlines()) <= 40, name
+        assert max(map(len, text.splitlines())) <= 80, name
+        assert f"maggy {name}" in text.replace("-db results/maggy.db ", ""), name
+
+
+def test_help_is_light():
+    """`maggy --help` loads no database, no Spark, no numbers and no rich."""
+    code = "import sys; from maggy.cli.app import main; sys.argv = ['maggy', '--help']\n"
+    code += "try: main()\nexcept SystemExit: pass"
+    heavy = "sqlalchemy", "pyspark", "numpy", "rich", "scipy", "sklearn"
+    code += f"\nprint(sorted(set({heavy!r}) & set(sys.modules)), file=sys.stderr)"
+    ran = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert ran.stderr == "[]\n"
+
+
+def test_the_shell_completes_studies(path):
+    """A shell is told the studies that begin with what was typed."""
+    with kept(path, "digits", []), kept(path, "faces", []):
+        typed = {"COMP_WORDS": "maggy best dig", "COMP_CWORD": "2", "_MAGGY_COMPLETE": "bash_complete"}
+        ran = CliRunner().invoke(app, prog_name="maggy", env=typed)
+    assert ran.stdout.split() == ["plain,digits"]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0, "0s"),
+        (0.00015, "150µs"),
+        (0.0125, "12.5ms"),
+        (1, "1s"),
+        (59.5, "59.5s"),
+        (314, "5m14s"),
+        (809.972611, "13m29.972611s"),
+        (3605, "1h0m5s"),
+        (90000, "25h0m0s"),
+        (-1, "0s"),
+    ],
+)
+def test_durations(seconds, text):
+    """Durations read as Go writes them; lists leave out what is below a second."""
+    assert duration(seconds) == text
+    assert to_seconds(59.99) == "59s"
+
+
+@pytest.mark.usefixtures("_pacific")
+def test_when_something_was():
+    """Lists have the time of day, with the day when it is over a day ago, and the date when it is over a week."""
+    clock = Clock(BEGAN)
+    assert clock(BEGAN) == "6:02PM"
+    assert clock(BEGAN - 17 * 3600) == "1:02AM"
+    assert clock(BEGAN - 2 * 86400) == "Wed6:02PM"
+    assert clock(BEGAN - 30 * 86400) == "25Sep19"
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(1.0, "1"), (0.001, "0.001"), (True, "true"), (None, "null"), ("a", '"a"'), ([1, "x"], '[1,"x"]'), (7, "7")],
+)
+def test_values(value, text):
+    """Values read as they would be written."""
+    assert shown(value) == text
+
+
+def test_columns():
+    """Columns are as wide as their widest cell; rows may be of different lengths."""
+    assert columns([["a", "bb"], ["ccc", "d", "e"]]) == ["a   bb", "ccc d  e"]
+
+
+def test_what_watching_shows():
+    """The screen of `watch` has the trials that run, those that ended badly, and the best."""
+    study = Study.of([*DIGITS, *begun(5, at=BEGAN + 60, budget=9.0), Reported(BEGAN, 5, 1, 2, {"acc": 0.25})])
+    screen = watch.screen(study, 100.0, BEGAN + 90, held=True, width=100)
+    assert "5     9      2    0.25  30s" in screen
+    assert any(line.startswith("trial 4 stopped: median rule") for line in screen)
+    assert "best 0.7 by trial 2: lr=0.2" in screen
+    study.apply(StudyClosed(BEGAN, "done"))
+    assert watch.screen(study, 100.0, BEGAN + 90, held=False, width=100)[-1] == "ended: done"
+
+
+# -- a study that runs ---------------------------------------------------------------------------------------------
+
+RUNNING = """
+import time
+from pathlib import Path
+from maggy import Float, Searchspace, experiment
+
+def train_fn(x, reporter):
+    print("waiting at", x, flush=True)
+    reporter.broadcast(x, step=0)
+    while not Path("go").exists():
+        time.sleep(0.02)
+    return x
+
+if __name__ == "__main__":
+    result = experiment.lagom(train_fn, Searchspace(x=Float(0, 1)), num_trials=4, name="live", launcher="local",
+                              num_executors=1, optimizer="randomsearch", quiet=True, hb_interval=0.2)
+    print("ended", result.study.closed, flush=True)
+"""
+
+
+@contextmanager
+def live(path):
+    """Run a study of four trials, which wait for a file `go`, in another process."""
+    script = path.parent / "study.py"
+    script.write_text(RUNNING)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    driver = subprocess.Popen(
+        [sys.executable, str(script)], cwd=path.parent, env=environment, stdout=subprocess.PIPE, text=True
+    )
+    try:
+        until(lambda: path.exists() and path.stat().st_size and "pending" in states(), show=states)
+        yield driver
+    finally:
+        driver.kill()
+        driver.communicate()
+
+
+def states():
+    try:
+        return [each["state"] for each in asked("list", "-runs")]
+    except AssertionError:  # there is no store yet
+        return []
+
+
+def test_d18_a_study_is_led_from_another_process(path):
+    """A running study is listed, watched, paused, resumed, not deleted, and stopped, by other processes."""
+    with live(path) as driver:
+        until(lambda: "running: waiting at" in run("list", "-runs", "-state", "pending", "-s"))
+        assert "is held by process" in run("delete", "--yes", "live", code=2)
+        watching = subprocess.Popen(
+            [sys.executable, "-m", "maggy", "watch", "live"],
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        run("pause", "live")
+        with closing(open_store(path)) as store:
+            until(lambda: not wishes(store))
+        Path("go").touch()
+        until(lambda: "pending" not in states(), show=states)
+        assert states() == ["success"]  # no other was begun
+        run("resume", "live")
+        until(lambda: len(states()) > 1, show=states)
+        assert driver.communicate(timeout=60)[0] == "ended done\n"
+        assert states() == ["success"] * 4
+        assert "4/4 done" in watching.communicate(timeout=60)[0]
+        assert watching.returncode == 0
+        assert asked("best", "live")["value"] == max(each["value"] for each in asked("list", "-runs"))
+
+
+def wishes(store):
+    """Return whether wishes wait, without taking them."""
+    with store._reading() as connection:
+        return connection.exec_driver_sql("SELECT count(*) FROM requests").scalar_one()
+
+
+def test_a_study_is_stopped_from_another_process(path):
+    """`maggy stop` ends a study within seconds; what ran is not failed, and `resume` says how it goes on."""
+    with live(path) as driver:
+        run("stop", "live")
+        assert driver.communicate(timeout=60)[0] == "ended stopped by another process\n"
+        assert states() == ["failure"]
+        assert run("resume", "live") == "experiment.resume('live', train_fn)\n"
+
+
+def test_d14_f09_a_killed_driver(path):
+    """When a driver is killed, what it ran is a failure at once in lists, and the study can be deleted."""
+    with live(path) as driver:
+        os.kill(driver.pid, signal.SIGKILL)
+        until(lambda: states() == ["failure"], show=states)
+        assert run("list", "-runs", "-state", "pending") == ""
+        run("delete", "--yes", "live")
+        assert run("list") == ""
+
+
+def test_d21_a_log_is_followed(path):
+    """`logs -f` prints what comes while a trial runs, and ends when it does."""
+    with live(path):
+        following = subprocess.Popen(
+            [sys.executable, "-m", "maggy", "logs", "-f", "live:1"],
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert following.stdout.readline().startswith("waiting at")
+        Path("go").touch()
+        assert following.communicate(timeout=60)[0] == ""
+        assert following.returncode == 0
+
+
+def test_unknown_regex_is_a_config_error():
+    """An expression is checked before anything is read."""
+    from maggy.cli.options import patterns
+
+    with pytest.raises(ConfigError, match="is no regular expression"):
+        patterns("a,(")
