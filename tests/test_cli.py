@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -21,7 +22,7 @@ from maggy.cli.commands import info, watch
 from maggy.cli.commands import list as listing
 from maggy.cli.ranking import Entrant, ranked, table
 from maggy.cli.text import Clock, columns, duration, shown, to_seconds
-from maggy.cli.trials import outlines, the_study
+from maggy.cli.trials import finite, outlines, the_study
 from maggy.errors import ConfigError
 from maggy.events import Ended, Lost, Reported, Started, StudyClosed, StudyOpened, StudyResumed, Suggested
 from maggy.jsonvalue import loads
@@ -355,6 +356,23 @@ def test_list_with_values_and_outcomes(path):
         assert run("list", "-runs", "-since", "10m", "-s").split()[3:] == ["failure", "ValueError:", "no"]
 
 
+def test_outlines_are_what_the_fold_is(path):
+    """What a list says of each trial, at any moment, is what the fold of its log says; so is the best."""
+    study = Study()
+    with kept(path, "digits", [], held=True) as store, closing(open_reader(path)) as reader:
+        for position, event in enumerate(DIGITS):
+            store.append("digits", position, [event])
+            study.apply(event)
+            found = outlines(reader, the_study(reader, "digits"), BEGAN)
+            pending = outlines(reader, the_study(reader, "digits"), BEGAN, unfinished=True)
+            fields = [(each.id, each.status, each.budget, each.ended, each.value) for each in found]
+            trials = study.trials.values()
+            assert fields == [(each.id, each.status, each.budget, each.ended, each.value) for each in trials]
+            assert [each.id for each in pending] == [each.id for each in trials if not each.status.final]
+            best = ranked(finite(reader, "digits")[0], study.objective, 1)
+            assert [row.first.trial for row in best] == ([study.best.id] if study.best else [])
+
+
 def test_a_status_without_output_is_the_last_report(path):
     """A running trial that prints nothing has its last report as status; a lost one says how often it was."""
     events = [opened("a"), *begun(1), Reported(BEGAN, 1, 1, 3, {"loss": 0.5}), *begun(2), Lost(BEGAN, 2, 1, "gone")]
@@ -382,6 +400,20 @@ def test_json_is_strict(path):
             json.loads(run(*command, "--json"), parse_constant=refuse)
         json.loads(run("export", "a"), parse_constant=refuse)
         assert '"value":{"$f":"inf"}' in run("list", "-runs", "--json")
+
+
+def test_the_keys_of_json_are_as_documented(path):
+    """docs/cli.md names the keys of each query, in the order in which they come."""
+    page = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8").partition("## JSON")[2]
+    documented = dict(re.findall(r"^\| `([a-z -]*(?:TRIAL|STUDY)?)` \| ([a-z_, ]+) \|$", page, re.MULTILINE))
+    with kept(path, "digits", [*DIGITS[:-1], Reported(BEGAN, 4, 1, 1, {"acc": 0.5}), DIGITS[-1]]):
+        for query, keys in documented.items():
+            command = query.replace("TRIAL", "digits:4").replace("STUDY", "digits").split()
+            needs = {"metrics": "digits:4", "explain": "digits:4"}.get(query, "digits")
+            command += [needs] if len(command) == 1 and query not in ("list", "doctor") else []
+            found = asked(*command)
+            assert list(found[0] if isinstance(found, list) else found) == keys.split(", "), query
+    assert len(documented) == 11
 
 
 # -- what a command does not do ------------------------------------------------------------------------------------

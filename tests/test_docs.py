@@ -1,6 +1,7 @@
 import math
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -64,6 +65,52 @@ def test_an_optimizer_is_written_as_its_page_says(tmp_path):
     ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stdout
     assert len(blocks[0].splitlines()) < 60
+
+
+VARIES = [  # between two runs of one session
+    (r"\d+[A-Z][a-z]{2}\d\d|([A-Z][a-z]{2})?\d+:\d\d[AP]M", "TIME"),
+    (r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d \S+ \S+", "TIME"),
+    (r"(?<!\S)(\d+h)?(\d+m)?\d+(\.\d+)?(s|ms|µs)(?!\S)", "FOR"),
+    (r"attempt:   1 on .*", "attempt:   1 on EXECUTOR"),
+    (r"files: .*", "files: HERE"),
+    (r" +", " "),
+]
+
+
+def session(page, folder):
+    """Run the study of docs/cli.md, and its commands; return what the page says, and what they print."""
+    study = re.search(r"```python\n(.*?)```", page, re.DOTALL)[1]
+    (folder / "study.py").write_text(study, encoding="utf-8")
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "80"}
+    environment.pop("MAGGY_STORE", None)
+    options = {"cwd": folder, "env": environment, "text": True}
+    subprocess.run([sys.executable, "study.py"], check=True, **options)
+    said = re.search(r"```console\n(.*?)```", page, re.DOTALL)[1]
+    printed = []
+    for line in re.findall(r"^\$ maggy (.*)$", said, re.MULTILINE):
+        command = [sys.executable, "-m", "maggy", *shlex.split(line)]
+        ran = subprocess.run(command, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, **options)
+        printed.append(f"$ maggy {line}\n{ran.stdout}")
+    return said, "".join(printed)
+
+
+def test_the_command_line_is_as_its_page_says(tmp_path):
+    """The session of docs/cli.md gives what the page shows, but for times and names of executors."""
+    said, printed = session((ROOT / "docs" / "cli.md").read_text(encoding="utf-8"), tmp_path)
+    for pattern, word in VARIES:
+        said, printed = re.sub(pattern, word, said), re.sub(pattern, word, printed)
+    assert printed.splitlines() == said.splitlines()
+
+
+def test_every_command_is_on_its_page():
+    """docs/cli.md names all commands, and no other."""
+    page = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
+    named = {
+        row.split()[0]
+        for cell in re.findall(r"^\| (`.*?) \|", page, re.MULTILINE)
+        for row in re.findall(r"`([a-z].*?)`", cell)
+    }
+    assert named == {file.stem.replace("_", "-") for file in (ROOT / "maggy/cli/commands").glob("[a-z]*.py")}
 
 
 @pytest.mark.spark

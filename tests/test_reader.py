@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import re
 import sqlite3
 import stat
 import subprocess
@@ -181,8 +182,8 @@ def test_facts_of_what_has_not_ended(path):
     write(path, LOG[:6])
     with closing(open_store(path)) as store, closing(open_reader(path)) as reader:
         begins = lambda: reader.facts("digits", unfinished=True)[0][0]  # noqa: E731
+        assert begins() == 1  # what was said at the last append was true before it
         store.claim("digits", Owner.current(), NOW)
-        assert begins() == 1  # nobody has said more than that yet
         store.append("digits", 6, [ended(1, 0.5)])
         assert begins() == 2
         store.append("digits", 7, [suggested(3)])
@@ -239,6 +240,19 @@ def test_view_of_metrics(path):
         ("digits", 1, 1, 0, "loss", "nan"),
         ("digits", 1, 1, 1, "acc", 0.7),
         ("digits", 1, 1, 1, "loss", "inf"),
+    ]
+
+
+def test_what_the_page_of_the_store_asks(path):
+    """The questions of docs/store.md are understood, and answered."""
+    write(path, [*LOG, suggested(4), ended(4, 0.9)])
+    page = (Path(__file__).parents[1] / "docs" / "store.md").read_text(encoding="utf-8")
+    questions = re.search(r"```sql\n(.*?)```", page, re.DOTALL)[1].splitlines()
+    assert ask(path, questions[0])[-1] == (3, "running", None, '{"lr":0.3}')
+    assert ask(path, questions[2]) == [("digits", 4, 0.9, 0.4)]
+    assert ask(path, questions[1].replace("trial = 3 AND metric = 'accuracy'", "trial = 1 AND metric = 'acc'")) == [
+        (0, 0.5),
+        (1, 0.7),
     ]
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import zip_longest
+from functools import lru_cache
 from typing import Any
 
 from maggy.jsonvalue import dumps
@@ -21,8 +21,14 @@ BLOCK = " " * 4
 
 def columns(rows: Sequence[Sequence[str]]) -> list[str]:
     """Return the rows as lines, each column as wide as its widest cell and a space apart from the next."""
-    widths = [max(map(len, column)) for column in zip_longest(*rows, fillvalue="")]
-    return [" ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=False)).rstrip() for row in rows]
+    widths: list[int] = []
+    for row in rows:  # a hundred thousand of them take a quarter of a second
+        widths += [0] * (len(row) - len(widths))
+        for place, cell in enumerate(row):
+            if len(cell) > widths[place]:  # noqa: PLR1730 - `max` takes twice the time
+                widths[place] = len(cell)
+    formats = [" ".join(f"{{:<{width}}}" for width in widths[:count]).format for count in range(len(widths) + 1)]
+    return [formats[len(row)](*row).rstrip() for row in rows]
 
 
 def block(items: Iterable[tuple[str, str]], depth: int = 1) -> list[str]:
@@ -61,7 +67,12 @@ def duration(seconds: float) -> str:
 
 def to_seconds(seconds: float) -> str:
     """Return a duration without what is below a second."""
-    return duration(float(int(max(seconds, 0.0))))
+    return _whole(int(seconds))
+
+
+@lru_cache(maxsize=10_000)
+def _whole(seconds: int) -> str:
+    return duration(float(seconds))
 
 
 class Clock:

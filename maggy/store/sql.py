@@ -67,16 +67,18 @@ class SqlStore(SqlReader):
         """
         holder = {"token": owner.token, "host": owner.host, "pid": owner.pid, "started": owner.started}
         with self._reading() as connection:
-            if found_in(connection, study)[1].position:
+            known = found_in(connection, study)[1].position
+            if known:
                 sqlite.check(connection, self._path)
+        begun: dict[int, int] = {}
+        _note_begun(begun, self.facts(study, ("Suggested", "Ended"), unfinished=True))
+        low = next(iter(begun.values()), known + 1) - 1
         with self._writing() as connection:
             id_, entry = found_in(connection, study)
             entry.check_free(owner, now)
-            connection.execute(update(studies).where(studies.c.id == id_).values(since=now, renewed=now, **holder))
-        self._tokens[study] = id_, owner.token
-        begun: dict[int, int] = {}
-        _note_begun(begun, self.facts(study, ("Suggested", "Ended"), unfinished=True))
-        self._begun[study] = begun
+            mine = update(studies).where(studies.c.id == id_)
+            connection.execute(mine.values(since=now, renewed=now, low=low, **holder))
+        self._tokens[study], self._begun[study] = (id_, owner.token), begun
 
     def renew(self, study: str, owner: Owner, now: float) -> None:
         """Say that `owner` lives. Raises `StudyMoved` where it is not the study's owner any more."""

@@ -6,7 +6,7 @@ import click
 
 from maggy.cli.options import query, reading, say, studies_argument
 from maggy.cli.ranking import ranked
-from maggy.cli.text import block, shown
+from maggy.cli.text import BLOCK, block, shown
 from maggy.cli.trials import finite, objective_of, said, settings, the_study
 from maggy.errors import ConfigError
 from maggy.events import Suggested
@@ -43,4 +43,5 @@ def command(study: str, as_json: bool) -> None:
     budget = [] if best.budget is None else [("budget", shown(best.budget))]
     click.echo(f"{rows[0].name}:")
     click.echo("\n".join(block([("objective", said(objective)), ("value", shown(best.value)), *budget])))
-    click.echo("\n".join(["    values:", *block([(plain(k), shown(v)) for k, v in suggested.params.items()], 2)]))
+    values = [(plain(name), shown(value)) for name, value in sorted(suggested.params.items())]
+    click.echo("\n".join([f"{BLOCK}values:", *block(values, depth=2)]))
