@@ -356,6 +356,13 @@ def test_list_with_values_and_outcomes(path):
         assert run("list", "-runs", "-since", "10m", "-s").split()[3:] == ["failure", "ValueError:", "no"]
 
 
+def test_colours_are_for_terminals(path):
+    """A state has its colour on a terminal and nowhere else."""
+    with kept(path, "a", [opened("a"), *begun(1), ended(1)]):
+        assert "\x1b" not in run("list", "-runs", color=True)
+    assert listing.painted("a:1 6:02PM 1s success x", "success") == "a:1 6:02PM 1s \x1b[32msuccess\x1b[0m x"
+
+
 def test_outlines_are_what_the_fold_is(path):
     """What a list says of each trial, at any moment, is what the fold of its log says; so is the best."""
     study = Study()
@@ -499,7 +506,7 @@ def test_a14_what_users_wrote_drives_no_terminal(path):
     events += [ended(1, 0.5, "stopped", reason="\x1b]0;x\x07rule: x", error="\x1b[2Jx")]
     with kept(path, "a", events):
         for command in (["list", "-runs", "-s", "-values", "."], ["info", "-v", "a:1"], ["explain", "a:1"]):
-            assert "\x1b" not in run(*command)
+            assert "\x1b" not in run(*command, color=True)  # which click would take out where there is no terminal
         assert "\n1,stopped,0.5" in (exported := run("export", "--csv", "a"))
         assert "'=1+1" in exported
 

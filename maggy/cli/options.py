@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import os
 import re
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -125,6 +127,11 @@ def moment(text: str | None, now: float | None = None) -> float | None:
 
 
 # -- what is said --------------------------------------------------------------------------------------------------
+
+
+def colours() -> bool:
+    """Whether what is printed may be coloured: on a terminal, unless NO_COLOR is set."""
+    return sys.stdout.isatty() and not os.environ.get("NO_COLOR")
 
 
 def say(value: Any) -> None:

@@ -67,11 +67,11 @@ class Row:
 def ranked(entrants: Sequence[Entrant], objective: Objective, number: int = 0, *, expand: bool = False) -> list[Row]:
     """Return the first rows, 0 for all, the best first: by budget, for little says less than much, then by value.
 
-    Of several runs of a replicate the latest counts.
+    Among equals the first that was handed in is first. Of several runs of a replicate the latest counts.
     """
     sign = -1 if objective.direction == "max" else 1
     if expand or all(each.group is None for each in entrants):
-        order = [(-(each.budget or 0.0), sign * each.value, each.study, each.trial, each) for each in entrants]
+        order = [(-(each.budget or 0.0), sign * each.value, place, each) for place, each in enumerate(entrants)]
         best = heapq.nsmallest(number, order) if number else sorted(order)
         return [Row([each], each.value) for *_, each in best]
     rows: dict[tuple[str, int | None, int], Row] = {}

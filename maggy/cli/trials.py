@@ -9,7 +9,7 @@ from typing import Any
 
 from maggy.cli.options import patterns
 from maggy.cli.ranking import Entrant
-from maggy.errors import ConfigError, nearest
+from maggy.errors import ConfigError, StoreError, nearest
 from maggy.jsonvalue import loads
 from maggy.store import Reader, Store, StudyEntry
 from maggy.trial import Objective, Status
@@ -96,11 +96,20 @@ def outlines(
             outline.status, outline.started = running, at
             outline.attempts += 1
         elif kind == "Ended":
-            outline.status = completed if status == completed else Status(str(status))
+            outline.status = completed if status == completed else _final(study, trial, status)
             outline.ended, outline.value, outline.end = at, number, body
         elif kind == "Lost":
             outline.status = queued
     return [outline for outline in found.values() if not (unfinished and outline.status.final)]
+
+
+def _final(study: str, trial: int, status: str | None) -> Status:
+    try:
+        return Status(str(status))
+    except ValueError:
+        raise StoreError(
+            f"trial {trial} of study {study!r} has ended as {status!r}, which this maggy does not know"
+        ) from None
 
 
 def finite(reader: Reader, study: str, metric: str | None = None) -> tuple[list[Entrant], int]:

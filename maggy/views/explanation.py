@@ -7,11 +7,12 @@ were spoken.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from maggy.errors import amount
-from maggy.events import Event, Lost, Started, StopRequested, Suggested
+from maggy.events import Ended, Event, Lost, Started
 from maggy.optimizers.rungs import Milestones, Rungs, levels
 from maggy.study import Study
 from maggy.trial import KNOWN, Status, Trial
@@ -22,17 +23,19 @@ def explained(events: Iterable[Event | None], number: int) -> dict[str, Any]:
 
     Raises `LookupError` where the log has no such trial.
     """
-    study = Study()
     story: list[Event] = []
-    ended: dict[int, int] = {0: 0}  # trials that had ended, by position
-    for event in events:
-        study.apply(event)
-        if study.last_end == study.position:
-            ended[study.position] = len(ended)
-        if getattr(event, "trial", None) == number and isinstance(event, Suggested | Started | Lost | StopRequested):
-            story.append(event)
+    ends: list[int] = []  # positions at which trials have ended
+
+    def overheard() -> Iterator[Event | None]:
+        for position, event in enumerate(events, 1):
+            if isinstance(event, Ended):
+                ends.append(position)
+            elif isinstance(event, Started | Lost) and event.trial == number:
+                story.append(event)
+            yield event
+
+    study = Study.of(overheard())
     trial = study.trials[number]
-    known = sum(position <= trial.seen for position in ended) - 1
     return {
         "trial": number,
         "optimizer": optimizer_of(study.settings),
@@ -41,7 +44,7 @@ def explained(events: Iterable[Event | None], number: int) -> dict[str, Any]:
             "why": trial.why,
             "origin": trial.origin,
             "seen": trial.seen,
-            "ended_before": known,
+            "ended_before": bisect_right(ends, trial.seen),
             "parent": trial.parent,
             "parent_budget": study.trials[trial.parent].budget if trial.parent in study.trials else None,
             "budget": trial.budget,

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from maggy.cli.options import chosen, moment, query, reading, say, studies_argument
+from maggy.cli.options import chosen, colours, moment, query, reading, say, studies_argument
 from maggy.cli.text import Clock, columns, shown, to_seconds
 from maggy.cli.trials import LEFT, STATES, Outline, matching, outlines, settings
 from maggy.errors import ConfigError, amount, last_line
@@ -19,6 +19,7 @@ from maggy.trial import Status
 from maggy.views.summary import plain, shortened
 
 WORDS = sorted({*STATES.values(), *map(str, Status)})
+COLOURS = {"pending": "yellow", "success": "green", "failure": "red", "stopped": "blue"}
 TAIL = 4096  # bytes of a log in which its last line is looked for
 STATUS_WIDTH = 120  # columns
 
@@ -55,7 +56,7 @@ def command(
     with reading() as reader:
         entries = matching(reader.studies(), patterns)
         if not runs:
-            _list_studies(entries, after, now, as_json=as_json)
+            _list_studies(entries if after is None else _since(reader, entries, after, now), now, as_json=as_json)
             return
         found: list[Outline] = []
         told: dict[str, str] = {}
@@ -67,9 +68,11 @@ def command(
     if as_json:
         say([_described(each, told, now) for each in found])
         return
-    told_lines = lines(found, now, told if with_status else None, values)
-    if told_lines:
-        click.echo("\n".join(told_lines))
+    shown_lines = lines(found, now, told if with_status else None, values)
+    if colours():
+        shown_lines = [painted(line, each.state) for line, each in zip(shown_lines, found, strict=True)]
+    if shown_lines:
+        click.echo("\n".join(shown_lines))
 
 
 def lines(found: Sequence[Outline], now: float, told: Mapping[str, str] | None, values: str | None) -> list[str]:
@@ -87,6 +90,11 @@ def lines(found: Sequence[Outline], now: float, told: Mapping[str, str] | None, 
     return columns(rows) if rows else []
 
 
+def painted(line: str, state: str) -> str:
+    """Return the line with its state in colour."""
+    return line.replace(f" {state}", f" {click.style(state, COLOURS[state])}", 1)
+
+
 def _words(state: str | None) -> set[str]:
     """Return the states that are asked for, all where there is none."""
     wanted = set(state.split(",")) if state else set()
@@ -99,8 +107,17 @@ def _bodies(with_status: bool, values: str | None, as_json: bool) -> list[str]:
     return [*(["Suggested"] if values or as_json else []), *(["Ended"] if with_status or as_json else [])]
 
 
-def _list_studies(entries: list[StudyEntry], after: float | None, now: float, *, as_json: bool) -> None:
-    listed = [entry for entry in entries if after is None or entry.held(now) or entry.created >= after]
+def _since(reader: Reader, entries: list[StudyEntry], after: float, now: float) -> list[StudyEntry]:
+    """Return the studies that run, or to whose log something was added since."""
+
+    def latest(entry: StudyEntry) -> float:
+        last = next(reader.read(entry.name, entry.position - 1), None) if entry.position else None
+        return entry.created if last is None else last.at
+
+    return [entry for entry in entries if entry.held(now) or latest(entry) >= after]
+
+
+def _list_studies(listed: list[StudyEntry], now: float, *, as_json: bool) -> None:
     if as_json:
         say(
             [
