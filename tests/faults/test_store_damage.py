@@ -196,8 +196,10 @@ def test_f37_a_file_of_the_version_before(tmp_path, sound):
     path = tmp_path / "maggy.db"
     path.write_bytes(sound[0])
     with closing(sqlite3.connect(path)) as connection, connection:
-        for table in ("events", "reports"):
-            connection.execute(f"ALTER TABLE {table} DROP COLUMN crc")
+        for view in ("best", "trials", "metrics"):
+            connection.execute(f"DROP VIEW {view}")
+        for table, column in (("events", "crc"), ("reports", "crc"), ("studies", "low")):
+            connection.execute(f"ALTER TABLE {table} DROP COLUMN {column}")
         connection.execute("PRAGMA user_version = 1")
     with closing(open_store(path)) as store:
         assert list(store.read("s")) == sound[1]
