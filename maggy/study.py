@@ -69,20 +69,23 @@ class Study:
     @classmethod
     def of(cls, events: Iterable[Event | None]) -> Study:
         """Fold a whole log. Raises `StoreError` for one in which an event does not follow from those before it."""
-        study = cls()
+        return cls().take(events)
+
+    def take(self, events: Iterable[Event | None]) -> Study:
+        """Apply the next events of a log that somebody else may have written, and return this study. Raises as `of`."""
         for event in events:
             try:
-                study.apply(event)
+                self.apply(event)
             except ConfigError:
                 raise  # settings of a later version, with a sentence of their own
             except (LookupError, TypeError, ValueError) as error:
                 kind, trial = type(event).__name__, getattr(event, "trial", None)
                 of = "" if trial is None else f" of trial {trial!r}"
                 raise StoreError(
-                    f"the log of study {study.settings.get('name', '')!r} is damaged: position {study.position}, "
+                    f"the log of study {self.settings.get('name', '')!r} is damaged: position {self.position}, "
                     f"{kind}{of}, does not fit what stands before it ({error!r}): go back to a copy of the store"
                 ) from error
-        return study
+        return self
 
     # -- what readers ask ------------------------------------------------------------------------------------------
 

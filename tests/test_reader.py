@@ -194,8 +194,10 @@ def test_facts_of_what_has_not_ended(path):
         assert [fact[0] for fact in reader.facts("digits", unfinished=True)] == [11]
 
 
-def test_of_trials(reader):
-    """The events of some trials come whole and in order, without what was reported."""
+@pytest.mark.parametrize("few", [0, 500])
+def test_of_trials(reader, few, monkeypatch):
+    """The events of few or many trials come whole and in order, without what was reported."""
+    monkeypatch.setattr("maggy.store.reader._FEW", few)
     expected = [event for event in LOG if getattr(event, "trial", None) in (1, 3) and type(event) is not Reported]
     assert list(reader.of_trials("digits", [3, 1])) == expected
 

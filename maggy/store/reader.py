@@ -22,6 +22,7 @@ from maggy.store.base import Fact, Owner, StudyEntry, no_study
 from maggy.store.schema import studies
 
 _PAGE = 4096
+_FEW = 500  # trials that one question can name; of more, all are read
 _LAST = 50_000  # reports among which each trial's last one is looked for: some 20 ms
 
 
@@ -82,8 +83,10 @@ class SqlReader:
         """Yield the events of these trials but for what they reported, in order."""
         with self._reading() as connection:
             id_, _ = found_in(connection, study)
-            for row in connection.execute(schema.OF_TRIALS, {"study": id_, "trials": list(trials)}).fetchall():
-                if (event := _event(study, id_, row.position, row)) is not None:
+            asked: dict[str, Any] = {"study": id_, "trials": list(trials)}
+            few = len(trials) <= _FEW
+            for row in connection.execute(schema.OF_TRIALS if few else schema.OF_ALL, asked).fetchall():
+                if row.trial in trials and (event := _event(study, id_, row.position, row)) is not None:
                     yield event
 
     def reports(self, study: str, trial: int) -> Iterator[Reported]:

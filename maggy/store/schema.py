@@ -187,11 +187,10 @@ PAGE = (
     .limit(bindparam("limit"))
 )
 
-OF_TRIALS = (
-    select(*_FACT)
-    .where(events.c.study == bindparam("study"), events.c.trial.in_(bindparam("trials", expanding=True)))
-    .order_by(events.c.position)
+OF_ALL = (
+    select(*_FACT).where(events.c.study == bindparam("study"), events.c.trial.is_not(None)).order_by(events.c.position)
 )
+OF_TRIALS = OF_ALL.where(events.c.trial.in_(bindparam("trials", expanding=True)))
 REPORTS = (
     select(*_POINT)
     .where(

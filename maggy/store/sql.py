@@ -130,7 +130,10 @@ class SqlStore(SqlReader):
         return taken
 
     def delete(self, study: str, now: float) -> None:
-        """Forget a study and its log. Raises `StudyOwned` where a living owner holds it."""
+        """Forget a study and its log. Raises `StudyOwned` where a living owner holds it.
+
+        Whoever else writes to the file waits meanwhile: 2 s for a million events.
+        """
         with self._writing() as connection:
             id_, entry = found_in(connection, study)
             entry.check_free(None, now)

@@ -62,14 +62,13 @@ def _show(reader: Reader, name: str) -> None:
 def _looks(reader: Reader, name: str) -> Iterator[tuple[Study, float, bool]]:
     """Yield the study again and again, and how long it has been going on; of its log only what is new is read."""
     study = Study()
-    began = the_study(reader, name).created
+    began = latest = the_study(reader, name).created
     while True:
         entry = the_study(reader, name)
         held = entry.held(time.time())
-        latest = began
-        for event in reader.read(name, study.position):
-            study.apply(event)
-            latest = event.at if event is not None else latest
+        study.take(reader.read(name, study.position))
+        if not held and study.position:
+            latest = next((event.at for event in reader.read(name, study.position - 1) if event), began)
         yield study, (time.time() if held else latest) - began, held
         if not held:
             return
