@@ -260,3 +260,8 @@ def test_silence_has_two_reasons():
     silent.apply(Suggested(AT, 2, {}, None, None, 0))
     silent.apply(Reported(AT, 2, 1, 0, {"loss": 1.0}))
     assert "reports, but never 'acc'" in summary.why_no_reports(silent)
+
+
+def test_a_line_keeps_its_layout():
+    """What drives a terminal is taken out of a line, and its spaces and tabs stay."""
+    assert summary.harmless("  a\t b  \x1b[31mred\x1b[0m\r\x07 é") == "  a\t b  red é"

@@ -124,10 +124,8 @@ def _milestones(study: Study, trial: Trial) -> list[dict[str, Any]]:
 def told(why: dict[str, Any], study: str) -> list[tuple[str, str]]:
     """Return the same for people: labels and sentences, which may hold what users wrote."""
     asked, outcome = why["suggested"], why["outcome"]
-    ends = amount(asked["ended_before"], "trial")
     ends, before = amount(asked["ended_before"], "trial"), _short(asked["parent_budget"])
     seen = f"when {ends} had ended (position {asked['seen']:,} of the log)"
-    before = _short(asked["parent_budget"])
     by = {
         "user": "given with its value; it was not run",
         "chance": f"a random configuration in the optimizer's place: {asked['origin']}",

@@ -38,7 +38,16 @@ _LARGEST_PLAIN = 1e15  # above this, digits before the point are noise
 def plain(text: str) -> str:
     """Return `text` on one line, without escape sequences and whatever else has no glyph of its own."""
     text = " ".join(_ESCAPES.sub("", text).split())
-    return "".join(char for char in text if unicodedata.category(char) not in ("Cc", "Cf", "Cs", "Co"))
+    return "".join(filter(_has_glyph, text))
+
+
+def harmless(line: str) -> str:
+    """Return a line as it is laid out, tabs included, without what drives a terminal."""
+    return "".join(char for char in _ESCAPES.sub("", line) if char == "\t" or _has_glyph(char))
+
+
+def _has_glyph(char: str) -> bool:
+    return unicodedata.category(char) not in ("Cc", "Cf", "Cs", "Co")
 
 
 def shortened(text: str, width: int) -> str:

@@ -17,7 +17,7 @@ from maggy.events import Ended, Event, Lost, Started, Suggested
 from maggy.searchspace import Searchspace
 from maggy.store import Reader, StudyEntry
 from maggy.trial import Status
-from maggy.views.summary import plain
+from maggy.views.summary import harmless, plain
 
 
 @click.command(epilog="Example: maggy info digits digits:3")
@@ -114,13 +114,8 @@ def trial_lines(told: dict[str, Any], *, verbose: bool) -> list[str]:
     else:
         lines += [f"{BLOCK}metrics:", *_values(told["metrics"])]
     if told["error"]:
-        lines += [f"{BLOCK}error:", *(BLOCK * 2 + plain_line(line) for line in told["error"].splitlines())]
+        lines += [f"{BLOCK}error:", *(BLOCK * 2 + harmless(line) for line in told["error"].splitlines())]
     return lines
-
-
-def plain_line(line: str) -> str:
-    """Return a line fit for a terminal, with the space that it begins with."""
-    return line[: len(line) - len(line.lstrip(" "))] + plain(line)
 
 
 def _values(values: dict[str, Any]) -> list[str]:

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import click
 
-from maggy.cli.commands.info import plain_line
 from maggy.cli.options import moment, reading, store_option
 from maggy.cli.trials import settings, the_trial
 from maggy.errors import ConfigError
 from maggy.events import Ended
 from maggy.store import Reader
+from maggy.views.summary import harmless
 
 LOOK = 0.3  # seconds between two looks at a log that is followed
 PIECE = 1 << 16  # bytes
@@ -45,10 +45,12 @@ def command(trial: str, follow: bool, since: str | None) -> None:
 
 
 def _ends(reader: Reader, study: str, number: int) -> Iterator[bool]:
-    """Say again and again, at intervals, whether the trial has ended or has nobody who runs it."""
+    """Say at each look whether the trial had ended, or nobody ran it, at the one before: its last lines come late."""
+    ended = False
     while True:
+        yield ended
         held = any(entry.name == study and entry.held(time.time()) for entry in reader.studies())
-        yield not held or any(isinstance(event, Ended) for event in reader.of_trials(study, [number]))
+        ended = not held or any(isinstance(event, Ended) for event in reader.of_trials(study, [number]))
         time.sleep(LOOK)
 
 
@@ -71,5 +73,5 @@ def _print(piece: str) -> None:
     """Print to a terminal what it can show; to others what is there."""
     if sys.stdout.isatty():
         ends = "\n" if piece.endswith("\n") else ""
-        piece = "\n".join(map(plain_line, piece.splitlines())) + ends
+        piece = "\n".join(map(harmless, piece.splitlines())) + ends
     click.echo(piece, nl=False, color=True)
