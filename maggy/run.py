@@ -318,7 +318,7 @@ class Run:
             options.pop("max_failures", None)  # with the same one it would be given up again
         if store != str(Path(DEFAULT).absolute()):
             options["store"] = _near(store)
-        return summary.resuming(self._opened.name, options)
+        return summary.resuming(self._opened.name, options, command=self._config.command is not None)
 
     def _places(self) -> dict[str, str]:
         places = {"study": f"{self._opened.name!r} in {_near(str(self._opened.store))}"}

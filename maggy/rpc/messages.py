@@ -45,7 +45,8 @@ MAX_STRUCTURE = 64 * 1024  # bytes of a frame that stand outside of strings; an 
 MAX_STRINGS = 4096  # keys and strings in a frame
 SMALL = 16 * 1024  # bytes that cost next to nothing, whatever is in them
 MAX_WORD = 300  # characters of a name, a host, a version
-OUTCOMES = ("completed", "stopped", "failed")
+LOST = "lost"
+OUTCOMES = ("completed", "stopped", "failed", LOST)
 MAX_DATA = 128 * 1024  # bytes of a checkpoint in one message; base64 makes a third more of them
 MAX_NOTICE = 1000  # characters
 
@@ -109,7 +110,10 @@ class Reports:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """The attempt's outcome. `status` is completed, stopped or failed; `value` is what was returned, if a number."""
+    """The attempt's outcome. `value` is what was returned, if a number.
+
+    `status` is completed, stopped or failed, or lost: the trial is to begin again, and `error` says why.
+    """
 
     trial: int
     attempt: int
