@@ -55,11 +55,14 @@ ROWS = {
         "executor.session",
         "executor.link",
         "executor.output",
+        "studyfile.definition",
+        "studyfile.prelude",
         "views.summary",
     ],
     "5a": ["rpc.stream", "rpc.door", "places", "store", "store.*"],
     "5b": ["driver", "driver.*", "executor", "executor.*", "views", "views.*"],
     "6": ["experiment", "call", "opening", "platforms", "run", "result", "testing", "testing.*"],
+    "6b": ["studyfile", "studyfile.*"],
     "7": ["cli", "cli.*", "compat", "compat.*", "migrate", "migrate.*", "__main__"],
 }
 ORDER = list(ROWS)
