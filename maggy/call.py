@@ -193,6 +193,7 @@ def _check(train_fn: TrainFn, config: StudyConfig, train_args: Mapping[str, Any]
     space = config.searchspace
     if config.command is not None:
         config.command.check(dict(space.items()), budgets=_budgets(config.optimizer))
+    if config.command is not None or config.guide is not None:
         return
     trainfn.check(train_fn, space.keys(), train_args, {name: each.when for name, each in space.items() if each.when})
     optimizer = config.optimizer
@@ -221,20 +222,19 @@ def shipped(command: Command) -> TrainFn:
 
     Raises `ConfigError` for what cannot be read, and for two files of one name.
     """
-    from maggy.executor.program import ProgramTrial, Shipped
+    from maggy.executor.program import ProgramTrial
+    from maggy.executor.steps import Shipped, read
 
     files: dict[str, Shipped] = {}
     for given in command.files:
-        path = Path(given)
         try:
-            if path.is_dir():
-                raise ConfigError(f"the command's file {given!r} is a directory; name the files in it")
-            found = Shipped(path.name, path.stat().st_mode & 0o777 | 0o200, path.read_bytes())
+            found = read(given)
         except OSError as error:
-            raise ConfigError(f"the command's file {given!r} cannot be read: {error.strerror}") from None
-        if path.name in files:
-            raise ConfigError(f"the command has two files of the name {path.name!r}, and all come into one directory")
-        files[path.name] = found
+            why = "it is a directory; name the files in it" if Path(given).is_dir() else error.strerror
+            raise ConfigError(f"the command's file {given!r} cannot be read: {why}") from None
+        if found.name in files:
+            raise ConfigError(f"the command has two files of the name {found.name!r}, and all come into one directory")
+        files[found.name] = found
     return ProgramTrial(command, tuple(files.values()))
 
 

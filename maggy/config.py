@@ -7,7 +7,7 @@ import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from numbers import Integral, Real
 from random import Random
 from typing import Any, cast, get_args
@@ -101,6 +101,9 @@ class StudyConfig:
     points: tuple[Mapping[str, Any], ...] = ()
     known: tuple[tuple[Mapping[str, Any], float], ...] = ()
     command: Command | None = None
+    guide: Callable[[Optimizer], Optimizer] | None = None  # what stands between the optimizer and the study
+    retry: bool = False  # whether trials that failed before are to run again
+    remembered: Mapping[str, Any] = field(default_factory=dict)  # further settings
 
     def settings(self) -> dict[str, Any]:
         """Return what a resume needs to know, as JSON values."""
@@ -114,6 +117,7 @@ class StudyConfig:
             "earlystop": [plugins.to_json(rule, STOP_RULES) for rule in self.rules],
             **({"points_to_evaluate": list(self.points)} if self.points else {}),
             **({"command": self.command.to_json()} if self.command else {}),
+            **self.remembered,
         }
 
     @property

@@ -145,7 +145,7 @@ def test_d16_files_are_read_before_anything_starts(tmp_path):
     assert (tool.name, tool.mode, tool.content) == ("tool", 0o755, b"#!/bin/sh")
     for files, message in (
         ([tmp_path / "nothing"], "cannot be read: No such file"),
-        ([tmp_path / "a"], "is a directory"),
+        ([tmp_path / "a"], "it is a directory"),
         ([tmp_path / "a" / "same", tmp_path / "b" / "same"], "two files of the name 'same'"),
     ):
         with pytest.raises(ConfigError, match=message):

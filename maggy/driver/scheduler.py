@@ -353,8 +353,7 @@ class Scheduler:
             worker.give(given, now)
             self._look_at = min(self._look_at, worker.deadline(self._terms.silence))
             self._record(Started(now, trial.id, trial.attempt, worker.name))
-            run = Run(trial.id, trial.attempt, dict(trial.params), trial.budget, trial.parent, given.restore)
-            self._do(Send(worker.name, run))
+            self._do(Send(worker.name, Run.of(trial, given.restore)))
             if worker.room and self._terms.independent:
                 self._hungry[worker.name] = worker
 

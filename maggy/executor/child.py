@@ -172,6 +172,7 @@ class TrialProcess:
             run["attempt"],
             budget=run["budget"],
             parent=run["parent"],
+            work=run.get("work"),
             objective=objective,
             checkpoints=checkpoints,
             send=lambda step, metrics: self._tell("report", [step, metrics]),

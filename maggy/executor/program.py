@@ -20,15 +20,17 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from maggy.command import RESTARTS, Command
 from maggy.errors import RetryTrial, StopTrial
+from maggy.executor import steps
 from maggy.executor.output import Keepalive, Output, Progress, Report, Said, Text
 from maggy.executor.process import ending, watched
 from maggy.executor.reporter import Reporter
+from maggy.executor.steps import Shipped
 from maggy.jsonvalue import dumps
 
 CHUNK = 64 * 1024
@@ -39,25 +41,20 @@ KILL_SECONDS = 4.0  # from SIGTERM to SIGKILL; the agent's own force comes after
 LAST_LINES = 30
 
 
-@dataclass(frozen=True)
-class Shipped:
-    """A file as it travels: with its last name, its mode, and all that it holds."""
-
-    name: str
-    mode: int
-    content: bytes = field(repr=False)
-
-
 @dataclass
 class ProgramTrial:
-    """Runs the command for one trial after another; to the trial's process it is a function."""
+    """Runs the command for one trial after another; to the trial's process it is a function.
 
-    command: Command
+    Without a command each trial's work has its own: the script and its preamble, paths of files, and steps that have to
+    be done before (see `maggy.executor.steps`).
+    """
+
+    command: Command | None
     files: tuple[Shipped, ...] = ()
 
     @property
     def __name__(self) -> str:
-        return self.command.__name__
+        return self.command.__name__ if self.command else "study file"
 
     def __call__(self, hparams: Mapping[str, Any], reporter: Reporter, budget: float | None, trial: int) -> Any:
         """Run the program to its end and return its metrics.
@@ -66,21 +63,32 @@ class ProgramTrial:
         `RuntimeError` with its last lines when it fails.
         """
         workspace = Path(reporter.workspace())
-        for file in self.files:
-            path = workspace / file.name
-            path.write_bytes(file.content)
-            path.chmod(file.mode)
         total = budget if budget is None or not float(budget).is_integer() else int(budget)
-        script = self.command.render({"trial": trial, "attempt": reporter.attempt, "budget": total, **hparams})
+        values = {"trial": trial, "attempt": reporter.attempt, "budget": total, **hparams}
         now = time.strftime("%Y-%m-%d %H:%M:%S %z")
         _say(f"maggy: started run (try {reporter.attempt}) at {now} on {socket.gethostname()}\n")
         environment = self._environment(hparams, reporter, total)
-        program = Program(["bash", "-c", self.command.preamble + script], workspace, environment)
+        script = self._prepared(workspace, values, reporter.work or {}, environment)
+        program = Program(["bash", "-c", script], workspace, environment)
         try:
             with _hearing(program):
-                return _Watch(program, reporter, self.command.keepalive).to_its_end()
+                return _Watch(program, reporter, self.command.keepalive if self.command else None).to_its_end()
         finally:
             program.close()
+
+    def _prepared(
+        self, workspace: Path, values: Mapping[str, Any], work: Mapping[str, Any], environment: Mapping[str, str]
+    ) -> str:
+        """Put files into the workspace, have done what has to be done before, and return the script."""
+        if self.command is not None:
+            steps.place(self.files, workspace)
+            return self.command.preamble + self.command.render(values)
+        if "script" not in work:
+            raise RuntimeError(work.get("error", "this trial has no script: the study's file was not asked for one"))
+        for step in work["steps"]:
+            steps.once(step, self.files, workspace, environment)
+        steps.place(steps.found(work["files"], self.files), workspace)
+        return str(work["preamble"]) + str(work["script"])
 
     def _environment(self, hparams: Mapping[str, Any], reporter: Reporter, budget: float | None) -> dict[str, str]:
         parent = reporter.parent_checkpoint_dir
@@ -94,7 +102,7 @@ class ProgramTrial:
             **({} if budget is None else {"MAGGY_BUDGET": str(budget)}),
             "MAGGY_CHECKPOINT_DIR": reporter.checkpoint_dir,
             **({} if parent is None else {"MAGGY_PARENT_CHECKPOINT_DIR": parent}),
-            **self.command.env,
+            **(self.command.env if self.command else {}),
         }
 
 

@@ -6,7 +6,7 @@ import operator
 import os
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from maggy.errors import StopTrial
@@ -31,10 +31,12 @@ class Reporter:
         checkpoints: Checkpoints,
         send: Callable[[int, dict[str, float]], None],
         stop: Callable[[], str | None],
+        work: Mapping[str, Any] | None = None,
     ) -> None:
         self.trial = trial
         self.attempt = attempt
         self.budget = budget
+        self.work = work
         self._parent = parent
         self.objective = objective
         self._checkpoints = checkpoints

@@ -37,7 +37,7 @@ from typing import Any
 from maggy.errors import ProtocolError
 from maggy.jsonvalue import dumps, loads
 from maggy.rpc.frames import framed
-from maggy.trial import CHECKPOINT
+from maggy.trial import CHECKPOINT, Trial
 
 PROTOCOL = 1
 MAX_FRAME = 256 * 1024
@@ -224,6 +224,13 @@ class Run:
     budget: float | None
     parent: int | None
     restore: list[Any] = field(default_factory=list)
+    work: dict[str, Any] | None = None
+
+    @classmethod
+    def of(cls, trial: Trial, restore: list[Any]) -> Run:
+        """Return the order to run a trial's present attempt."""
+        work = None if trial.work is None else dict(trial.work)
+        return cls(trial.id, trial.attempt, dict(trial.params), trial.budget, trial.parent, restore, work)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -38,18 +39,19 @@ class StudyFile:
     """
 
     def __init__(self, path: str, say: Callable[[str], None] = lambda _: None) -> None:
-        self._path = str(Path(path).absolute())
-        self._python = self._path.endswith(".py")
-        if not Path(self._path).is_file():
+        self.path = str(Path(path).absolute())
+        self._python = self.path.endswith(".py")
+        if not Path(self.path).is_file():
             raise ConfigError(f"there is no study file {path!r}")
         if not self._python:
             _check_library()
         self._say = say
+        self._lock = threading.Lock()  # studies are run side by side
         self._answers: dict[tuple[str, ...], str] = {}
         self._child: _Child | None = None
         self._scratch: str | None = None
         try:
-            found = self._asked({"load": self._path})
+            found = self._asked({"load": self.path})
             self.definitions = tuple(definition(each, index) for index, each in enumerate(found))
             self._check()
         except BaseException:
@@ -68,7 +70,8 @@ class StudyFile:
         Raises `ConfigError` for what the study's function does wrong.
         """
         more = {name: given for name, given in (("id", run), ("replicate", replicate)) if name in study.takes}
-        found = self._asked({"call": [study.index, dict(values), more]})
+        with self._lock:
+            found = self._asked({"call": [study.index, dict(values), more]})
         return run_config(found, study.name)
 
     def close(self) -> None:
@@ -81,11 +84,11 @@ class StudyFile:
     def _check(self) -> None:
         names = [each.name for each in self.definitions]
         if not names:
-            raise ConfigError(f"{self._path} defines no study; write study(name=…, params=…, objective=…, run=…)")
+            raise ConfigError(f"{self.path} defines no study; write study(name=…, params=…, objective=…, run=…)")
         for name in names:
             check_name(name)
             if names.count(name) > 1:
-                raise ConfigError(f"{self._path} defines study {name!r} twice")
+                raise ConfigError(f"{self.path} defines study {name!r} twice")
 
     def _asked(self, request: Mapping[str, Any]) -> Any:
         """Return the answer to a request, having answered what is asked meanwhile."""
@@ -93,15 +96,15 @@ class StudyFile:
             self._child.end()
             self._child = None
         if self._child is None:
-            self._child = _Child(self._path, python=self._python)
+            self._child = _Child(self.path, python=self._python)
             if "load" not in request:
-                self._answer({"load": self._path})
+                self._answer({"load": self.path})
         return self._answer(request)
 
     def _answer(self, request: Mapping[str, Any]) -> Any:
         child = self._child
         if child is None:
-            raise ConfigError(f"{self._path} is closed")
+            raise ConfigError(f"{self.path} is closed")
         said = child.asked(request)
         while "needs" in said:
             key = tuple(said["needs"])
@@ -125,10 +128,10 @@ class StudyFile:
                 [*shlex.split(first), second], capture_output=True, stdin=subprocess.DEVNULL, check=False
             )
         except (OSError, ValueError) as error:
-            raise ConfigError(f"{self._path}: command({second!r}) cannot be run: {error}") from None
+            raise ConfigError(f"{self.path}: command({second!r}) cannot be run: {error}") from None
         if done.returncode:
             why = last_line(done.stderr.decode(errors="replace")) or "it said nothing"
-            raise ConfigError(f"{self._path}: command({second!r}) failed with code {done.returncode}: {why}")
+            raise ConfigError(f"{self.path}: command({second!r}) failed with code {done.returncode}: {why}")
         return done.stdout.decode(errors="replace")
 
 
@@ -136,7 +139,7 @@ class _Child:
     """The process: requests in, answers out."""
 
     def __init__(self, path: str, *, python: bool) -> None:
-        self._path = path
+        self.path = path
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the process
         limits = ("python", "0", "0") if python else ("starlark", str(CPU), str(MEMORY))
         self._popen = subprocess.Popen(  # noqa: S603 - this interpreter, our own code
@@ -165,7 +168,7 @@ class _Child:
             left = None if until is None else max(0.0, until - time.monotonic())
             if not select.select([answers], [], [], left)[0]:
                 self.end()
-                raise ConfigError(f"{self._path} was not evaluated within {self._patience:g} s")
+                raise ConfigError(f"{self.path} was not evaluated within {self._patience:g} s")
             data = answers.read1(1 << 20)  # type: ignore[attr-defined]
             if not data:
                 raise self._died()
@@ -189,13 +192,13 @@ class _Child:
         said = self._errors.read().decode(errors="replace")
         self.end()
         if code in (-signal.SIGXCPU, -signal.SIGKILL) or "SIGXCPU" in said:
-            return ConfigError(f"{self._path} took more than {CPU} s of CPU to evaluate; a study file may not")
+            return ConfigError(f"{self.path} took more than {CPU} s of CPU to evaluate; a study file may not")
         if any(word in said for word in ("out of memory", "MemoryError", "allocate", "OS thread")):
             return ConfigError(
-                f"{self._path} took more than {MEMORY >> 20} MiB of memory to evaluate; a study file may not"
+                f"{self.path} took more than {MEMORY >> 20} MiB of memory to evaluate; a study file may not"
             )
         first = next((line for line in said.splitlines() if line.startswith("fatal error")), last_line(said))
-        return ConfigError(f"{self._path} ended its evaluation with code {code}: {first or 'it said nothing'}")
+        return ConfigError(f"{self.path} ended its evaluation with code {code}: {first or 'it said nothing'}")
 
 
 def _check_library() -> None:
