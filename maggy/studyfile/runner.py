@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import shutil
 import threading
 import time
 from collections import Counter
@@ -19,6 +20,7 @@ from maggy.driver.local import cores
 from maggy.errors import ConfigError, MaggyError, last_line, nearest
 from maggy.executor.program import ProgramTrial
 from maggy.executor.steps import read
+from maggy.jsonvalue import dumps
 from maggy.opening import Given, history
 from maggy.optimizers import GridSearch
 from maggy.store import open_store
@@ -33,7 +35,7 @@ MANY = 10**9  # trials of a stream that has no end
 LOOK = 0.2  # seconds
 TWICE = 1.0  # seconds within which a second interrupt means it
 RUN = re.compile(r"(.+):([1-9][0-9]{0,17})")
-LARGEST = 100_000  # characters of a trial's script: it has to fit a message
+LARGEST = 100_000  # characters of what a trial runs, as JSON: it has to fit a message
 
 Say = Callable[[str], None]
 
@@ -69,6 +71,7 @@ class Runner:
         self._say = say
         self._stopping = threading.Event()
         self._started = time.time()
+        self._marks = str(Path(log_dir).absolute() / ".datasets" / f"{self._started:.6f}")  # that executors share
         self.failures: dict[str, str] = {}  # by study
 
     def run(self, studies: Sequence[Definition]) -> bool:
@@ -96,6 +99,7 @@ class Runner:
                 interrupted = time.monotonic()
                 self._stopping.set()
                 self._say("stopping at once" if at_once else "no new trials; waiting for those that run")
+        shutil.rmtree(self._marks, ignore_errors=True)
         return not self.failures
 
     # -- one study ---------------------------------------------------------------------------------------------------
@@ -233,14 +237,13 @@ class Runner:
             files = tuple(read(path) for path in paths)
         except OSError as error:
             raise ConfigError(f"study {study.name!r}: {error.filename!r} cannot be read: {error.strerror}") from None
-        marks = str(Path(self._log_dir).absolute() / ".datasets" / f"{self._started:.6f}")
         again = tuple(self._wish.again.get(study.name, ()))
         known = self._before(study.name).trials if again else {}
         for number in again:
             if number not in known:
                 raise ConfigError(f"there is no run '{study.name}:{number}' to repeat")
         parallelism = system.parallelism or cores()
-        return _Plan(self._file, study, system, parallelism, replicates, ProgramTrial(None, files), marks, again)
+        return _Plan(self._file, study, system, parallelism, replicates, ProgramTrial(None, files), self._marks, again)
 
 
 @dataclass(frozen=True)
@@ -266,9 +269,7 @@ class _Plan:
             return {"error": str(error)}
 
     def _work(self, config: RunConfig, run: str) -> dict[str, Any]:
-        if len(config.script) > LARGEST:
-            raise ConfigError(f"the script of {run} has {len(config.script):,} characters; {LARGEST:,} are allowed")
-        return {
+        work = {
             "script": config.script,
             "preamble": PREAMBLE + _with_end(available(self.study.name, config.systems).preamble),
             "files": list(config.files),
@@ -284,6 +285,9 @@ class _Plan:
                 for each in config.datasets
             ],
         }
+        if (size := len(dumps(work))) > LARGEST:
+            raise ConfigError(f"the scripts of {run} have {size:,} characters as JSON; {LARGEST:,} are allowed")
+        return work
 
 
 def available(who: str, systems: Sequence[System]) -> System:
