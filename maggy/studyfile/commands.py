@@ -45,6 +45,7 @@ def run(
 ) -> None:
     """Run the studies of a file whose names match, all by default; or some of their runs again."""
     wish = Wish(trials, rounds, stream, replicate)
+    store = store or click.get_current_context().meta.get("maggy.store")  # named before the command's own name
     with StudyFile(file, _say) as opened:
         studies, again = chosen(opened, arguments)
         wish = Wish(trials, rounds, stream, replicate, again)

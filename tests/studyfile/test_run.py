@@ -85,35 +85,40 @@ def test_d6_a_grid_goes_on_where_it_was(place):
     assert "s: study complete after 0 rounds" in place.said
 
 
-def test_d9_rounds_have_a_barrier_and_streams_have_none(place):
-    """In rounds of two the second two begin when the first have ended; in a stream nobody waits."""
-    place.write(study(params='{"x": discrete(1, 2, 3, 4)}'), "sleep 0.$((9 * (%(x)d %% 2))); echo METRICS: loss=1")
+FOUR = '{"x": discrete(1, 2, 3, 4)}'
+
+
+def test_d9_rounds_have_a_barrier(place):
+    """In rounds of two the second two begin when the first have ended."""
+    place.write(study(params=FOUR))
     assert place.run(trials=2, rounds=2)
-    rounds = place.trials()
-    assert min(trial.started for trial in rounds[2:]) >= max(trial.ended for trial in rounds[:2])
+    trials = place.trials()
+    assert min(trial.started for trial in trials[2:]) >= max(trial.ended for trial in trials[:2])
     assert [line for line in place.said if "round" in line] == [
         "s: starting 2 trials in round 1/2",
         "s: starting 2 trials in round 2/2",
     ]
-    place.write(
-        study("stream", params='{"x": discrete(1, 2, 3, 4)}'), "sleep 0.$((9 * (%(x)d %% 2))); echo METRICS: loss=1"
-    )
+
+
+def test_d9_a_stream_has_none(place):
+    """The first trial ends only when the third has begun, where the second was."""
+    go = place.folder / "go"
+    waits = f"while [ %(x)d = 1 -a ! -e {go} ]; do sleep 0.05; done; test %(x)d = 1 || test %(x)d = 2 || touch {go}"
+    place.write(study(params=FOUR), f"{waits}; echo METRICS: loss=1")
     assert place.run(trials=2, stream=True)
-    streamed = place.trials("stream")
-    assert streamed[2].started < streamed[0].ended
+    assert [trial.status for trial in place.trials()] == ["completed"] * 4
 
 
 def test_d10_studies_run_side_by_side_and_fail_alone(place):
-    """Those that are meant by a regular expression for the whole name."""
-    three = '{"x": discrete(1, 2, 3)}'
+    """Those that are meant by a regular expression for the whole name; here the first of each waits for the other."""
+    here = place.folder
+    waits = f"touch {here}/%(id)s; until [ -e {here}/study_1:1 -a -e {here}/study_2:1 ]; do sleep 0.05; done"
     place.write(
-        study("study_1", three) + study("study_2", three) + study("other", three), "sleep 0.3; echo METRICS: loss=%(x)d"
+        study("study_1", FOUR) + study("study_2", FOUR) + study("other", FOUR), f"{waits}; echo METRICS: loss=1"
     )
     assert place.run("study_[12]", stream=True, trials=2)
-    one, two = place.trials("study_1"), place.trials("study_2")
-    assert one[0].started < two[-1].ended
-    assert two[0].started < one[-1].ended
     assert [entry.name for entry in place.studies()] == ["study_1", "study_2"]
+    assert {trial.status for name in ("study_1", "study_2") for trial in place.trials(name)} == {"completed"}
 
 
 def test_d10_one_studys_end_is_not_anothers(place):
