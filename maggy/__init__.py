@@ -16,6 +16,7 @@ _HOMES = {
     "Integer": "maggy.domains",
     "Categorical": "maggy.domains",
     "Ordinal": "maggy.domains",
+    "Command": "maggy.command",
     "Result": "maggy.result",
     "Suggestion": "maggy.trial",
     "Trial": "maggy.trial",

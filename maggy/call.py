@@ -10,10 +10,11 @@ from typing import Any, Literal, get_args
 
 from maggy import config as configuration
 from maggy import trainfn
+from maggy.command import Command
 from maggy.config import StudyConfig
 from maggy.errors import ConfigError, StudyFailed, amount
 from maggy.opening import Given, Opened, begin, check_folder, check_place, go_on, nothing_left, take_up
-from maggy.optimizers import Halving
+from maggy.optimizers import Halving, Optimizer
 from maggy.optimizers.model import Model
 from maggy.result import Result
 from maggy.store import MemoryStore, Owner, Store, open_store
@@ -66,7 +67,7 @@ class How:
 
 
 def carry_out(
-    train_fn: TrainFn,
+    train_fn: TrainFn | Command,
     base: str,
     config: StudyConfig,
     given: Given,
@@ -79,6 +80,10 @@ def carry_out(
     from maggy.driver import gpus
     from maggy.driver.pickling import pickled
 
+    if isinstance(train_fn, Command):
+        if how.train_args:
+            raise ConfigError("train_args are a function's; what a command needs stands in it, or in its env=")
+        config, train_fn = replace(config, command=train_fn), shipped(train_fn)
     if given.searchspace or not resume:
         _check(train_fn, config, how.train_args)
     function = (train_fn, dict(how.train_args)) if how.inline else pickled(train_fn, how.train_args)
@@ -186,6 +191,10 @@ def opened_store(store: str | Path | Store | None, *, existing: bool = False) ->
 def _check(train_fn: TrainFn, config: StudyConfig, train_args: Mapping[str, Any]) -> None:
     """Raise `ConfigError` where the function cannot be called, or cannot do what is asked of it."""
     space = config.searchspace
+    if config.command is not None:
+        config.command.check(dict(space.items()), budgets=_budgets(config.optimizer))
+    if config.command is not None or config.guide is not None:
+        return
     trainfn.check(train_fn, space.keys(), train_args, {name: each.when for name, each in space.items() if each.when})
     optimizer = config.optimizer
     if not isinstance(optimizer, Halving):
@@ -201,6 +210,32 @@ def _check(train_fn: TrainFn, config: StudyConfig, train_args: Mapping[str, Any]
             f"{optimizer.title} gives each trial a budget, but {name} names neither `budget` nor `reporter` "
             "(reporter.budget); add one and train for so many units"
         )
+
+
+def _budgets(optimizer: Optimizer) -> bool | None:
+    """Whether an optimizer gives its trials budgets; None where only it knows."""
+    return isinstance(optimizer, Halving) or (None if getattr(optimizer, "continues", True) else False)
+
+
+def shipped(command: Command) -> TrainFn:
+    """Return the command as a function for the trial's process, with its files as they are now.
+
+    Raises `ConfigError` for what cannot be read, and for two files of one name.
+    """
+    from maggy.executor.program import ProgramTrial
+    from maggy.executor.steps import Shipped, read
+
+    files: dict[str, Shipped] = {}
+    for given in command.files:
+        try:
+            found = read(given)
+        except OSError as error:
+            why = "it is a directory; name the files in it" if Path(given).is_dir() else error.strerror
+            raise ConfigError(f"the command's file {given!r} cannot be read: {why}") from None
+        if found.name in files:
+            raise ConfigError(f"the command has two files of the name {found.name!r}, and all come into one directory")
+        files[found.name] = found
+    return ProgramTrial(command, tuple(files.values()))
 
 
 def _result(opened: Opened, study: Study) -> Result:

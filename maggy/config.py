@@ -7,12 +7,13 @@ import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from numbers import Integral, Real
 from random import Random
 from typing import Any, cast, get_args
 
 from maggy import plugins
+from maggy.command import Command
 from maggy.domains import Categorical, Domain, Ordinal
 from maggy.earlystop import STOP_RULES, Median, StopRule
 from maggy.errors import ConfigError, nearest
@@ -99,6 +100,10 @@ class StudyConfig:
     keep_checkpoints: int | None = None
     points: tuple[Mapping[str, Any], ...] = ()
     known: tuple[tuple[Mapping[str, Any], float], ...] = ()
+    command: Command | None = None
+    guide: Callable[[Optimizer], Optimizer] | None = None  # what stands between the optimizer and the study
+    retry: bool = False  # whether trials that failed before are to run again
+    remembered: Mapping[str, Any] = field(default_factory=dict)  # further settings
 
     def settings(self) -> dict[str, Any]:
         """Return what a resume needs to know, as JSON values."""
@@ -111,6 +116,8 @@ class StudyConfig:
             "optimizer": plugins.to_json(self.optimizer, OPTIMIZERS),
             "earlystop": [plugins.to_json(rule, STOP_RULES) for rule in self.rules],
             **({"points_to_evaluate": list(self.points)} if self.points else {}),
+            **({"command": self.command.to_json()} if self.command else {}),
+            **self.remembered,
         }
 
     @property

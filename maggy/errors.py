@@ -14,6 +14,7 @@
     └── ProtocolError        the peer does not speak our protocol: drop the connection
 
     StopTrial                not an error: ends a trial early, like KeyboardInterrupt ends a program
+    RetryTrial               neither: ends an attempt, and the trial begins again
 """
 
 from __future__ import annotations
@@ -76,6 +77,10 @@ class StopTrial(BaseException):
     def __init__(self, reason: str = "") -> None:
         super().__init__(reason)
         self.reason = reason
+
+
+class RetryTrial(BaseException):
+    """Raised in the trial's process when this attempt has come to nothing and the trial is to begin again."""
 
 
 def last_line(text: str | None) -> str:

@@ -35,6 +35,7 @@ class Suggested:
     """The optimizer, having `seen` the log up to that position, answered ask number `trial` with this configuration.
 
     Where it did not, `origin` says why a random configuration took the place of its answer; `why` is its own reason.
+    For the others see `Suggestion`.
     """
 
     at: float
@@ -45,6 +46,9 @@ class Suggested:
     seen: int
     origin: str | None = None
     why: str | None = None
+    group: int | None = None
+    replicate: int | None = None
+    work: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +119,14 @@ class Ended:
 
 
 @dataclass(frozen=True, slots=True)
+class Requeued:
+    """A trial that has failed is queued again, with another invocation."""
+
+    at: float
+    trial: int
+
+
+@dataclass(frozen=True, slots=True)
 class StudyClosed:
     """The driver let the study go: done, timed out, interrupted or failed."""
 
@@ -122,7 +134,19 @@ class StudyClosed:
     reason: str
 
 
-Event = StudyOpened | StudyResumed | Suggested | Started | Reported | Saved | StopRequested | Lost | Ended | StudyClosed
+Event = (
+    StudyOpened
+    | StudyResumed
+    | Suggested
+    | Started
+    | Reported
+    | Saved
+    | StopRequested
+    | Lost
+    | Ended
+    | Requeued
+    | StudyClosed
+)
 KINDS: dict[str, type[Event]] = {kind.__name__: kind for kind in get_args(Event)}
 _FIELDS = {kind: tuple(field.name for field in fields(kind)) for kind in KINDS.values()}
 

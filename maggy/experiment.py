@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from maggy import config as configuration
 from maggy.call import How, Launcher, carry_out, opened_store
+from maggy.command import Command
 from maggy.earlystop import StopRule
 from maggy.errors import ConfigError, nearest
 from maggy.opening import Given, history
@@ -30,7 +31,7 @@ LOG_DIR = "maggy_logs"
 
 
 def lagom(
-    train_fn: TrainFn,
+    train_fn: TrainFn | Command,
     searchspace: Searchspace | Mapping[str, Any] | None = None,
     optimizer: str | Optimizer | None = DEFAULT,
     direction: str | None = None,
@@ -76,7 +77,7 @@ def lagom(
     Arguments:
         train_fn: the function to optimize. It is given, as far as it names them: each hyperparameter, or all in the
             dict `hparams`; `reporter`, `budget`, `trial`; and `train_args`. It returns the metric as a number, a dict
-            of metrics, or None (then the last report counts).
+            of metrics, or None (then the last report counts). Or a program in any language: a `Command`.
         searchspace: what may be tried: a `Searchspace` or a mapping that makes one.
         optimizer: `"auto"`, `"bayes"`, `"gp"`, `"tpe"`, `"cqr"`, `"asha"`, `"asha-stopping"`, `"hyperband"`, `"bohb"`,
             `"mobster"`, `"randomsearch"`, `"sobol"`, `"gridsearch"`, `"de"`, `"optuna:TPESampler"`, …; `None` (run the
@@ -201,19 +202,25 @@ def lagom(
     return carry_out(train_fn, base, config, given, store, how, resume=resume)
 
 
-def resume(name: str, train_fn: TrainFn, **options: Any) -> Result:
+def resume(name: str, train_fn: TrainFn | Command | None = None, **options: Any) -> Result:
     """Go on with the latest study of this name, as its log says; `options` are those of `lagom`.
 
-    The searchspace and maggy's own optimizers and rules come from the log; others are passed again.
+    The searchspace, a command and maggy's own optimizers and rules come from the log; functions, and others' optimizers
+    and rules, are passed again.
 
     Raises:
         ConfigError: there is no such study, or an option contradicts its log. Otherwise as `lagom`.
 
     """
     with opened_store(options.pop("store", None), existing=True) as where:
-        if where.latest(check_name(name)) is None:
+        if (found := where.latest(check_name(name))) is None:
             known = [entry.name for entry in where.studies()]
             raise ConfigError(f"there is no study {name!r} to resume{nearest(name, known)}")
+        if train_fn is None:
+            described = Study.of(history(where, found)).settings.get("command")
+            if described is None:
+                raise ConfigError(f"the trials of study {name!r} run a function, which no log can hold: pass it again")
+            train_fn = Command.from_json(described)
         return lagom(train_fn, name=name, resume=True, store=where, **options)
 
 
@@ -230,6 +237,6 @@ def load(name: str, store: str | Path | Store | None = None) -> Result:
         return Result(name, study, store=str(where), log_dir=study.settings.get("files"), loaded=True)
 
 
-def _default_name(train_fn: TrainFn) -> str:
+def _default_name(train_fn: TrainFn | Command) -> str:
     name = re.sub(r"\W+", "-", getattr(train_fn, "__name__", ""), flags=re.ASCII).strip("-")[:100]
     return name if name and name != "lambda" else "study"

@@ -14,14 +14,14 @@ from typing import Any
 
 from maggy.config import StudyConfig, reconfigured
 from maggy.errors import ConfigError, StoreError, StoreUnavailable
-from maggy.events import LOG_VERSION, Event, Reported, StudyOpened, StudyResumed
+from maggy.events import LOG_VERSION, Event, Reported, Requeued, StudyOpened, StudyResumed
 from maggy.optimizers import OPTIMIZERS
 from maggy.places import is_url, place, root_of
 from maggy.plugins import to_json
 from maggy.points import facts
 from maggy.store.base import LEASE, Owner, Store, StudyEntry, check_name
 from maggy.study import Study
-from maggy.trial import KNOWN
+from maggy.trial import KNOWN, Status, Trial
 
 PATIENCE = 10.0  # seconds
 CLOCKS_APART = 2 * 86_400.0  # seconds by which no two hosts' clocks differ: zones, a wrong day
@@ -213,16 +213,24 @@ def go_on(opened: Opened, config: StudyConfig) -> None:
     """Record that the study is taken up, and what has changed."""
     opened.store.requests(opened.name)  # what was wished of an earlier driver is over with it
     before = opened.study.settings
-    now = _settings(config, opened)
-    changed = {key: value for key, value in now.items() if value != before.get(key)}
-    opened.append(StudyResumed(max(time.time(), opened.latest), changed))
+    settings = _settings(config, opened)
+    changed = {key: value for key, value in settings.items() if value != before.get(key)}
+    now = max(time.time(), opened.latest)
+    again = [Requeued(now, trial.id) for trial in failed(opened.study)] if config.retry else []
+    opened.append(StudyResumed(now, changed), *again)
 
 
 def nothing_left(opened: Opened, config: StudyConfig) -> bool:
     """Whether the study has ended for good and is not asked for more."""
     study = opened.study
     more = (config.num_trials or 0) > (study.num_trials or 0)
-    return study.closed == "done" and not more
+    again = config.retry and (failed(study) or study.remaining)  # an interrupt may have kept the optimizer from more
+    return study.closed == "done" and not more and not again
+
+
+def failed(study: Study) -> list[Trial]:
+    """Return the trials that have failed."""
+    return [trial for trial in study.trials.values() if trial.status is Status.FAILED]
 
 
 def history(store: Store, name: str) -> Iterator[Event | None]:

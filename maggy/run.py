@@ -82,10 +82,11 @@ class Run:
 
     def _built(self) -> Server:
         config, opened = self._config, self._opened
+        asked = config.guide(config.optimizer) if config.guide else config.optimizer
         terms = Terms(
             rules=config.active_rules,
-            lookahead=getattr(config.optimizer, "lookahead", 0),
-            independent=getattr(config.optimizer, "independent", False),
+            lookahead=getattr(asked, "lookahead", 0),
+            independent=getattr(asked, "independent", False),
             timeout=config.timeout,
             beat=config.beat,
             lease=config.lease,
@@ -101,10 +102,10 @@ class Run:
             relay_limit=RELAY_LIMIT,
         )
         asker: Asker
-        if getattr(config.optimizer, "quick", False):
-            asker = InlineAsker(config.optimizer, config.seed)
+        if getattr(asked, "quick", False):
+            asker = InlineAsker(asked, config.seed)
         else:
-            asker = ThreadAsker(config.optimizer, config.seed, opened.store.read(opened.name))
+            asker = ThreadAsker(asked, config.seed, opened.store.read(opened.name))
         views: list[Watcher] = [self._logs, self.tensorboard] if self.tensorboard else [self._logs]
         shown = [*views, self._depot]
         journal = self._journal = Journal(opened.store, opened.name, opened.owner, opened.study.position, shown)
@@ -318,7 +319,7 @@ class Run:
             options.pop("max_failures", None)  # with the same one it would be given up again
         if store != str(Path(DEFAULT).absolute()):
             options["store"] = _near(store)
-        return summary.resuming(self._opened.name, options)
+        return summary.resuming(self._opened.name, options, command=self._config.command is not None)
 
     def _places(self) -> dict[str, str]:
         places = {"study": f"{self._opened.name!r} in {_near(str(self._opened.store))}"}

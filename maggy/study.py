@@ -17,6 +17,7 @@ from maggy.events import (
     Event,
     Lost,
     Reported,
+    Requeued,
     Saved,
     Started,
     StopRequested,
@@ -158,6 +159,8 @@ class Study:
                     trial.earlier_checkpoint, trial.checkpoint = trial.checkpoint, event.checkpoint
             case Lost():
                 self._lost(event)
+            case Requeued():
+                self._requeued(event)
             case StudyOpened():
                 self._configure(event.settings)
             case StudyResumed():
@@ -177,6 +180,7 @@ class Study:
 
     def _suggested(self, event: Suggested) -> None:
         trial = Trial(event.trial, dict(event.params), event.budget, event.parent, event.seen, event.origin, event.why)
+        trial.group, trial.replicate, trial.work = event.group, event.replicate, event.work
         self.trials[trial.id] = trial
         self.queued.append(trial.id)
         self.counts[Status.QUEUED] += 1
@@ -210,6 +214,15 @@ class Study:
         trial.attempt = event.attempt + 1
         trial.lost += event.counts
         trial.executor = trial.started = trial.stop_reason = trial.stop_step = None
+        self._changed(trial)
+
+    def _requeued(self, event: Requeued) -> None:
+        trial = self.trials[event.trial]
+        self.queued.append(trial.id)
+        self._move(trial, Status.QUEUED)
+        trial.attempt += 1
+        trial.lost = 0
+        trial.executor = trial.started = trial.ended = trial.end = trial.value = trial.error = trial.stop_reason = None
         self._changed(trial)
 
     def _ended(self, event: Ended) -> None:

@@ -43,13 +43,17 @@ class Suggestion:
     `params` holds JSON values, one for each name of the searchspace. `budget` is the total of units (epochs, rows, …)
     that the trial is to have done, its parent's included. `parent` is the trial whose checkpoint it continues; a
     suggestion without one is a new configuration and counts towards `num_trials`. `why` says for what reason it is
-    suggested, where there is one to tell, in at most 100 characters.
+    suggested, where there is one to tell, in at most 100 characters. Trials of one `group` try the same values, each as
+    a `replicate` from 0. `work` is what the trial is to do, as JSON, where that is not the same for all trials.
     """
 
     params: Params
     budget: float | None = None
     parent: int | None = None
     why: str | None = None
+    group: int | None = None
+    replicate: int | None = None
+    work: Mapping[str, Any] | None = None
 
 
 class Answer(Enum):
@@ -164,6 +168,9 @@ class Trial:
     seen: int = 0
     origin: str | None = None  # why this configuration is not the optimizer's, where it is not
     why: str | None = None  # the optimizer's reason for it, where it gave one
+    group: int | None = None
+    replicate: int | None = None
+    work: Mapping[str, Any] | None = None
     status: Status = Status.QUEUED
     attempt: int = 1
     executor: str | None = None

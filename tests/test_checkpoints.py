@@ -352,7 +352,7 @@ def test_a19_no_name_leads_elsewhere(name, kind):
         "Chunk": {"checkpoint": name, "offset": 0, "data": ""},
         "Fetch": {"checkpoint": name, "offset": 0},
         "Piece": {"checkpoint": name, "offset": 0, "data": "", "end": True, "error": None},
-        "Run": {"params": {}, "budget": None, "parent": None, "restore": [name]},
+        "Run": {"params": {}, "budget": None, "parent": None, "restore": [name], "work": None},
     }
     with pytest.raises(ProtocolError, match="names what is no checkpoint"):
         rebuilt(kind, {"trial": 1, "attempt": 1, **fields[kind]})

@@ -125,3 +125,31 @@ def test_the_first_block_of_the_readme_runs(tmp_path):
     assert ran.returncode == 0, ran.stderr
     assert re.search(r"\{'lr': .*\} 0\.[6-9]", ran.stdout), ran.stdout
     assert (tmp_path / "maggy.db").exists()
+
+
+def test_commands_are_as_their_page_says(tmp_path, monkeypatch):
+    """The program of docs/commands.md is a trial."""
+    page = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
+    call, program = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "train.py").write_text(program)
+    names = {}
+    call = call.replace("num_trials=20", "num_trials=2, num_executors=1, quiet=True")
+    exec(call.replace("python train.py", f"{sys.executable} train.py"), names)  # noqa: S102 - the page is ours
+    assert [trial.status for trial in names["result"].trials] == ["completed"] * 2
+    assert [step for step, _ in names["result"].trials[0].curve.points()] == [0, 1, 2, 3, 4]
+
+
+def test_study_files_are_as_their_page_says(tmp_path):
+    """The file of docs/studyfiles.md defines a study, and the page names all that is there."""
+    from maggy.studyfile.file import StudyFile
+    from maggy.studyfile.prelude import NAMES
+
+    pytest.importorskip("starlark_go")
+    page = (ROOT / "docs" / "studyfiles.md").read_text(encoding="utf-8")
+    (tmp_path / "toy.dv").write_text(re.search(r"```\n(.*?)```", page, re.DOTALL)[1])
+    with StudyFile(str(tmp_path / "toy.dv")) as file:
+        [study] = file.definitions
+        assert study.num_trials == 6
+        assert "0.500000 / $epoch" in file.run_config(study, {"x": 0.5, "y": "a"}, "toy:1").script
+    assert {name for name in NAMES if name not in page} == set()

@@ -19,6 +19,7 @@ BY_ANNOTATION = {
     "int | None": st.none() | numbers,
     "str | None": st.none() | st.text(),
     "Mapping[str, Any]": mappings,
+    "Mapping[str, Any] | None": st.none() | mappings,
     "Mapping[str, float]": st.dictionaries(st.text().filter("$f".__ne__), st.floats(), max_size=4),
 }
 
@@ -66,12 +67,25 @@ def test_the_kinds_and_fields_of_version_one():
     assert {name: [field.name for field in fields(kind)] for name, kind in KINDS.items()} == {
         "StudyOpened": ["at", "settings", "version"],
         "StudyResumed": ["at", "changed"],
-        "Suggested": ["at", "trial", "params", "budget", "parent", "seen", "origin", "why"],
+        "Suggested": [
+            "at",
+            "trial",
+            "params",
+            "budget",
+            "parent",
+            "seen",
+            "origin",
+            "why",
+            "group",
+            "replicate",
+            "work",
+        ],
         "Started": ["at", "trial", "attempt", "executor"],
         "Reported": ["at", "trial", "attempt", "step", "metrics"],
         "Saved": ["at", "trial", "attempt", "checkpoint", "bytes"],
         "StopRequested": ["at", "trial", "attempt", "reason"],
         "Lost": ["at", "trial", "attempt", "cause", "counts"],
         "Ended": ["at", "trial", "attempt", "status", "value", "metrics", "reason", "error"],
+        "Requeued": ["at", "trial"],
         "StudyClosed": ["at", "reason"],
     }

@@ -137,3 +137,8 @@ def colours() -> bool:
 def say(value: Any) -> None:
     """Print a value as strict JSON, a number that is not finite as `{"$f": "nan"}`."""
     click.echo(dumps(value))
+
+
+def note(line: str) -> None:
+    """Print a line that is not what was asked for."""
+    click.echo(line, err=True)

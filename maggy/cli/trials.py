@@ -22,7 +22,7 @@ STATES = {
     Status.FAILED: "failure",
     Status.STOPPED: "stopped",
 }
-KINDS = ("Suggested", "Started", "Lost", "Ended")
+KINDS = ("Suggested", "Started", "Lost", "Ended", "Requeued")
 LEFT = "left behind: its driver is gone; it runs again when the study is resumed"
 
 
@@ -100,6 +100,8 @@ def outlines(
             outline.ended, outline.value, outline.end = at, number, body
         elif kind == "Lost":
             outline.status = queued
+        elif kind == "Requeued":
+            outline.status, outline.ended, outline.value, outline.end = queued, None, None, None
     return [outline for outline in found.values() if not (unfinished and outline.status.final)]
 
 
@@ -114,15 +116,20 @@ def _final(study: str, trial: int, status: str | None) -> Status:
 
 def finite(reader: Reader, study: str, metric: str | None = None) -> tuple[list[Entrant], int]:
     """Return a study's completed trials that have a finite value, or such a metric, and how many have none."""
-    budgets, found, lacking = {}, [], 0
+    budgets, replicates, found, lacking = {}, {}, [], 0
     kinds = ("Suggested", "Ended")
-    for _, kind, trial, _, status, number, body in reader.facts(study, kinds, bodies=kinds[1:] if metric else ()):
+    grouped = bool(settings(reader, study).get("replicates"))
+    bodies = [kind for kind, wanted in zip(kinds, (grouped, metric), strict=True) if wanted]
+    for _, kind, trial, _, status, number, body in reader.facts(study, kinds, bodies=bodies):
         if kind == "Suggested":
             budgets[trial] = number
+            if grouped and body is not None:
+                content = loads(body)
+                replicates[trial] = content.get("replicate") or 0, content.get("group")
         elif status == Status.COMPLETED and trial is not None:
             value = loads(body)["metrics"].get(metric) if metric and body else number
             if isinstance(value, float | int) and math.isfinite(value):
-                found.append(Entrant(study, trial, value, budgets.get(trial)))
+                found.append(Entrant(study, trial, value, budgets.get(trial), *replicates.get(trial, ())))
             else:
                 lacking += 1
     return found, lacking

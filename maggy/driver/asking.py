@@ -95,8 +95,9 @@ class Asking:
         if isinstance(answer, Suggestion) and answer.parent is None and not self._study.remaining:
             answer = WAIT if busy else DONE  # an optimizer that does not count is held to num_trials
         if isinstance(answer, Suggestion):
-            why = None if answer.why is None else str(answer.why)[:LONGEST_WHY]
-            return Suggested(now, number, dict(answer.params), answer.budget, answer.parent, seen, origin, why)
+            params, why = dict(answer.params), None if answer.why is None else str(answer.why)[:LONGEST_WHY]
+            more = answer.group, answer.replicate, answer.work
+            return Suggested(now, number, params, answer.budget, answer.parent, seen, origin, why, *more)
         if answer is WAIT:
             self._waits = seen
         else:

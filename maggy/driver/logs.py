@@ -1,7 +1,12 @@
-"""What trials print: `<directory>/<trial>/output.log`, and on request the terminal."""
+r"""What trials print: `<directory>/<trial>/output.log`, and on request the terminal.
+
+`\r` means in the file what it means on a terminal: what follows takes the place of the line. So a progress bar is
+one line, and the last line of the file says how the trial stands.
+"""
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
@@ -13,6 +18,7 @@ from maggy.errors import amount
 from maggy.events import Ended, Event, Lost
 from maggy.rpc.messages import Log
 
+LONGEST_LINE = 8 * 1024  # characters that what follows a `\r` may take the place of
 MAX_WAITING = 16 * 1024 * 1024  # characters that wait for a disk or a terminal, before others are left out
 
 
@@ -28,7 +34,8 @@ class TrialLogs:
         self._verbose = verbose
         self._missing = 0  # characters
         self._why = ""
-        self._begun: dict[int, str] = {}  # by trial: a line whose end has not come yet
+        self._begun: dict[int, str] = {}  # by trial: a line whose end has not come yet, for the terminal
+        self._drawn: dict[int, str] = {}  # the same for the file, where it stands already
         self._aside = Aside("maggy-logs", MAX_WAITING) if directory is not None or verbose else None
 
     @property
@@ -50,8 +57,8 @@ class TrialLogs:
             self._left_out(text, "they came faster than they could be written")
 
     def recorded(self, events: Sequence[Event]) -> None:
-        """Show the line that a trial's last attempt left without an end."""
-        if self._aside is None or not self._verbose:
+        """End the line that a trial's last attempt left without an end."""
+        if self._aside is None:
             return
         for event in events:
             if isinstance(event, (Ended, Lost)):
@@ -68,9 +75,10 @@ class TrialLogs:
     def _write(self, trial: int, text: str) -> None:
         if self._directory is not None:
             try:
-                _append(self._directory / str(trial), text)
+                self._append(trial, self._directory / str(trial), text)
             except OSError as error:  # the disk may have room for the next words: each is tried
                 self._left_out(text, str(error))
+                self._drawn.pop(trial, None)
         if self._verbose:
             *lines, rest = [*(self._begun.pop(trial, "") + text).splitlines(keepends=True), ""]
             if lines and not lines[-1].endswith(("\n", "\r")):
@@ -81,15 +89,39 @@ class TrialLogs:
     def _finish_line(self, trial: int) -> None:
         if rest := self._begun.pop(trial, ""):
             _show(trial, [rest])
+        if "\r" in self._drawn.pop(trial, "") and self._directory is not None:
+            with suppress(OSError):
+                _write(self._directory / str(trial), 0, "\n")
+
+    def _append(self, trial: int, folder: Path, text: str) -> None:
+        begun = self._drawn.get(trial, "")
+        whole = begun + text
+        end = whole.rfind("\n") + 1
+        drawn, before = _drawn(whole), _drawn(begun)
+        if drawn.startswith(before):
+            _write(folder, 0, drawn[len(before) :])
+        else:
+            _write(folder, len(before.encode(errors="backslashreplace")), drawn)
+        self._drawn[trial] = whole[end:] if len(whole) - end <= LONGEST_LINE else ""
 
     def _left_out(self, text: str, why: str) -> None:
         self._missing, self._why = self._missing + len(text), why
 
 
-def _append(folder: Path, text: str) -> None:
+def _write(folder: Path, back: int, text: str) -> None:
+    """Append to a trial's file, in the place of the last `back` bytes."""
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "output.log").open("a", encoding="utf-8", errors="backslashreplace") as file:
-        file.write(text)
+    with (folder / "output.log").open("ab") as file:
+        if back:
+            file.truncate(max(0, file.seek(0, os.SEEK_END) - back))
+        file.write(text.encode(errors="backslashreplace"))
+
+
+def _drawn(text: str) -> str:
+    r"""Return what a terminal shows: of each line what stands behind the last `\r` that something stands behind."""
+    if "\r" not in text:
+        return text
+    return "\n".join(next(filter(None, reversed(line.split("\r"))), "") for line in text.split("\n"))
 
 
 def _show(trial: int, lines: Sequence[str]) -> None:

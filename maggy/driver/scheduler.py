@@ -2,8 +2,7 @@
 
 Rules:
 
-1. Every input (`joined`, `received`, `suggested`, …) returns the actions to perform, in order. The study in here is the
-   fold of the recorded events, brought up to date as they are recorded.
+1. Every input (`joined`, `received`, …) returns the actions to perform, in order. The study is the fold of the events.
 2. A report or an outcome counts only from the executor that holds the trial, at the attempt at which it holds it.
 3. When the optimizer is `DONE` and nothing is left to run, the study closes (see `driver.asking`).
 4. Lost is not failed: a lost trial is queued again, first in line, until it has cost `max_lost` executors.
@@ -26,7 +25,7 @@ from maggy.driver.outcome import Failures, outcome, poisoned
 from maggy.driver.terms import Terms
 from maggy.events import Ended, Event, Lost, Reported, Saved, Started, StopRequested, StudyClosed, Suggested
 from maggy.rpc import messages
-from maggy.rpc.messages import Beat, Bye, Finished, Join, Message, Reports, Run, Stop
+from maggy.rpc.messages import LOST, Beat, Bye, Finished, Join, Message, Reports, Run, Stop
 from maggy.study import Study
 from maggy.trial import Answer, Status, Suggestion, Trial
 
@@ -216,9 +215,14 @@ class Scheduler:
         self._do(Send(worker.name, Stop(trial.id, worker.attempt, reason)))
 
     def _finished(self, worker: Worker, message: Finished, now: float) -> None:
-        ended = outcome(worker.given[0].trial, message, self.study, now)
-        self._record(ended)
-        worker.ended(now, failed=ended.status == Status.FAILED)
+        given = worker.given[0]
+        event: Ended | Lost
+        if message.status == LOST:
+            event = Lost(now, given.trial.id, given.attempt, str(message.error), counts=False)
+        else:
+            event = outcome(given.trial, message, self.study, now)
+        self._record(event)
+        worker.ended(now, failed=isinstance(event, Lost) or event.status == Status.FAILED)
         self._free(worker)
         self._judge_failures(now)
 
@@ -349,8 +353,7 @@ class Scheduler:
             worker.give(given, now)
             self._look_at = min(self._look_at, worker.deadline(self._terms.silence))
             self._record(Started(now, trial.id, trial.attempt, worker.name))
-            run = Run(trial.id, trial.attempt, dict(trial.params), trial.budget, trial.parent, given.restore)
-            self._do(Send(worker.name, run))
+            self._do(Send(worker.name, Run.of(trial, given.restore)))
             if worker.room and self._terms.independent:
                 self._hungry[worker.name] = worker
 

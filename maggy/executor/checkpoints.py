@@ -11,6 +11,7 @@ from __future__ import annotations
 import base64
 import os
 import shutil
+import tempfile
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -148,6 +149,10 @@ class Checkpoints:
             own = self._room() / "files"
         own.mkdir(parents=True, exist_ok=True)
         return own
+
+    def workspace(self) -> str:
+        """Return a new directory that ends with the attempt."""
+        return tempfile.mkdtemp(prefix="run-", dir=self._room())
 
     def directory_of(self, trial: int) -> Path | None:
         """Return another trial's directory, if it can be seen."""

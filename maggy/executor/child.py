@@ -22,7 +22,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from maggy.errors import StopTrial
+from maggy.errors import RetryTrial, StopTrial
 from maggy.executor import leftovers
 from maggy.executor.checkpoints import Checkpoints, Terms
 from maggy.executor.nospark import forbid_spark
@@ -34,6 +34,7 @@ from maggy.trial import Objective
 
 CHUNK = 64 * 1024
 LARGEST = 1024 * 1024  # bytes of an order or a fact; messages on the socket are smaller
+OWN = Path(__file__).parent
 LOOK = 20  # milliseconds between two looks at whether another thread has read what this one waits for
 
 
@@ -171,6 +172,7 @@ class TrialProcess:
             run["attempt"],
             budget=run["budget"],
             parent=run["parent"],
+            work=run.get("work"),
             objective=objective,
             checkpoints=checkpoints,
             send=lambda step, metrics: self._tell("report", [step, metrics]),
@@ -192,6 +194,8 @@ class TrialProcess:
             value, metrics = judged(returned, objective, reporter.last)
         except StopTrial:
             return _outcome("stopped", metrics=reporter.last)
+        except RetryTrial as error:
+            return _outcome("lost", error=str(error))
         except BaseException as error:  # noqa: BLE001 - whatever user code raises, SystemExit too, is this trial's end
             return _outcome("failed", metrics=reporter.last, error=told(error))
         finally:
@@ -246,7 +250,7 @@ def told(error: BaseException) -> str:
     if isinstance(error, SystemExit):
         return f"train_fn called sys.exit({error.code!r})\n" + "".join(traceback.format_exception(error))
     trace = error.__traceback__
-    while trace is not None and trace.tb_frame.f_code.co_filename == __file__:
+    while trace is not None and Path(trace.tb_frame.f_code.co_filename).parent == OWN:
         trace = trace.tb_next
     return "".join(traceback.format_exception(error.with_traceback(trace)))
 

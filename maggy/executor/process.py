@@ -135,7 +135,7 @@ class Process(Runner):
         for end in (orders_end, facts_end, prints_end, life_end):
             os.close(end)
         self.pid = 0  # until it has told
-        self.end = _watched(self._popen.pid)
+        self.end = watched(self._popen.pid)
 
     @property
     def own(self) -> tuple[int, ...]:
@@ -167,7 +167,7 @@ class Process(Runner):
         return self.kill()
 
 
-def _watched(pid: int) -> int | None:
+def watched(pid: int) -> int | None:
     """Return a file descriptor that wakes a selector when the process ends, where the system has such.
 
     The pipes do not tell: a child that user code has forked holds their ends as well, and may live on.

@@ -6,7 +6,7 @@ import operator
 import os
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from maggy.errors import StopTrial
@@ -31,12 +31,14 @@ class Reporter:
         checkpoints: Checkpoints,
         send: Callable[[int, dict[str, float]], None],
         stop: Callable[[], str | None],
+        work: Mapping[str, Any] | None = None,
     ) -> None:
         self.trial = trial
         self.attempt = attempt
         self.budget = budget
+        self.work = work
         self._parent = parent
-        self._objective = objective
+        self.objective = objective
         self._checkpoints = checkpoints
         self._send = send
         self._stop = stop
@@ -53,16 +55,31 @@ class Reporter:
         where it is not given, from 0. Raises `StopTrial` if the driver wants the trial to stop, `TypeError` or
         `ValueError` for what is no number or a step that does not rise.
         """
-        self._report({self._objective.key: as_number(metric, self._objective.key)}, step)
+        self._report({self.objective.key: as_number(metric, self.objective.key)}, step)
 
     def report(self, step: int | None = None, **metrics: float) -> None:
         """Report several metrics of one step; otherwise as `broadcast`."""
         if not metrics:
             raise ValueError("report() was called without a metric; write report(step=…, accuracy=…)")
         numbers = {key: as_number(value, key) for key, value in metrics.items()}
-        if self._objective.metric is None:
-            single_out(numbers, self._objective)
+        if self.objective.metric is None:
+            single_out(numbers, self.objective)
         self._report(numbers, step)
+
+    def check(self) -> None:
+        """Raise `StopTrial` if the driver wants the trial to stop, without a report: for long work between two."""
+        with self._lock:
+            self._stopped = self._stopped or self._stop()
+            if self._stopped is not None:
+                raise StopTrial(self._stopped)
+
+    def follows(self, step: int) -> bool:
+        """Whether a report may have this step, after those that there were."""
+        return 0 <= step <= LAST_STEP and (self._step is None or step > self._step)
+
+    def workspace(self) -> str:
+        """Return a new directory of this attempt's own, which is removed when the trial ends."""
+        return self._checkpoints.workspace()
 
     def log(self, message: object, jupyter: bool = False) -> None:  # noqa: ARG002 - Maggy's second argument
         """Write a line to the trial's log."""

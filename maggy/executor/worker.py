@@ -298,6 +298,7 @@ class Agent:
                 "params": run.params,
                 "budget": run.budget,
                 "parent": run.parent,
+                "work": run.work,
                 "metric": terms.metric if terms else None,
                 "checkpoints": {
                     "root": terms.checkpoints if terms else "",

@@ -37,7 +37,7 @@ from typing import Any
 from maggy.errors import ProtocolError
 from maggy.jsonvalue import dumps, loads
 from maggy.rpc.frames import framed
-from maggy.trial import CHECKPOINT
+from maggy.trial import CHECKPOINT, Trial
 
 PROTOCOL = 1
 MAX_FRAME = 256 * 1024
@@ -45,7 +45,8 @@ MAX_STRUCTURE = 64 * 1024  # bytes of a frame that stand outside of strings; an 
 MAX_STRINGS = 4096  # keys and strings in a frame
 SMALL = 16 * 1024  # bytes that cost next to nothing, whatever is in them
 MAX_WORD = 300  # characters of a name, a host, a version
-OUTCOMES = ("completed", "stopped", "failed")
+LOST = "lost"
+OUTCOMES = ("completed", "stopped", "failed", LOST)
 MAX_DATA = 128 * 1024  # bytes of a checkpoint in one message; base64 makes a third more of them
 MAX_NOTICE = 1000  # characters
 
@@ -109,7 +110,10 @@ class Reports:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """The attempt's outcome. `status` is completed, stopped or failed; `value` is what was returned, if a number."""
+    """The attempt's outcome. `value` is what was returned, if a number.
+
+    `status` is completed, stopped or failed, or lost: the trial is to begin again, and `error` says why.
+    """
 
     trial: int
     attempt: int
@@ -220,6 +224,13 @@ class Run:
     budget: float | None
     parent: int | None
     restore: list[Any] = field(default_factory=list)
+    work: dict[str, Any] | None = None
+
+    @classmethod
+    def of(cls, trial: Trial, restore: list[Any]) -> Run:
+        """Return the order to run a trial's present attempt."""
+        work = None if trial.work is None else dict(trial.work)
+        return cls(trial.id, trial.attempt, dict(trial.params), trial.budget, trial.parent, restore, work)
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,7 +71,7 @@ class SqlStore(SqlReader):
             if known:
                 sqlite.check(connection, self._path)
         begun: dict[int, int] = {}
-        _note_begun(begun, self.facts(study, ("Suggested", "Ended"), unfinished=True))
+        _note_begun(begun, self.facts(study, ("Suggested", "Ended", "Requeued"), unfinished=True))
         low = next(iter(begun.values()), known + 1) - 1
         with self._writing() as connection:
             id_, entry = found_in(connection, study)
@@ -101,6 +101,8 @@ class SqlStore(SqlReader):
         begun = self._begun.setdefault(study, {})
         low = next(iter(begun.values()), after + 1) - 1
         facts, points = _rows(id_, after, events)
+        if any(kind == "Requeued" for _, _, _, kind, *_ in facts):
+            low = 0  # such a trial may have begun anywhere
         with self._writing(sqlite.HASTE) as connection:
             if not connection.exec_driver_sql(self._advance, (last, low, id_, after, token)).rowcount:
                 raise found_in(connection, study)[1].moved(token, after)
@@ -198,3 +200,7 @@ def _note_begun(begun: dict[int, int], facts: Iterable[tuple[Any, ...]]) -> None
             begun[trial] = position
         elif kind == "Ended":
             begun.pop(trial, None)
+        elif kind == "Requeued":
+            others = dict(begun)
+            begun.clear()
+            begun |= {trial: 1} | others  # anywhere

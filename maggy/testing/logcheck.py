@@ -10,6 +10,7 @@ from maggy.events import (
     Event,
     Lost,
     Reported,
+    Requeued,
     Saved,
     Started,
     StopRequested,
@@ -96,6 +97,9 @@ def _flaw(study: Study, event: Event) -> str | None:
             return "the checkpoint is another's"
         case Reported() | Saved() | StopRequested() | Lost() | Ended():
             return _running(study, event)
+        case Requeued():
+            trial = study.trials.get(event.trial)
+            return None if trial is not None and trial.status is Status.FAILED else "the trial has not failed"
         case StudyClosed():
             return "trials still run" if study.running else None
     return None

@@ -280,10 +280,14 @@ def _commonest(groups: tuple[Group, ...]) -> str:
     return f"{often} with: {first.what} (trial {first.example})"
 
 
-def resuming(name: str, options: Mapping[str, Any]) -> str:
-    """Return the line that goes on with a study; what is no plain value stands there by its name, as train_fn does."""
+def resuming(name: str, options: Mapping[str, Any], *, command: bool = False) -> str:
+    """Return the line that goes on with a study; what is no plain value stands there by its name, as train_fn does.
+
+    A `command` stands in the study's log.
+    """
     told = {key: repr(value) if isinstance(value, str | int | float) else key for key, value in options.items()}
-    return f"experiment.resume({name!r}, train_fn{''.join(f', {key}={value}' for key, value in told.items())})"
+    who = "" if command else ", train_fn"
+    return f"experiment.resume({name!r}{who}{''.join(f', {key}={value}' for key, value in told.items())})"
 
 
 def never_reported(study: Study) -> bool:
@@ -297,11 +301,14 @@ def why_no_reports(study: Study) -> str:
     """Return the sentence for a study that `never_reported`, or ""."""
     if not never_reported(study):
         return ""
+    who, how = "train_fn", "Call reporter.broadcast(value, step=…)"
+    if "command" in study.settings:
+        who, how = "the program", f"Print METRICS: {plain(study.objective.key)}=…"
     if study.reports:
-        what = f"train_fn reports, but never {plain(study.objective.key)!r}, the metric that is optimized"
+        what = f"{who} reports, but never {plain(study.objective.key)!r}, the metric that is optimized"
     else:
-        what = "train_fn never reports"
-    return f"{what}: no trial can be stopped early. Call reporter.broadcast(value, step=…) once per epoch."
+        what = f"{who} never reports"
+    return f"{what}: no trial can be stopped early. {how} once per epoch."
 
 
 def _has_curve(trial: Trial) -> bool:

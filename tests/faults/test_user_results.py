@@ -135,7 +135,7 @@ def shouts(x, trial):
     import os
 
     if trial == 1:
-        line = b"\xff\x00\rno newline, no text " * 3000
+        line = b"\xff\x00no newline, no text " * 3000
         for _ in range(1000):  # 69 MB
             os.write(1, line)
     return x

@@ -14,7 +14,7 @@ import cloudpickle
 import pytest
 from waiting import agent, until, until_gone
 
-from maggy import Asha, Float, Integer, Searchspace, Status, experiment
+from maggy import Asha, Command, Float, Integer, Searchspace, Status, Threshold, experiment
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])  # as if this were a notebook
 cloudpickle.register_pickle_by_value(sys.modules["waiting"])
@@ -251,3 +251,14 @@ def test_ctrl_c_ends_trials_and_jobs(tmp_path):
     assert "experiment.resume('digits', train_fn)" in done.stdout
     assert done.stdout.endswith("completed\n")
     until_gone((int(path.read_text()) for path in tmp_path.glob("pid-*")), 5)
+
+
+def test_programs_are_trials_of_spark_too(lagom, tmp_path):
+    """Their files travel with the task, their lines come back as reports, and stops reach them."""
+    (tmp_path / "tool.sh").write_text("echo METRICS: score=$1; [ $1 -lt 500 ] || while :; do sleep 0.05; done\n")
+    command = Command("bash tool.sh %(n)d", files=[tmp_path / "tool.sh"])
+    result = lagom(
+        command, {"n": Integer(1, 1000)}, num_trials=8, metric="score", direction="min", earlystop=Threshold(upper=500)
+    )
+    ended = {trial.params["n"] > 500: trial.status for trial in result.trials if trial.params["n"] != 500}
+    assert ended == {True: "stopped", False: "completed"}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Sequence
+from textwrap import dedent
 from typing import Any
 
 import click
@@ -13,7 +14,7 @@ from maggy.cli.options import query, reading, say
 from maggy.cli.text import BLOCK, block, date, duration, shown
 from maggy.cli.trials import LEFT, Outline, is_trial, objective_of, outlines, said, settings, the_study, the_trial
 from maggy.errors import amount
-from maggy.events import Ended, Event, Lost, Started, Suggested
+from maggy.events import Ended, Event, Lost, Requeued, Started, Suggested
 from maggy.searchspace import Searchspace
 from maggy.store import Reader, StudyEntry
 from maggy.trial import Status
@@ -64,7 +65,7 @@ def trial_told(reader: Reader, entry: StudyEntry, number: int, now: float) -> di
         "ended": outline.ended,
         "runtime": outline.runtime(now),
         "restarts": max(outline.attempts - 1, 0),
-        "replicate": 0,
+        "replicate": suggested.replicate or 0,
         "budget": suggested.budget,
         "parent": suggested.parent,
         "origin": suggested.origin,
@@ -73,6 +74,7 @@ def trial_told(reader: Reader, entry: StudyEntry, number: int, now: float) -> di
         "error": ended.error if ended else None,
         "value": ended.value if ended else None,
         "values": dict(suggested.params),
+        "script": (suggested.work or {}).get("script"),
         "metrics": last | dict(ended.metrics if ended else {}),
         "reports": [{"step": report.step, "attempt": report.attempt, "metrics": report.metrics} for report in reports],
         "lost": [{"attempt": event.attempt, "cause": event.cause} for event in facts if isinstance(event, Lost)],
@@ -91,6 +93,8 @@ def _outlined(entry: StudyEntry, facts: Sequence[Event], now: float) -> tuple[Ou
                 outline.status = Status.QUEUED
             case Ended():
                 outline.status, outline.ended, ended = Status(event.status), event.at, event
+            case Requeued():
+                outline.status, outline.ended, ended = Status.QUEUED, None, None
     return outline, suggested, ended
 
 
@@ -111,6 +115,11 @@ def trial_lines(told: dict[str, Any], *, verbose: bool) -> list[str]:
     if verbose:
         for index, report in enumerate(told["reports"]):
             lines += [f"{BLOCK}metrics[{index}]:", *_values(report["metrics"])]
+        if told["script"]:
+            lines += [
+                f"{BLOCK}script:",
+                *(BLOCK * 2 + harmless(line) for line in dedent(told["script"]).strip().splitlines()),
+            ]
     else:
         lines += [f"{BLOCK}metrics:", *_values(told["metrics"])]
     if told["error"]:
@@ -136,7 +145,7 @@ def study_told(reader: Reader, entry: StudyEntry, now: float) -> dict[str, Any]:
         "objective": said(objective_of(found)),
         "params": found.get("searchspace") or {},
         "oracle": found.get("optimizer"),
-        "replicates": 0,
+        "replicates": found.get("replicates") or 0,
         "num_trials": found.get("num_trials"),
         "created": entry.created,
         "running": held,

@@ -1,0 +1,1 @@
+"""Studies as files: `.dv` in Starlark, and its `.py` twin."""

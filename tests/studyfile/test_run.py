@@ -1,0 +1,342 @@
+"""Studies of files, run by processes of this machine."""
+
+import signal
+import subprocess
+import sys
+from collections import Counter
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from waiting import until, until_gone
+
+from maggy.errors import ConfigError
+from maggy.events import Requeued, Started
+from maggy.opening import history
+from maggy.store import open_store
+from maggy.study import Study
+from maggy.studyfile.file import StudyFile
+from maggy.studyfile.runner import Runner, Wish, chosen
+
+pytest.importorskip("starlark_go")
+HEAD = """
+local = localsystem("l", 2)
+def run(p, id, replicate):
+    return run_config(system=local, script=SCRIPT % dict(p, id=id, replicate=replicate))
+"""
+GRID = '{"x": discrete(1, 2, 3), "y": discrete("a", "b")}'
+
+
+class Place:
+    """A folder with a study file, a store and logs."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.said = []
+
+    def write(self, text, script="echo METRICS: loss=%(x)d"):
+        (self.folder / "file.dv").write_text(HEAD.replace("SCRIPT", repr(script)) + text)
+
+    def run(self, *arguments, **wish):
+        with StudyFile(str(self.folder / "file.dv"), self.said.append) as file:
+            studies, again = chosen(file, arguments)
+            wanted = Wish(again=again, **wish)
+            store, logs = self.folder / "maggy.db", self.folder / "logs"
+            return Runner(file, wanted, store=store, log_dir=logs, say=self.said.append).run(studies)
+
+    def events(self, name="s"):
+        with closing(open_store(self.folder / "maggy.db", existing=True)) as store:
+            return list(history(store, name))
+
+    def studies(self):
+        with closing(open_store(self.folder / "maggy.db", existing=True)) as store:
+            return sorted(store.studies(), key=lambda entry: entry.name)
+
+    def trials(self, name="s"):
+        return list(Study.of(self.events(name)).trials.values())
+
+    def log(self, trial, name="s"):
+        return (self.folder / "logs" / name / str(trial) / "output.log").read_text()
+
+
+@pytest.fixture
+def place(tmp_path):
+    return Place(tmp_path)
+
+
+def study(name="s", params=GRID, **more):
+    options = "".join(f", {key}={value}" for key, value in more.items())
+    return f'study("{name}", {params}, minimize("loss"), run{options})\n'
+
+
+def test_d6_a_grid_goes_on_where_it_was(place):
+    """Nothing is run twice, and when all is done nothing is."""
+    place.write(study())
+    assert place.run(trials=2)
+    assert len(place.trials()) == 2
+    assert place.run(stream=True, trials=2)
+    trials = place.trials()
+    assert len({(trial.params["x"], trial.params["y"]) for trial in trials}) == len(trials) == 6
+    assert {trial.status for trial in trials} == {"completed"}
+    assert [trial.value for trial in trials] == [float(trial.params["x"]) for trial in trials]
+    before = len(place.events())
+    assert place.run(stream=True)
+    assert len(place.events()) == before
+    assert "s: study complete after 0 rounds" in place.said
+
+
+FOUR = '{"x": discrete(1, 2, 3, 4)}'
+
+
+def test_d9_rounds_have_a_barrier(place):
+    """In rounds of two the second two begin when the first have ended."""
+    place.write(study(params=FOUR))
+    assert place.run(trials=2, rounds=2)
+    trials = place.trials()
+    assert min(trial.started for trial in trials[2:]) >= max(trial.ended for trial in trials[:2])
+    assert [line for line in place.said if "round" in line] == [
+        "s: starting 2 trials in round 1/2",
+        "s: starting 2 trials in round 2/2",
+    ]
+
+
+def test_d9_a_stream_has_none(place):
+    """The first trial ends only when the third has begun, where the second was."""
+    go = place.folder / "go"
+    waits = f"while [ %(x)d = 1 -a ! -e {go} ]; do sleep 0.05; done; test %(x)d = 1 || test %(x)d = 2 || touch {go}"
+    place.write(study(params=FOUR), f"{waits}; echo METRICS: loss=1")
+    assert place.run(trials=2, stream=True)
+    assert [trial.status for trial in place.trials()] == ["completed"] * 4
+
+
+def test_d10_studies_run_side_by_side_and_fail_alone(place):
+    """Those that are meant by a regular expression for the whole name; here the first of each waits for the other."""
+    here = place.folder
+    waits = f"touch {here}/%(id)s; until [ -e {here}/study_1:1 -a -e {here}/study_2:1 ]; do sleep 0.05; done"
+    place.write(
+        study("study_1", FOUR) + study("study_2", FOUR) + study("other", FOUR), f"{waits}; echo METRICS: loss=1"
+    )
+    assert place.run("study_[12]", stream=True, trials=2)
+    assert [entry.name for entry in place.studies()] == ["study_1", "study_2"]
+    assert {trial.status for name in ("study_1", "study_2") for trial in place.trials(name)} == {"completed"}
+
+
+def test_d10_one_studys_end_is_not_anothers(place):
+    """The other completes, and the whole has failed."""
+    bad = 'def bad(p):\n    return 3 if p["x"] == 2 else run(p, "", 0)\n'
+    place.write(bad + study() + 'study("b", {"x": discrete(1, 2)}, minimize("loss"), bad)\n')
+    assert not place.run(stream=True, trials=2)
+    assert {trial.status for trial in place.trials()} == {"completed"}
+    assert any(line.startswith("b: ") and "must return run_config" in line for line in place.said)
+
+
+def test_d11_replicates_try_the_same_values(place):
+    """Three values, three times each; each run knows which it is."""
+    place.write(study(params='{"x": discrete(1, 2, 3)}', replicates=3), "echo METRICS: loss=%(replicate)d")
+    assert place.run(stream=True, trials=2)
+    trials = place.trials()
+    assert Counter((trial.params["x"], trial.replicate) for trial in trials) == Counter(
+        {(x, replicate): 1 for x in (1, 2, 3) for replicate in (0, 1, 2)}
+    )
+    assert {trial.group for trial in trials} == {1, 4, 7}
+    assert all(trial.value == trial.replicate for trial in trials)
+
+
+def test_d12_a_failed_run_is_run_again_under_its_id(place):
+    """In a later invocation; nothing else is."""
+    script = f"test %(replicate)d = 0 -a ! -e {place.folder}/mended && exit 1; echo METRICS: loss=1; echo id %(id)s"
+    place.write(study(params='{"x": discrete(1, 2, 3)}', replicates=3), script)
+    place.run(stream=True, trials=2)
+    assert Counter(trial.status for trial in place.trials()) == {"completed": 6, "failed": 3}
+    (place.folder / "mended").touch()
+    assert place.run(stream=True, trials=2)
+    trials = place.trials()
+    assert Counter(trial.status for trial in trials) == {"completed": 9}
+    assert [trial.attempt for trial in trials] == [2, 1, 1] * 3
+    assert sum(isinstance(event, Requeued) for event in place.events()) == 3
+    assert sum(isinstance(event, Started) for event in place.events()) == 12
+    assert "id s:1\n" in place.log(1)
+
+
+def test_d15_a_dataset_is_made_once(place):
+    """Whoever needs it first makes it, and the others wait."""
+    goal = place.folder / "made"
+    place.write(
+        f'd = dataset("d", local, "test -f {goal} && exit 1; sleep 0.3; echo > {goal}; echo x >> {goal}.times")\n'
+        "def needs(p):\n    return run_config(local, 'test -f " + str(goal) + "; echo METRICS: loss=1', datasets=[d])\n"
+        'study("s", {"x": discrete(1, 2, 3)}, minimize("loss"), needs)\n'
+    )
+    assert place.run(stream=True, trials=2)
+    assert {trial.status for trial in place.trials()} == {"completed"}
+    assert Path(f"{goal}.times").read_text() == "x\n"
+
+
+def test_d15_a_dataset_that_is_there_is_not_made(place):
+    """`if_not_exist` names it."""
+    goal = place.folder / "made"
+    goal.touch()
+    place.write(
+        f'd = dataset("d", local, "exit 1", if_not_exist="{goal}")\n'
+        "def needs(p):\n    return run_config(local, 'echo METRICS: loss=1', datasets=[d])\n"
+        'study("s", {"x": discrete(1, 2)}, minimize("loss"), needs)\n'
+    )
+    assert place.run(stream=True, trials=2)
+    assert {trial.status for trial in place.trials()} == {"completed"}
+
+
+def test_d15_a_dataset_that_fails_fails_the_run_before_it_starts(place):
+    """With Diviner's words."""
+    place.write(
+        'd = dataset("d", local, "echo why; exit 3")\n'
+        "def needs(p):\n    return run_config(local, 'touch started; echo METRICS: loss=1', datasets=[d])\n"
+        'study("s", {"x": discrete(1)}, minimize("loss"), needs)\n'
+    )
+    place.run(trials=1)
+    [trial] = place.trials()
+    assert trial.status == "failed"
+    assert "failed to process dataset d: it exited with code 3" in trial.error
+    assert "why" in place.log(1)
+    assert "touch started" not in place.log(1)
+
+
+def test_d16_files_of_a_run_come_along(place, tmp_path):
+    """By their last names."""
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "f.txt").write_text("shipped\n")
+    place.write(
+        "def needs(p):\n    return run_config(local, 'cat f.txt; echo METRICS: loss=1', "
+        f"local_files=['{tmp_path}/data/f.txt'])\n"
+        'study("s", {"x": discrete(1)}, minimize("loss"), needs)\n'
+    )
+    assert place.run(trials=1)
+    assert "\nshipped\n" in place.log(1)
+
+
+def test_d17_two_studies_share_a_system(place):
+    """Of which no more than two trials run at once, of the first system that there is."""
+    script = "sleep 0.3; echo METRICS: loss=1"
+    head = 'def either(p):\n    return run_config([ec2system("big"), local], "' + script + '")\n'
+    three = '{"x": discrete(1, 2, 3)}'
+    place.write(head + "".join(f'study("{name}", {three}, minimize("loss"), either)\n' for name in "abc"))
+    assert place.run(stream=True, trials=3)
+    trials = [trial for name in "abc" for trial in place.trials(name)]
+    assert len(trials) == 9
+    for trial in trials:
+        assert sum(other.started <= trial.started < other.ended for other in trials) <= 2
+
+
+def test_d17_a_system_that_is_not_there_is_a_sentence(place):
+    """Before anything starts."""
+    place.write(
+        'def far(p):\n    return run_config(ec2system("gpu"), "true")\n'
+        'study("s", {"x": discrete(1)}, minimize("l"), far)\n'
+    )
+    with pytest.raises(ConfigError, match=r"s runs on ec2system\('gpu'\), which is not available"):
+        place.run()
+    assert not (place.folder / "maggy.db").exists()
+
+
+def test_d23_runs_are_repeated_as_new_ones(place):
+    """With the same values, and the script as it is now; the grid does not count them."""
+    place.write(study())
+    assert place.run(trials=3)
+    place.write(study(), "echo anew; echo METRICS: loss=%(x)d")
+    assert place.run("s:3", "s:1", trials=2)
+    trials = place.trials()
+    assert [trial.params for trial in trials[3:]] == [trials[2].params, trials[0].params]
+    assert "\nanew\n" in place.log(4)
+    assert place.run(stream=True, trials=2)
+    trials = place.trials()
+    assert len(trials) == 8
+    assert len({str(trial.params) for trial in trials}) == 6
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("s:1", "t"), "name studies or runs, not both"),
+        (("u:1",), "there is no study 'u'"),
+        (("(",), "no regular expression"),
+        (("nope",), "no study of .* is called 'nope'; there are: s"),
+        (("s:99",), "no run 's:99' to repeat"),
+    ],
+)
+def test_what_is_no_study_or_run_is_said(place, arguments, message):
+    """Nothing is started."""
+    place.write(study())
+    with pytest.raises(ConfigError, match=message):
+        place.run(*arguments)
+
+
+@pytest.mark.parametrize("wish", [{"trials": 0}, {"rounds": -1}, {"replicates": 65}, {"rounds": 2, "stream": True}])
+def test_what_cannot_be_run_is_refused(wish):
+    """A sentence each."""
+    with pytest.raises(ConfigError, match=r"^-"):
+        Wish(**wish)
+
+
+def command(place, *arguments):
+    return [sys.executable, "-m", "maggy", *arguments]
+
+
+def test_d24_a_script_is_rendered_without_being_run(place):
+    """It can be sourced, and its function called; values outside of the domain are refused."""
+    place.write(study())
+    options = {"capture_output": True, "text": True, "cwd": place.folder}
+    done = subprocess.run(command(place, "script", "file.dv", "s", "-x=3"), check=True, **options)
+    said = subprocess.run(["bash", "-c", f"{done.stdout}\nstudy"], check=True, **options)
+    assert said.stdout == "METRICS: loss=3\n"
+    assert subprocess.run(command(place, "script", "file.dv", "s"), check=True, **options).stdout == (
+        subprocess.run(command(place, "script", "file.dv", "s"), check=True, **options).stdout
+    )
+    for wrong in ("-x=9", "-z=1", "x=1", "-x=a"):
+        done = subprocess.run(command(place, "script", "file.dv", "s", wrong), check=False, **options)
+        assert done.returncode == 2
+        assert done.stderr.startswith("maggy: ")
+        assert done.stderr.count("\n") == 1
+
+
+def test_d27_ctrl_c_lets_what_runs_end(place):
+    """Once: nothing new begins, exit code 0, and the rest can be run later."""
+    here = place.folder
+    waits = f"touch {here}/running; while [ ! -e {here}/go ]; do sleep 0.05; done; echo METRICS: loss=%(x)d"
+    place.write(study(), waits)
+    process = subprocess.Popen(
+        command(place, "run", "-stream", "-trials", "2", "file.dv"), cwd=place.folder, stderr=subprocess.PIPE, text=True
+    )
+    until((place.folder / "running").exists)
+    process.send_signal(signal.SIGINT)
+    until(lambda: "no new trials" in process.stderr.readline())
+    (place.folder / "go").touch()
+    process.communicate(timeout=60)
+    assert process.returncode == 0
+    begun = place.trials()
+    assert 1 <= len(begun) < 6
+    assert {trial.status for trial in begun} <= {"completed", "queued"}
+    assert place.run(stream=True, trials=2)
+    assert [trial.attempt for trial in place.trials()] == [1] * 6
+
+
+def test_d27_twice_is_at_once(place):
+    """What runs is stopped."""
+    place.write(study(), f"echo $$ >> {place.folder}/running; : %(x)d; sleep 600")
+    process = subprocess.Popen(
+        command(place, "run", "-stream", "-trials", "2", "file.dv"), cwd=place.folder, stderr=subprocess.PIPE, text=True
+    )
+    until((place.folder / "running").exists)
+    process.send_signal(signal.SIGINT)
+    until(lambda: "no new trials" in process.stderr.readline())
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=30)
+    until_gone(map(int, (place.folder / "running").read_text().split()))
+    assert "completed" not in {trial.status for trial in place.trials()}
+
+
+def test_the_log_says_what_each_trial_ran(place):
+    """So that `maggy info` can show it, and nobody needs the file."""
+    place.write(study(params='{"x": discrete(7)}'))
+    assert place.run()
+    [trial] = place.trials()
+    assert trial.work["script"] == "echo METRICS: loss=7"
+    settings = Study.of(place.events()).settings
+    assert settings["studyfile"] == str(place.folder / "file.dv")
