@@ -18,6 +18,7 @@ from maggy.earlystop import STOP_RULES, Median, StopRule
 from maggy.errors import ConfigError, nearest
 from maggy.jsonvalue import dumps
 from maggy.optimizers import OPTIMIZERS, VARIANTS, Asha, Foreign, GridSearch, Halving, Optimizer, SingleRun, Wrapped
+from maggy.optimizers.ablators import Ablator
 from maggy.optimizers.foreign import LIBRARIES
 from maggy.points import checked as points_of
 from maggy.searchspace import DRAWS, Searchspace
@@ -172,7 +173,7 @@ def configure(
     if not isinstance(chosen, GridSearch):
         _check_odds(space)
     points, known = points_of(points_to_evaluate, evaluated_rewards, space)
-    if points and isinstance(chosen, GridSearch | SingleRun):
+    if points and isinstance(chosen, GridSearch | SingleRun | Ablator):
         raise ConfigError("points_to_evaluate are tried before what the optimizer suggests, and this one tries all")
     rules = _rules(earlystop, chosen, es_min, es_interval)
     limits = {"trial_timeout": trial_timeout, "report_timeout": report_timeout, "memory_limit": memory_limit}
@@ -295,7 +296,7 @@ def _rules(given: Any, optimizer: Optimizer, es_min: int | None, es_interval: in
     if given is None or (isinstance(given, str) and given.lower() == "none"):
         return ()
     if given == "default":
-        return () if isinstance(optimizer, (Halving, SingleRun)) else (median,)
+        return () if isinstance(optimizer, (Halving, SingleRun, Ablator)) else (median,)
     several = given if isinstance(given, Sequence) and not isinstance(given, str) else [given]
     return tuple(_rule(each, median) for each in several)
 
@@ -325,6 +326,8 @@ def _num_trials(given: int | None, timeout: float | None, optimizer: Optimizer, 
         return _count("num_trials", given)
     if isinstance(optimizer, GridSearch):
         return None if space.size is None else int(space.size)
+    if isinstance(optimizer, Ablator):
+        return optimizer.total(space)
     if isinstance(optimizer, SingleRun):
         return 1
     return None if timeout is not None else NUM_TRIALS
