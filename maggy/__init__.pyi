@@ -1,4 +1,5 @@
 from maggy import experiment as experiment
+from maggy.ablation import AblationStudy as AblationStudy
 from maggy.domains import Categorical as Categorical
 from maggy.domains import Float as Float
 from maggy.domains import Integer as Integer

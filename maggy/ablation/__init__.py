@@ -1,1 +1,5 @@
-"""Ablation studies; see the roadmap in ARCHITECTURE.md."""
+"""Ablation studies: which features, layers and components matter."""
+
+from maggy.ablation.study import AblationStudy
+
+__all__ = ["AblationStudy"]

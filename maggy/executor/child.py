@@ -246,7 +246,7 @@ def told(error: BaseException) -> str:
     if isinstance(error, SystemExit):
         return f"train_fn called sys.exit({error.code!r})\n" + "".join(traceback.format_exception(error))
     trace = error.__traceback__
-    while trace is not None and trace.tb_frame.f_code.co_filename == __file__:
+    while trace is not None and trace.tb_frame.f_globals.get("__name__", "").startswith("maggy."):
         trace = trace.tb_next
     return "".join(traceback.format_exception(error.with_traceback(trace)))
 
