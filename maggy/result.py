@@ -12,6 +12,7 @@ from maggy.errors import CheckpointError, amount
 from maggy.places import is_url, place, root_of, unpack
 from maggy.study import Study
 from maggy.trial import Params, Status, Trial
+from maggy.views.effects import Ablation
 
 
 class Result(Mapping[str, Any]):
@@ -49,6 +50,11 @@ class Result(Mapping[str, Any]):
     def best_value(self) -> float | None:
         """The best trial's value of the objective."""
         return self.best_trial.value if self.best_trial else None
+
+    @property
+    def ablation(self) -> Ablation:
+        """What each change has done to the objective, against the reference: print it, plot it, `to_pandas()`."""
+        return Ablation(self.study)
 
     @property
     def checkpoint_dir(self) -> str | None:
