@@ -26,6 +26,7 @@ from maggy.trial import Status, Trial
 
 SEED = "seed"
 CONFIDENCE = 0.95
+ROUNDING = 1e-12  # of a value: by so much sums of the same numbers in another order may differ
 
 Change = Mapping[str, Any]  # parameters that are not as in the reference, and what they are
 Key = frozenset[tuple[str, str]]
@@ -138,7 +139,11 @@ def losses(runs: Runs, study: Study, change: Change) -> dict[str, float]:
 def harms(runs: Runs, study: Study, change: Change, base: Change) -> list[float]:
     """Return by how much worse than with `base` each seed has come out with the change."""
     after, before = losses(runs, study, change), losses(runs, study, base)
-    return [after[seed] - before[seed] for seed in after if seed in before]
+    return [_difference(after[seed], before[seed]) for seed in after if seed in before]
+
+
+def _difference(after: float, before: float) -> float:
+    return 0.0 if math.isclose(after, before, rel_tol=ROUNDING) else after - before
 
 
 def effects(study: Study) -> list[Effect]:

@@ -56,6 +56,17 @@ def test_the_searchspace_is_as_its_page_says():
     assert compared > 15
 
 
+def test_an_ablation_is_as_its_page_says(tmp_path):
+    """The blocks of docs/ablation.md run, and the first prints such a table."""
+    page = (ROOT / "docs" / "ablation.md").read_text(encoding="utf-8")
+    code = "\n".join(re.findall(r"```python\n(.*?)```", page, re.DOTALL))
+    code = re.sub(r"(experiment\.lagom\(.*)\)\n", r"\1, launcher='local', num_executors=2, quiet=True)\n", code)
+    (tmp_path / "page.py").write_text(code, encoding="utf-8")
+    ran = subprocess.run([sys.executable, "page.py"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout.splitlines() == re.search(r"```\n( +n .*?)```", page, re.DOTALL)[1].splitlines()
+
+
 def test_an_optimizer_is_written_as_its_page_says(tmp_path):
     """The blocks of docs/writing-an-optimizer.md are a test module that passes."""
     page = (ROOT / "docs" / "writing-an-optimizer.md").read_text(encoding="utf-8")

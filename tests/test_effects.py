@@ -106,6 +106,13 @@ def test_changes_of_a_conditional_space():
     assert label_of(space, {"variant": "linear"}) == "variant = linear"
 
 
+def test_what_rounding_does_is_no_effect():
+    """Sums of the same numbers in another order differ by a digit that means nothing, be it for each seed."""
+    space = Searchspace(a=[True, False], seed=[0, 1])
+    told = found(function=lambda trial: sum([0.1, 0.2, 0.3] if trial.params["a"] else [0.3, 0.2, 0.1]), space=space)[1]
+    assert (told.effect, told.low, told.high, told.verdict) == (0.0, 0.0, 0.0, "unclear")
+
+
 def test_zero_is_a_value_and_no_absence():
     """Only False and None leave something out."""
     space = Searchspace(dropout={"type": "ordinal", "values": [1, 0]})

@@ -92,4 +92,4 @@ def cells(effect: Effect) -> tuple[str, ...]:
 
 def signed(value: float) -> str:
     """Return a difference with its sign and three digits that count."""
-    return f"{value:+.3g}"
+    return "0" if abs(value) < 1e-15 else f"{value:+.3g}"  # noqa: PLR2004 - what is left of a sum of zeros
