@@ -57,6 +57,7 @@ ROWS = {
         "views.summary",
     ],
     "5a": ["rpc.stream", "rpc.door", "places", "store", "store.*"],
+    "5a pictures": ["views.plots", "views.plots.*"],
     "5b": ["ablation.trials", "driver", "driver.*", "executor", "executor.*", "views", "views.*"],
     "6": ["experiment", "call", "opening", "platforms", "run", "result", "testing", "testing.*"],
     "7": ["cli", "cli.*", "compat", "compat.*", "migrate", "migrate.*"],

@@ -22,7 +22,7 @@ class Ablation(Sequence[Effect]):
     """
 
     def __init__(self, study: Study) -> None:
-        self.metric = study.objective.key
+        self._study = study
         self.reference, *self._effects = effects(study)
 
     @overload
@@ -34,6 +34,12 @@ class Ablation(Sequence[Effect]):
 
     def __len__(self) -> int:
         return len(self._effects)
+
+    def plot(self) -> Any:
+        """Draw the effects as bars with their intervals: a plotly figure. Raises `ConfigError` without plotly."""
+        from maggy.views.plots.effects import bars
+
+        return bars(self._study)
 
     def rows(self) -> list[tuple[str, ...]]:
         """Return the table's cells as text, the reference first; columns are those of `HEADS`."""

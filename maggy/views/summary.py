@@ -206,11 +206,12 @@ def table(study: Study, default: Trial | None = None) -> Table:
         stops=stops(study),
         failures=failures(study),
         cut_short="" if study.closed in (None, DONE) else plain(study.closed or ""),
-        effects=tuple(effects(study)) if _is_ablation(study) else (),
+        effects=tuple(effects(study)) if is_ablation(study) else (),
     )
 
 
-def _is_ablation(study: Study) -> bool:
+def is_ablation(study: Study) -> bool:
+    """Whether its trials compare with a reference, one part at a time."""
     return (study.settings.get("optimizer") or {}).get("name") in ABLATORS
 
 
