@@ -96,7 +96,8 @@ def label_of(space: Searchspace, change: Change) -> str:
         return "reference"
     gone = [_part(space, name) for name, value in change.items() if value is False or value is None]
     other = [f"{name} = {_shown(value)}" for name, value in change.items() if value is not False and value is not None]
-    return ", ".join([*(["without " + " and ".join(gone)] if gone else []), *other])
+    listed = " and ".join(filter(None, [", ".join(gone[:-1]), *gone[-1:]]))
+    return ", ".join([*([f"without {listed}"] if gone else []), *other])
 
 
 def _part(space: Searchspace, name: str) -> str:

@@ -72,6 +72,8 @@ def test_greedy_finds_a_small_set_of_features():
         return cross_val_score(Ridge(0.01), *dataset, cv=5).mean()
 
     result = lagom(train_fn, AblationStudy((x, y), features="all"), optimizer="greedy")
+    assert result.ablation.best == result.ablation[-1]
+    assert result.ablation.best.value == result.best_value
     assert result.study.closed == "done"
     left = [value for value in result.best_params.values() if isinstance(value, str)]
     assert {"bmi", "s5", "bp"} <= set(left) < set(x.columns)

@@ -106,6 +106,14 @@ def test_changes_of_a_conditional_space():
     assert label_of(space, {"variant": "linear"}) == "variant = linear"
 
 
+def test_labels_are_as_people_write():
+    """Parts that are gone are listed, other values are named."""
+    space = Searchspace(a=[True, False], b=["b 1", None], c=[True, False], act=["relu", "tanh"])
+    assert label_of(space, {"a": False, "b": None}) == "without a and b 1"
+    assert label_of(space, {"a": False, "b": None, "c": False, "act": "tanh"}) == "without a, b 1 and c, act = tanh"
+    assert label_of(space, {}) == "reference"
+
+
 def test_what_rounding_does_is_no_effect():
     """Sums of the same numbers in another order differ by a digit that means nothing, be it for each seed."""
     space = Searchspace(a=[True, False], seed=[0, 1])

@@ -239,14 +239,11 @@ class AblationStudy:
             if any(each.default is Parameter.empty for name, each in takes.items() if name != SEED):
                 return  # train_fn calls it with arguments of its own
         try:
-            for part in parts:
-                self._without(part)
+            whole = self.model_without([], BASE, self.seeds[0])
         except ModuleNotFoundError:
             return  # what executors have need not be here
-
-    def _without(self, part: Part) -> None:
-        whole = self.model_without([], BASE, self.seeds[0])
-        models.without(whole, [part], self.example, check=True)
+        for part in parts:
+            models.without(copy.deepcopy(whole), [part], self.example, check=True)
 
 
 def _seeds(replicates: int | Sequence[int]) -> list[int]:

@@ -246,9 +246,13 @@ def told(error: BaseException) -> str:
     if isinstance(error, SystemExit):
         return f"train_fn called sys.exit({error.code!r})\n" + "".join(traceback.format_exception(error))
     trace = error.__traceback__
-    while trace is not None and trace.tb_frame.f_globals.get("__name__", "").startswith("maggy."):
+    while trace is not None and _is_ours(trace.tb_frame.f_globals):
         trace = trace.tb_next
     return "".join(traceback.format_exception(error.with_traceback(trace)))
+
+
+def _is_ours(names: Mapping[str, Any]) -> bool:
+    return str(names.get("__name__")).startswith("maggy.")
 
 
 def _outcome(

@@ -10,8 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import combinations, islice
-from math import comb
+from itertools import combinations
 from random import Random
 from typing import Any
 
@@ -21,7 +20,7 @@ from maggy.jsonvalue import identity
 from maggy.optimizers.base import QuickOptimizer
 from maggy.searchspace import Searchspace
 from maggy.study import Study
-from maggy.trial import DONE, WAIT, Answer, Suggestion
+from maggy.trial import DONE, WAIT, Answer, Suggestion, Trial
 
 
 class Ablator(QuickOptimizer):
@@ -50,9 +49,29 @@ class Ablator(QuickOptimizer):
         raise NotImplementedError
 
 
+class Plans:
+    """The changes that each ablator tries, in order: an index that the study keeps, so they are worked out once."""
+
+    def __init__(self, study: Study) -> None:
+        self._space = study.searchspace
+        self._plans: dict[type, list[Change]] = {}
+
+    def update(self, trial: Trial) -> None:
+        """Nothing to do: what is tried does not depend on what comes out."""
+
+    def of(self, ablator: Loco) -> list[Change]:
+        """Return the changes that an ablator tries."""
+        found = self._plans.get(type(ablator))
+        if found is None:
+            found = self._plans[type(ablator)] = list(ablator.changes(self._space))
+        return found
+
+
 @dataclass(frozen=True)
 class Loco(Ablator):
     """Leaves one component out at a time: a reference trial, then one for each other value of each part."""
+
+    independent = True
 
     def changes(self, searchspace: Searchspace) -> Iterator[Change]:
         """Yield the changes, in the order in which they are tried."""
@@ -61,18 +80,15 @@ class Loco(Ablator):
 
     def total(self, searchspace: Searchspace) -> int:
         """Return how many trials there are: changes times seeds."""
-        return self._changes(searchspace) * len(_seeds(searchspace))
+        return sum(1 for _ in self.changes(searchspace)) * len(_seeds(searchspace))
 
     def ask(self, study: Study, rng: Random) -> Suggestion | Answer:  # noqa: ARG002 - nothing is drawn
         """Return the change that follows those suggested so far."""
-        space = study.searchspace
-        if not study.remaining or study.sampled >= self.total(space):
+        plan, seeds = study.index(Plans).of(self), _seeds(study.searchspace)
+        replicate, rank = divmod(study.sampled, len(plan))
+        if not study.remaining or replicate >= len(seeds):
             return DONE
-        replicate, rank = divmod(study.sampled, self._changes(space))
-        return _suggested(space, next(islice(self.changes(space), rank, None)), _seeds(space)[replicate])
-
-    def _changes(self, searchspace: Searchspace) -> int:
-        return 1 + sum(1 for _ in _others(searchspace, {}))
+        return _suggested(study.searchspace, plan[rank], seeds[replicate])
 
 
 @dataclass(frozen=True)
@@ -86,12 +102,6 @@ class Pairs(Loco):
             both = {**first, **second}
             if len(both) > 1 and both.keys() <= changed(searchspace, both).keys():  # not where one hides the other
                 yield both
-
-    def _changes(self, searchspace: Searchspace) -> int:
-        if searchspace.conditional:
-            return sum(1 for _ in self.changes(searchspace))
-        sizes = [(domain.size or 1) - 1 for name, domain in searchspace.items() if name != SEED]
-        return 1 + sum(sizes) + comb(sum(sizes), 2) - sum(comb(size, 2) for size in sizes)
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,7 @@ from maggy.views.summary import Group, Table
 
 REDRAW = 0.2  # seconds between two redraws, on average
 RATE_OVER = 3.0  # seconds over which reports/s are averaged
-EFFECTS = 15  # changes of an ablation that the table shows
+EFFECTS = 8  # changes of an ablation that the table shows, the most harmful, and as many of the others
 LABEL_WIDTH = 32  # columns beyond which a long parameter name pushes its value aside
 GROUPS = 3  # kinds of stops and of failures that the table names
 
@@ -254,14 +254,17 @@ def _best(told: Table) -> list[Row]:
 
 def _effects(told: Sequence[Effect]) -> list[Row]:
     """Return what was left out and what that did, the most harmful first."""
-    found: list[Row] = []
-    for each in told[: EFFECTS + 1]:
-        label, _, value, effect, interval, _, verdict = cells(each)
-        details = f"  ({interval})" if interval else ""
-        found.append((label, f"{effect}{details}  {verdict}".rstrip() if each.change else value, ""))
-    if len(told) > len(found):
-        found.append(("", f"and {amount(len(told) - len(found), 'change')} more: print(result.ablation)", ""))
-    return found
+    left_out = len(told) - 2 * EFFECTS
+    if left_out <= 1:
+        return list(map(_effect, told))
+    between: Row = ("", f"… {left_out:,} more: print(result.ablation)", "dim")
+    return [*map(_effect, told[:EFFECTS]), between, *map(_effect, told[-EFFECTS:])]
+
+
+def _effect(each: Effect) -> Row:
+    label, _, value, effect, interval, _, verdict = cells(each)
+    details = f"  ({interval})" if interval else ""
+    return (label, f"{effect}{details}  {verdict}".rstrip() if each.change else value, "")
 
 
 def _groups(label: str, style: str, told: Table, groups: tuple[Group, ...]) -> list[Row]:
@@ -286,7 +289,7 @@ def _laid_out(told: list[Row]) -> Text:
     text = Text()
     for label, value, style in told:
         if label or value:
-            text.append(label + " " * (width - cell_len(label) + 3), "dim").append(value, style)
+            text.append(label + " " * max(2, width - cell_len(label) + 3), "dim").append(value, style)
         text.append("\n")
     return text
 

@@ -35,6 +35,16 @@ class Ablation(Sequence[Effect]):
     def __len__(self) -> int:
         return len(self._effects)
 
+    @property
+    def best(self) -> Effect:
+        """The change with the best mean, of those measured with all seeds; the reference where none is better.
+
+        It was chosen for that: on other seeds it will do a little worse than here.
+        """
+        seeds = max((each.n for each in self), default=0)
+        ranked = [each for each in self if each.n == seeds and each.harm < 0]
+        return min(ranked, key=lambda each: each.harm, default=self.reference)
+
     def plot(self) -> Any:
         """Draw the effects as bars with their intervals: a plotly figure. Raises `ConfigError` without plotly."""
         from maggy.views.plots.effects import bars
