@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from maggy import Result
+
 ROOT = Path(__file__).parent.parent
 PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]
 
@@ -65,6 +67,13 @@ def test_an_ablation_is_as_its_page_says(tmp_path):
     ran = subprocess.run([sys.executable, "page.py"], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stderr
     assert ran.stdout.splitlines() == re.search(r"```\n( +n .*?)```", page, re.DOTALL)[1].splitlines()
+
+
+def test_the_page_of_plots_names_those_that_there_are():
+    """Each plot of a result is a row of docs/plots.md, and the other way around."""
+    page = (ROOT / "docs" / "plots.md").read_text(encoding="utf-8")
+    there = {name for name in dir(Result) if name.startswith("plot_")}
+    assert set(re.findall(r"^\| `(plot_\w+)", page, re.MULTILINE)) == there
 
 
 def test_an_optimizer_is_written_as_its_page_says(tmp_path):
