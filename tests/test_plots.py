@@ -242,6 +242,15 @@ def test_a18_nothing_that_users_wrote_runs_in_a_report(hostile, tmp_path):
     assert page.count("<script") == page.count("</script>")
 
 
+@pytest.mark.parametrize("name", ["history", "curves", "timeline", "slice", "parallel", "importance"])
+def test_a18_nothing_that_users_wrote_is_more_than_text_in_a_picture(name, hostile):
+    """Plotly reads a little HTML in titles, ticks and labels: links and line breaks, but ours alone."""
+    texts = json.dumps(json.loads(getattr(hostile, f"plot_{name}")().to_json())["data"])
+    drawn = texts + json.dumps(getattr(hostile, f"plot_{name}")().layout.to_plotly_json())
+    assert set(re.findall(r"<[^>]*>", drawn)) <= {"<b>", "</b>", "<br>"}
+    assert "&lt;script&gt;" in drawn
+
+
 def test_a_report_has_all_that_there_is(random, tmp_path):
     """Pictures that the study has something for, plotly itself once, and the best trials."""
     page = Path(random.to_html(tmp_path / "report.html")).read_text(encoding="utf-8")
