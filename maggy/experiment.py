@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from maggy import config as configuration
-from maggy.ablation.study import AblationStudy
+from maggy.ablation import AblationConfig, AblationStudy
 from maggy.ablation.trials import Ablated
 from maggy.call import How, Launcher, carry_out, opened_store
 from maggy.earlystop import StopRule
@@ -33,7 +33,7 @@ LOG_DIR = "maggy_logs"
 
 def lagom(
     train_fn: TrainFn,
-    searchspace: Searchspace | Mapping[str, Any] | AblationStudy | None = None,
+    searchspace: Searchspace | Mapping[str, Any] | AblationStudy | AblationConfig | None = None,
     optimizer: str | Optimizer | None = DEFAULT,
     direction: str | None = None,
     num_trials: int | None = None,
@@ -152,6 +152,9 @@ def lagom(
 
     """
     call, usual = dict(locals()), signature(lagom).parameters
+    if isinstance(searchspace, AblationConfig):
+        named = {option: value for option, value in call.items() if value is not usual[option].default}
+        return lagom(**named | searchspace.options())
     again = {option: call[option] for option in configuration.PER_CALL if call[option] != usual[option].default}
     study = _ablation(searchspace, experiment_type, ablation_study)
     optimizer = configuration.one_of("optimizer", optimizer, DEFAULT, "ablator", ablator, unset=DEFAULT)
