@@ -23,6 +23,7 @@ _HOMES = {
     "Status": "maggy.trial",
     "WAIT": "maggy.trial",
     "DONE": "maggy.trial",
+    "AblationStudy": "maggy.ablation",
     "Asha": "maggy.optimizers",
     "RandomSearch": "maggy.optimizers",
     "GridSearch": "maggy.optimizers",

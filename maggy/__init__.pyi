@@ -1,4 +1,5 @@
 from maggy import experiment as experiment
+from maggy.ablation import AblationStudy as AblationStudy
 from maggy.command import Command as Command
 from maggy.domains import Categorical as Categorical
 from maggy.domains import Float as Float

@@ -19,7 +19,8 @@ from maggy.earlystop import STOP_RULES, Median, StopRule
 from maggy.errors import ConfigError, nearest
 from maggy.jsonvalue import dumps
 from maggy.optimizers import OPTIMIZERS, VARIANTS, Asha, Foreign, GridSearch, Halving, Optimizer, SingleRun, Wrapped
-from maggy.optimizers.foreign import LIBRARIES
+from maggy.optimizers.ablators import Ablator
+from maggy.optimizers.foreign import refuse_objects
 from maggy.points import checked as points_of
 from maggy.searchspace import DRAWS, Searchspace
 from maggy.trial import Direction, Objective
@@ -179,7 +180,7 @@ def configure(
     if not isinstance(chosen, GridSearch):
         _check_odds(space)
     points, known = points_of(points_to_evaluate, evaluated_rewards, space)
-    if points and isinstance(chosen, GridSearch | SingleRun):
+    if points and isinstance(chosen, GridSearch | SingleRun | Ablator):
         raise ConfigError("points_to_evaluate are tried before what the optimizer suggests, and this one tries all")
     rules = _rules(earlystop, chosen, es_min, es_interval)
     limits = {"trial_timeout": trial_timeout, "report_timeout": report_timeout, "memory_limit": memory_limit}
@@ -270,11 +271,7 @@ def _optimizer(given: str | Optimizer | None, space: Searchspace) -> Optimizer:
         named: dict[str, Callable[[], Any]] = {**OPTIMIZERS, **VARIANTS}
         del named["foreign"]  # it has a name of its own, with a colon
         return cast("Optimizer", plugins.by_name("optimizer", given, named))
-    if (library := type(given).__module__.partition(".")[0]) in LIBRARIES:
-        raise ConfigError(
-            f"optimizer= is an object of {library}'s, made for another kind of searchspace: write "
-            f"'{library}:{type(given).__name__}', or Foreign('{library}:{type(given).__name__}', {{…}}) with settings"
-        )
+    refuse_objects(given)
     chosen: Any = plugins.checked("optimizer", given, "ask", "asha")
     return Wrapped.copies(chosen) if callable(getattr(chosen, "tell", None)) and _takes_nothing(chosen.ask) else chosen
 
@@ -302,7 +299,7 @@ def _rules(given: Any, optimizer: Optimizer, es_min: int | None, es_interval: in
     if given is None or (isinstance(given, str) and given.lower() == "none"):
         return ()
     if given == "default":
-        return () if isinstance(optimizer, (Halving, SingleRun)) else (median,)
+        return () if isinstance(optimizer, (Halving, SingleRun, Ablator)) else (median,)
     several = given if isinstance(given, Sequence) and not isinstance(given, str) else [given]
     return tuple(_rule(each, median) for each in several)
 
@@ -332,6 +329,8 @@ def _num_trials(given: int | None, timeout: float | None, optimizer: Optimizer, 
         return _count("num_trials", given)
     if isinstance(optimizer, GridSearch):
         return None if space.size is None else int(space.size)
+    if isinstance(optimizer, Ablator):
+        return optimizer.total(space)
     if isinstance(optimizer, SingleRun):
         return 1
     return None if timeout is not None else NUM_TRIALS

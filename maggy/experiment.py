@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from maggy import config as configuration
+from maggy.ablation import AblationConfig, AblationStudy
+from maggy.ablation.trials import Ablated
 from maggy.call import How, Launcher, carry_out, opened_store
 from maggy.command import Command
 from maggy.earlystop import StopRule
@@ -32,7 +34,7 @@ LOG_DIR = "maggy_logs"
 
 def lagom(
     train_fn: TrainFn | Command,
-    searchspace: Searchspace | Mapping[str, Any] | None = None,
+    searchspace: Searchspace | Mapping[str, Any] | AblationStudy | AblationConfig | None = None,
     optimizer: str | Optimizer | None = DEFAULT,
     direction: str | None = None,
     num_trials: int | None = None,
@@ -66,6 +68,9 @@ def lagom(
     quiet: bool = False,
     mode: str | None = None,
     optimization_key: str | None = None,
+    experiment_type: str | None = None,
+    ablation_study: AblationStudy | None = None,
+    ablator: str | Optimizer | None = DEFAULT,
     es_policy: str | StopRule | None = DEFAULT,
     es_min: int | None = None,
     es_interval: int | None = None,
@@ -78,14 +83,17 @@ def lagom(
         train_fn: the function to optimize. It is given, as far as it names them: each hyperparameter, or all in the
             dict `hparams`; `reporter`, `budget`, `trial`; and `train_args`. It returns the metric as a number, a dict
             of metrics, or None (then the last report counts). Or a program in any language: a `Command`.
-        searchspace: what may be tried: a `Searchspace` or a mapping that makes one.
+        searchspace: what may be tried: a `Searchspace` or a mapping that makes one. Or what may be left out: an
+            `AblationStudy`; `ablation_study` is another name for it.
         optimizer: `"auto"`, `"bayes"`, `"gp"`, `"tpe"`, `"cqr"`, `"asha"`, `"asha-stopping"`, `"hyperband"`, `"bohb"`,
             `"mobster"`, `"randomsearch"`, `"sobol"`, `"gridsearch"`, `"de"`, `"optuna:TPESampler"`, …; `None` (run the
             function as it is); or an instance such as `Asha(resource_max=81)`. Random search where only a searchspace
-            is given.
+            is given. For ablations, `"loco"` (their default: each part once), `"pairs"`, `"greedy"` and `"forward"`;
+            `ablator` is another name for it.
         direction: `"max"` (the default) or `"min"`; `mode` is another name for it.
-        num_trials: configurations to sample, in all, also after a resume. By default the whole grid for grid search, no
-            bound where there is a `timeout`, else 100. Promotions of ASHA continue a configuration and do not count.
+        num_trials: configurations to sample, in all, also after a resume. By default all for grid search and
+            ablations, no bound where there is a `timeout`, else 100. Promotions of ASHA continue a configuration and do
+            not count.
         name: the study's name; the function's by default.
         metric: which entry of a dict or report is optimized; `optimization_key` is another name for it.
         points_to_evaluate: configurations to try first, such as the one in use today; what one leaves out the optimizer
@@ -145,12 +153,28 @@ def lagom(
 
     """
     call, usual = dict(locals()), signature(lagom).parameters
+    if isinstance(searchspace, AblationConfig):
+        named = {option: value for option, value in call.items() if value is not usual[option].default}
+        return lagom(**named | searchspace.options())
     again = {option: call[option] for option in configuration.PER_CALL if call[option] != usual[option].default}
+    study = _ablation(searchspace, experiment_type, ablation_study)
+    optimizer = configuration.one_of("optimizer", optimizer, DEFAULT, "ablator", ablator, unset=DEFAULT)
+    asked = optimizer != DEFAULT
+    space = None if isinstance(searchspace, AblationStudy) else searchspace
+    if study is not None:
+        if isinstance(train_fn, Command):
+            raise ConfigError(
+                "an ablation study leaves out parts of what a function uses; for a command write a searchspace of "
+                "switches, such as Searchspace(dropout=['on', 'off']), and optimizer='loco'"
+            )
+        study.check(train_fn, train_args or {})
+        train_fn, space, again = Ablated(train_fn, study), study.searchspace(), again | {"ablation_study": study}
+        optimizer = optimizer if asked else "loco"
     direction = configuration.one_of("direction", direction, None, "mode", mode)
     metric = configuration.one_of("metric", metric, None, "optimization_key", optimization_key)
     stops = configuration.one_of("earlystop", earlystop, DEFAULT, "es_policy", es_policy, unset=DEFAULT)
     config = configuration.configure(
-        searchspace,
+        space,
         optimizer=optimizer,
         direction="max" if direction is None else direction,
         metric=metric,
@@ -173,10 +197,10 @@ def lagom(
         seed=secrets.randbits(32) if seed is None else seed,
     )
     given = Given(
-        searchspace=searchspace is not None,
+        searchspace=space is not None,
         metric=metric is not None,
         direction=direction is not None,
-        optimizer=optimizer != DEFAULT,
+        optimizer=asked,
         rules=stops != DEFAULT or es_min is not None or es_interval is not None,
         num_trials=num_trials is not None,
         seed=seed is not None,
@@ -235,6 +259,24 @@ def load(name: str, store: str | Path | Store | None = None) -> Result:
             raise ConfigError(f"there is no study {name!r}{nearest(name, known)}")
         study = Study.of(history(where, name))
         return Result(name, study, store=str(where), log_dir=study.settings.get("files"), loaded=True)
+
+
+def _ablation(searchspace: Any, experiment_type: str | None, named: AblationStudy | None) -> AblationStudy | None:
+    """Return the ablation study that a call asks for, if it does, whichever way it is written."""
+    kinds = ("optimization", "ablation")
+    if experiment_type is not None and experiment_type not in kinds:
+        raise ConfigError(f"experiment_type={experiment_type!r}; it must be 'optimization' or 'ablation', or left out")
+    given = searchspace if isinstance(searchspace, AblationStudy) else None
+    study = configuration.one_of("searchspace", given, None, "ablation_study", named)
+    if study is not None and not isinstance(study, AblationStudy):
+        raise ConfigError(f"ablation_study is of type {type(study).__name__}; it must be an AblationStudy")
+    if named is not None and searchspace is not None and given is None:
+        raise ConfigError("an ablation study and a searchspace were given: name the switches as its components")
+    if experiment_type == "ablation" and study is None:
+        raise ConfigError("experiment_type='ablation' needs what may be left out: ablation_study=AblationStudy(…)")
+    if experiment_type == "optimization" and study is not None:
+        raise ConfigError("experiment_type='optimization', but an ablation study was given: leave one of them out")
+    return study
 
 
 def _default_name(train_fn: TrainFn | Command) -> str:

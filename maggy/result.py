@@ -12,6 +12,7 @@ from maggy.errors import CheckpointError, amount
 from maggy.places import is_url, place, root_of, unpack
 from maggy.study import Study
 from maggy.trial import Params, Status, Trial
+from maggy.views.effects import Ablation
 
 
 class Result(Mapping[str, Any]):
@@ -49,6 +50,86 @@ class Result(Mapping[str, Any]):
     def best_value(self) -> float | None:
         """The best trial's value of the objective."""
         return self.best_trial.value if self.best_trial else None
+
+    @property
+    def ablation(self) -> Ablation:
+        """What each change has done to the objective, against the reference: print it, plot it, `to_pandas()`."""
+        return Ablation(self.study)
+
+    # -- pictures and tables: plotly figures, and pandas' data frames, where these are installed -------------------
+
+    def plot_history(self) -> Any:
+        """Draw each trial's value in the order in which they ended, and the best so far: a plotly figure.
+
+        Like all pictures, `ConfigError` where plotly is not installed or there is nothing to draw.
+        """
+        from maggy.views.plots import trials
+
+        return trials.history(self.study)
+
+    def plot_curves(self) -> Any:
+        """Draw what trials have reported at each step."""
+        from maggy.views.plots import trials
+
+        return trials.curves(self.study)
+
+    def plot_timeline(self) -> Any:
+        """Draw when each trial ran, a row for each executor: where time went."""
+        from maggy.views.plots import trials
+
+        return trials.timeline(self.study)
+
+    def plot_rungs(self) -> Any:
+        """Draw values by budget, and which trial continues which."""
+        from maggy.views.plots import trials
+
+        return trials.rungs(self.study)
+
+    def plot_importance(self) -> Any:
+        """Draw how much each parameter has to do with being among the best (PED-ANOVA)."""
+        from maggy.views.plots import params
+
+        return params.importance(self.study)
+
+    def plot_slice(self, *names: str) -> Any:
+        """Draw the objective over each of these parameters, over all by default."""
+        from maggy.views.plots import params
+
+        return params.slices(self.study, names or None)
+
+    def plot_parallel(self, *names: str) -> Any:
+        """Draw each trial as a line over these parameters, over all by default."""
+        from maggy.views.plots import params
+
+        return params.parallel(self.study, names or None)
+
+    def plot_contour(self, *names: str) -> Any:
+        """Draw what a model makes of two parameters, by default the two that matter most."""
+        from maggy.views.plots import params
+
+        return params.contour(self.study, names or None)
+
+    def to_html(self, path: str | Path) -> str:
+        """Write a report of the study, one HTML file that needs nothing else (some 5 MB), and return its path."""
+        from maggy.views.report import report
+
+        Path(path).write_text(report(self.study), encoding="utf-8")
+        return str(path)
+
+    def to_pandas(self, *, reports: bool = False) -> Any:
+        """Return a data frame with a row for each trial, or for each report of the objective.
+
+        Of a trial: what it was and did, `params_<name>` and `metrics_<name>`; times are seconds since the epoch. Of a
+        report: `trial`, `step`, `value`. pandas has to be installed.
+        """
+        import pandas as pd
+
+        if reports:
+            points = [(trial.id, step, value) for trial in self.trials for step, value in trial.curve.points()]
+            return pd.DataFrame(points, columns=["trial", "step", "value"])
+        return pd.DataFrame([_row(trial) for trial in self.trials])
+
+    # -- what trials have kept --------------------------------------------------------------------------------------
 
     @property
     def checkpoint_dir(self) -> str | None:
@@ -130,3 +211,18 @@ class Result(Mapping[str, Any]):
             "num_trials": self.study.sampled,
             "early_stopped": self.study.counts[Status.STOPPED],
         }
+
+
+_OF_A_TRIAL = ("status", "value", "budget", "parent", "attempt", "executor", "started", "ended", "duration")
+_WHY = ("stop_reason", "error", "why")
+
+
+def _row(trial: Trial) -> dict[str, Any]:
+    return {
+        "trial": trial.id,
+        **{name: getattr(trial, name) for name in _OF_A_TRIAL},
+        "status": str(trial.status),
+        **{f"params_{name}": value for name, value in trial.params.items()},
+        **{f"metrics_{name}": value for name, value in trial.metrics.items()},
+        **{name: getattr(trial, name) for name in _WHY},
+    }

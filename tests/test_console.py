@@ -7,8 +7,11 @@ import re
 import pytest
 
 from maggy.events import Ended, Started, StudyClosed, StudyOpened, Suggested
+from maggy.optimizers import Loco
+from maggy.searchspace import Searchspace
 from maggy.study import Study
-from maggy.views import console
+from maggy.testing.play import play
+from maggy.views import console, summary
 from maggy.views.console import Console
 
 AT = 1_700_000_000.0
@@ -354,3 +357,18 @@ def test_a_terminal_that_has_gone_fails_nothing():
     shown.say("a")
     shown.end(digits(), 41)
     assert not shown._live
+
+
+def test_of_many_effects_the_worst_and_the_best_are_shown():
+    """An ablation of 30 parts has no closing table of 31 rows; a long label keeps its distance to what it says."""
+    space = Searchspace({f"part_with_a_rather_long_name_{number}": [True, False] for number in range(30)})
+    study = play(
+        Loco(), lambda trial: sum(3.0**-rank * on for rank, on in enumerate(trial.params.values())), searchspace=space
+    )
+    study.settings["optimizer"] = {"name": "loco"}
+    told = console.rows(summary.table(study), {})
+    assert told[0][:2] == ("reference", "1.5")
+    assert (told[1][0], told[1][1]) == ("without part_with_a_rather_long_name_0", "-1")
+    assert told[8][1] == "… 4 more: print(result.ablation)"
+    assert len(told) == 17
+    assert "name_0  -1" in console._laid_out(told).plain

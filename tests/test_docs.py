@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from maggy import Result
+
 ROOT = Path(__file__).parent.parent
 PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]
 
@@ -54,6 +56,24 @@ def test_the_searchspace_is_as_its_page_says():
             assert repr(found) == repr(eval(expected, names)), said  # noqa: S307
             compared += 1
     assert compared > 15
+
+
+def test_an_ablation_is_as_its_page_says(tmp_path):
+    """The blocks of docs/ablation.md run, and the first prints such a table."""
+    page = (ROOT / "docs" / "ablation.md").read_text(encoding="utf-8")
+    code = "\n".join(re.findall(r"```python\n(.*?)```", page, re.DOTALL))
+    code = re.sub(r"(experiment\.lagom\(.*)\)\n", r"\1, launcher='local', num_executors=2, quiet=True)\n", code)
+    (tmp_path / "page.py").write_text(code, encoding="utf-8")
+    ran = subprocess.run([sys.executable, "page.py"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout.splitlines() == re.search(r"```\n( +n .*?)```", page, re.DOTALL)[1].splitlines()
+
+
+def test_the_page_of_plots_names_those_that_there_are():
+    """Each plot of a result is a row of docs/plots.md, and the other way around."""
+    page = (ROOT / "docs" / "plots.md").read_text(encoding="utf-8")
+    there = {name for name in dir(Result) if name.startswith("plot_")}
+    assert set(re.findall(r"^\| `(plot_\w+)", page, re.MULTILINE)) == there
 
 
 def test_an_optimizer_is_written_as_its_page_says(tmp_path):

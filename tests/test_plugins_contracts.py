@@ -18,11 +18,14 @@ from maggy.optimizers import (
     Gp,
     GridSearch,
     Hyperband,
+    Loco,
+    Pairs,
     RandomSearch,
     SingleRun,
     Sobol,
     Tpe,
 )
+from maggy.optimizers.ablators import Greedy as GreedyAblator
 from maggy.searchspace import Searchspace
 from maggy.testing.contracts import OptimizerContract, StopRuleContract, conditional
 from maggy.testing.play import play
@@ -40,6 +43,40 @@ class TestGridSearch(OptimizerContract):
 
     def searchspace(self):
         return Searchspace(units=(1, 3), kind=["a", "b", None], on=[True, False])
+
+
+class Switches:
+    """A space for ablators, who try some of its configurations and not all."""
+
+    def searchspace(self):
+        return Searchspace(a=[True, False], b=[True, False], kind=["a", "b", None], seed=[0, 1])
+
+    def test_num_trials_is_honoured(self):
+        """No more are sampled than asked for, nor than there are changes and seeds."""
+        for num_trials in (1, 2, 7, 100):
+            study = self.play(num_trials=num_trials, workers=3)
+            assert study.sampled <= min(num_trials, self.optimizer().total(self.searchspace()))
+            assert study.sampled >= min(num_trials, 10)
+
+
+class TestLoco(Switches, OptimizerContract):
+    def optimizer(self):
+        return Loco()
+
+
+class TestPairs(Switches, OptimizerContract):
+    def optimizer(self):
+        return Pairs()
+
+
+class TestGreedy(Switches, OptimizerContract):
+    def optimizer(self):
+        return GreedyAblator()
+
+
+class TestForward(Switches, OptimizerContract):
+    def optimizer(self):
+        return GreedyAblator(forward=True)
 
 
 class TestSingleRun(OptimizerContract):

@@ -34,7 +34,6 @@ from maggy.trial import Objective
 
 CHUNK = 64 * 1024
 LARGEST = 1024 * 1024  # bytes of an order or a fact; messages on the socket are smaller
-OWN = Path(__file__).parent
 LOOK = 20  # milliseconds between two looks at whether another thread has read what this one waits for
 
 
@@ -250,9 +249,13 @@ def told(error: BaseException) -> str:
     if isinstance(error, SystemExit):
         return f"train_fn called sys.exit({error.code!r})\n" + "".join(traceback.format_exception(error))
     trace = error.__traceback__
-    while trace is not None and Path(trace.tb_frame.f_code.co_filename).parent == OWN:
+    while trace is not None and _is_ours(trace.tb_frame.f_globals):
         trace = trace.tb_next
     return "".join(traceback.format_exception(error.with_traceback(trace)))
+
+
+def _is_ours(names: Mapping[str, Any]) -> bool:
+    return str(names.get("__name__")).startswith("maggy.")
 
 
 def _outcome(

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from functools import partial
 
+from maggy.optimizers.ablators import Greedy, Loco, Pairs
 from maggy.optimizers.asha import Asha
 from maggy.optimizers.auto import Auto
 from maggy.optimizers.base import Optimizer
@@ -30,6 +31,9 @@ OPTIMIZERS: dict[str, type] = {
     "foreign": Foreign,
     "de": DifferentialEvolution,
     **SEARCHERS,
+    "loco": Loco,
+    "pairs": Pairs,
+    "greedy": Greedy,
     "none": SingleRun,
 }
 
@@ -39,6 +43,7 @@ VARIANTS: dict[str, Callable[[], Optimizer]] = {
     "pasha": partial(Asha, progressive=True),
     "bayes": partial(Auto, random=False),
     "bohb": partial(Hyperband, searcher="tpe"),
+    "forward": partial(Greedy, forward=True),
     "mobster": partial(Asha, searcher="gp"),
 }
 
@@ -52,10 +57,13 @@ __all__ = [
     "DifferentialEvolution",
     "Foreign",
     "Gp",
+    "Greedy",
     "GridSearch",
     "Halving",
     "Hyperband",
+    "Loco",
     "Optimizer",
+    "Pairs",
     "RandomSearch",
     "SingleRun",
     "Sobol",

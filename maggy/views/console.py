@@ -16,7 +16,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import IO
 
 from rich.cells import cell_len
@@ -24,14 +24,17 @@ from rich.console import Console as Terminal
 from rich.live import Live
 from rich.text import Text
 
+from maggy.effects import Effect
 from maggy.errors import amount
 from maggy.study import Study
 from maggy.trial import Trial
 from maggy.views import summary
+from maggy.views.effects import cells
 from maggy.views.summary import Group, Table
 
 REDRAW = 0.2  # seconds between two redraws, on average
 RATE_OVER = 3.0  # seconds over which reports/s are averaged
+EFFECTS = 8  # changes of an ablation that the table shows, the most harmful, and as many of the others
 LABEL_WIDTH = 32  # columns beyond which a long parameter name pushes its value aside
 GROUPS = 3  # kinds of stops and of failures that the table names
 
@@ -236,6 +239,8 @@ def _best(told: Table) -> list[Row]:
     best = told.best
     if best is None or best.value is None:
         return [("no best", told.why_no_best, "yellow")]
+    if told.effects:
+        return _effects(told.effects)
     budget = "" if best.budget is None else f", budget {summary.number(best.budget)}"
     label = f"best {told.metric}" if told.metric else "best"
     found: list[Row] = [(label, f"{summary.number(best.value, 6)}  (trial {best.id}{budget})", "bold green")]
@@ -245,6 +250,21 @@ def _best(told: Table) -> list[Row]:
         text = str(default.status) if default.value is None else summary.number(default.value, 6)
         found.append(("by default", f"{text}  (trial {default.id})", ""))
     return found
+
+
+def _effects(told: Sequence[Effect]) -> list[Row]:
+    """Return what was left out and what that did, the most harmful first."""
+    left_out = len(told) - 2 * EFFECTS
+    if left_out <= 1:
+        return list(map(_effect, told))
+    between: Row = ("", f"… {left_out:,} more: print(result.ablation)", "dim")
+    return [*map(_effect, told[:EFFECTS]), between, *map(_effect, told[-EFFECTS:])]
+
+
+def _effect(each: Effect) -> Row:
+    label, _, value, effect, interval, _, verdict = cells(each)
+    details = f"  ({interval})" if interval else ""
+    return (label, f"{effect}{details}  {verdict}".rstrip() if each.change else value, "")
 
 
 def _groups(label: str, style: str, told: Table, groups: tuple[Group, ...]) -> list[Row]:
@@ -269,7 +289,7 @@ def _laid_out(told: list[Row]) -> Text:
     text = Text()
     for label, value, style in told:
         if label or value:
-            text.append(label + " " * (width - cell_len(label) + 3), "dim").append(value, style)
+            text.append(label + " " * max(2, width - cell_len(label) + 3), "dim").append(value, style)
         text.append("\n")
     return text
 

@@ -17,12 +17,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from maggy.effects import Effect, effects
 from maggy.errors import amount
 from maggy.jsonvalue import dumps
 from maggy.study import Study
 from maggy.trial import Status, Trial
 
 DONE = "done"  # what `Study.closed` says of a study that came to its natural end
+ABLATORS = ("loco", "pairs", "greedy")  # optimizers that compare with a reference, and search nothing
 NAME_WIDTH = 24
 TEXT_WIDTH = 160  # characters of an error or a value
 
@@ -173,6 +175,7 @@ class Table:
     stops: tuple[Group, ...]
     failures: tuple[Group, ...]
     cut_short: str
+    effects: tuple[Effect, ...] = ()  # of an ablation, the reference first
 
     def headline(self, seconds: float, executors: int | None = None) -> str:
         """Return what was done in how long, and how it came out."""
@@ -203,7 +206,13 @@ def table(study: Study, default: Trial | None = None) -> Table:
         stops=stops(study),
         failures=failures(study),
         cut_short="" if study.closed in (None, DONE) else plain(study.closed or ""),
+        effects=tuple(effects(study)) if is_ablation(study) else (),
     )
+
+
+def is_ablation(study: Study) -> bool:
+    """Whether its trials compare with a reference, one part at a time."""
+    return (study.settings.get("optimizer") or {}).get("name") in ABLATORS
 
 
 def rungs(study: Study) -> str:

@@ -81,3 +81,12 @@ def test_spark_submit_on_a_cluster(tmp_path, spark_home):
     assert any(trial.parent for trial in result.trials)
     assert len(list((tmp_path / "logs" / "digits" / "checkpoints").iterdir())) == len(result.trials)
     assert len(list((spark_home / "work").glob("app-*/*"))) == 2
+
+
+def test_the_ablation_example(tmp_path):
+    """In half a minute or so it tells that body mass and blood pressure are needed, and what is not."""
+    done = run(tmp_path, sys.executable, EXAMPLES / "ablation.py", MASTER="local[2]")
+    table = done.stdout.rpartition("95 % interval")[2]
+    verdicts = {line.split()[1]: line.split()[-1] for line in table.splitlines() if line.startswith("without")}
+    assert len(verdicts) == 13
+    assert (verdicts["bmi"], verdicts["bp"], verdicts["log_target"]) == ("needed", "needed", "harmful")

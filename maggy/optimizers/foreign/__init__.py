@@ -25,6 +25,15 @@ LISTED = 20  # names of a library that are listed where another was met
 LIBRARIES = ("optuna", "nevergrad", "skopt")
 
 
+def refuse_objects(given: object) -> None:
+    """Raise `ConfigError` for an object of another library's, which was made for its own kind of searchspace."""
+    if (library := type(given).__module__.partition(".")[0]) in LIBRARIES:
+        raise ConfigError(
+            f"optimizer= is an object of {library}'s, made for another kind of searchspace: write "
+            f"'{library}:{type(given).__name__}', or Foreign('{library}:{type(given).__name__}', {{…}}) with settings"
+        )
+
+
 class AskTell(Protocol):
     """What an object of another library has to do. Losses are minimized; None stands for a trial without a value."""
 
