@@ -30,6 +30,22 @@ def loads(text: str | bytes) -> Any:
     return _DECODER.decode(text.decode() if isinstance(text, bytes) else text)
 
 
+def loads_own(text: str) -> Any:
+    """Decode what `dumps` wrote and nobody has changed: sooner, since nobody looks for a key that is there twice.
+
+    Raises `ValueError` for what is no JSON.
+    """
+    if _MARK in text:
+        return loads(text)
+    try:
+        value, end = _PLAIN.scan_once(text, 0)  # type: ignore[attr-defined]
+    except StopIteration as error:
+        raise ValueError("not JSON") from error
+    if end != len(text):
+        raise ValueError("not JSON: more than one value")
+    return value
+
+
 def is_json(value: Any) -> bool:
     """Whether `value` is made of None, bool, int, finite float, str, and lists and string-keyed dicts of those.
 
@@ -77,4 +93,5 @@ def _refuse(literal: str) -> Any:
 
 _ENCODER = json.JSONEncoder(allow_nan=False, separators=(",", ":"), ensure_ascii=False)
 _DECODER = json.JSONDecoder(object_pairs_hook=_unmarked, parse_constant=_refuse)
+_PLAIN = json.JSONDecoder(parse_constant=_refuse)
 _SORTED = json.JSONEncoder(sort_keys=True)

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from maggy.errors import ConfigError, StoreError
-from maggy.events import Ended, Lost, Reported, Started, StudyOpened, Suggested
+from maggy.events import Ended, Lost, Reported, Requeued, Started, StudyOpened, Suggested
 from maggy.jsonvalue import dumps
 from maggy.store import Owner, open_reader, open_store, schema
 from maggy.study import Study
@@ -183,7 +183,7 @@ def test_facts_of_what_has_not_ended(path):
     with closing(open_store(path)) as store, closing(open_reader(path)) as reader:
         begins = lambda: reader.facts("digits", unfinished=True)[0][0]  # noqa: E731
         assert begins() == 1  # what was said at the last append was true before it
-        store.claim("digits", Owner.current(), NOW)
+        store.claim("digits", me := Owner.current(), NOW)
         store.append("digits", 6, [ended(1, 0.5)])
         assert begins() == 2
         store.append("digits", 7, [suggested(3)])
@@ -192,6 +192,13 @@ def test_facts_of_what_has_not_ended(path):
         store.append("digits", 9, [ended(3, 0.5)])
         store.append("digits", 10, [Started(NOW, 4, 1, "a")])
         assert [fact[0] for fact in reader.facts("digits", unfinished=True)] == [11]
+        store.append("digits", 11, [Requeued(NOW, 1)])
+        assert begins() == 1  # it may have begun anywhere
+        store.release("digits", me)
+    with closing(open_store(path)) as store, closing(open_reader(path)) as reader:
+        store.claim("digits", Owner.current(), NOW)
+        store.append("digits", 12, [Started(NOW, 1, 2, "a")])
+        assert reader.facts("digits", unfinished=True)[0][0] == 1
 
 
 @pytest.mark.parametrize("few", [0, 500])

@@ -166,7 +166,10 @@ values = st.recursive(
 settings_ = st.dictionaries(names, values, max_size=3)
 FIELDS = {  # behind the time of each kind
     events.Reported: (counts, counts, counts, metrics),
-    events.Suggested: (counts, settings_, st.none() | st.floats(), st.none() | counts, counts),
+    events.Suggested: (
+        *(counts, settings_, st.none() | st.floats(), st.none() | counts, counts),
+        *(st.none() | texts, st.none() | texts, st.none() | counts, st.none() | counts, st.none() | settings_),
+    ),
     events.Ended: (counts, counts, texts, st.none() | st.floats(), settings_, st.none() | texts, st.none() | texts),
     events.StudyOpened: (settings_, counts),
     events.StudyResumed: (settings_,),
@@ -174,6 +177,7 @@ FIELDS = {  # behind the time of each kind
     events.Saved: (counts, counts, texts, counts),
     events.StopRequested: (counts, counts, texts),
     events.Lost: (counts, counts, texts, st.booleans()),
+    events.Requeued: (counts,),
     events.StudyClosed: (texts,),
 }
 EVENTS = {kind: st.builds(kind, times, *fields) for kind, fields in FIELDS.items()}

@@ -24,7 +24,7 @@ from maggy.events import Event, Reported, body
 from maggy.jsonvalue import dumps
 from maggy.store import schema, sqlite
 from maggy.store.base import Owner, check_name, numbered
-from maggy.store.reader import SqlReader, crc_of, found_in
+from maggy.store.reader import SqlReader, crc_of, crc_of_report, found_in
 from maggy.store.schema import requests, studies
 
 _FREE = {"token": "", "host": "", "pid": 0, "started": "", "since": 0.0, "renewed": 0.0}
@@ -183,7 +183,7 @@ def _rows(study: int, after: int, events: Sequence[Event]) -> tuple[list[Any], l
     for position, event in enumerate(events, after + 1):
         if type(event) is Reported:
             metrics = dumps(event.metrics)
-            crc = crc_of(study, position, event.at, "Reported", metrics, event.trial, event.attempt, event.step)
+            crc = crc_of_report(study, position, event.at, metrics, event.trial, event.attempt, event.step)
             points.append((study, position, event.at, event.trial, event.attempt, event.step, metrics, crc))
         else:
             content = body(event)
