@@ -334,6 +334,7 @@ def print_it(x):
 
 SOURCES = sorted(Path(maggy.__file__).parent.rglob("*.py"))
 MAY_UNPICKLE = {"executor/child.py", "driver/local.py"}  # in the trial's process, and in the code that an executor runs
+MAY_EXECUTE = {"studyfile/python.py"}  # a study file that is a program, in a process of its own
 MAY_PICKLE = {*MAY_UNPICKLE, "driver/pickling.py", "run.py"}
 
 
@@ -349,7 +350,9 @@ def test_a23_nothing_runs_text(path):
     """A23: no shell, no eval or exec, no YAML or pickle that makes objects, no temporary name that can be guessed."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     for name, call in called(tree):
-        assert name not in {"eval", "exec", "compile", "__import__", "os.system", "os.popen", "tempfile.mktemp"}, name
+        wanted = path.relative_to(SOURCES[0].parent).as_posix() in MAY_EXECUTE and name in ("exec", "compile")
+        runs = {"eval", "exec", "compile", "__import__", "os.system", "os.popen", "tempfile.mktemp"}
+        assert wanted or name not in runs, name
         assert not name.startswith(("yaml.", "marshal.", "shelve.", "joblib.", "dill.")), name
         assert not name.endswith(("check_output", "getoutput", "getstatusoutput")), name
         shell = [keyword for keyword in call.keywords if keyword.arg == "shell"]

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from random import Random
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from maggy.cli.options import note
+from maggy.domain import Domain
 from maggy.errors import ConfigError, nearest
 from maggy.jsonvalue import dumps
-
-if TYPE_CHECKING:
-    from maggy.domain import Domain
-    from maggy.studyfile.definition import Definition
+from maggy.studyfile.definition import Definition
 
 
 @click.command(
