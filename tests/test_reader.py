@@ -241,6 +241,19 @@ def test_view_of_trials(path):
     assert json.loads(ask(path, "SELECT params FROM trials WHERE study = 'digits' AND trial = 2")[0][0]) == {"lr": 0.2}
 
 
+def test_view_of_a_trial_that_is_queued_again(path):
+    """A failed trial that is asked for again has not ended, and then ended as its last attempt did."""
+    log = [opened(), suggested(1), Started(NOW + 1, 1, 1, "a"), ended(1, None, "failed"), Requeued(NOW + 4, 1)]
+    log += [Started(NOW + 5, 1, 2, "b"), Ended(NOW + 6, 1, 2, "completed", 0.5, {"acc": 0.5})]
+    for number in (5, 6, 7):
+        write(path, log[:number], f"first-{number}")
+    assert ask(path, "SELECT status, value, attempts, ended_at FROM trials ORDER BY study") == [
+        ("queued", None, 1, None),
+        ("running", None, 2, None),
+        ("completed", 0.5, 2, NOW + 6),
+    ]
+
+
 def test_view_of_metrics(path):
     """`metrics` has one line for each number that was reported."""
     write(path, LOG)
@@ -280,7 +293,7 @@ def test_view_of_the_best_is_that_of_the_fold(path, direction):
 
 # -- files of earlier versions -------------------------------------------------------------------------------------
 
-# The tables as the versions 1 and 2 made them.
+# The tables as the versions 1 to 3 made them, and the view of trials of version 3.
 LOG_TABLES = """
 CREATE TABLE studies (id INTEGER NOT NULL, name TEXT NOT NULL, base TEXT NOT NULL, number INTEGER NOT NULL,
   created DOUBLE NOT NULL, position INTEGER DEFAULT '0' NOT NULL, token TEXT DEFAULT '' NOT NULL,
@@ -298,12 +311,39 @@ CREATE TABLE requests (id INTEGER NOT NULL, study INTEGER NOT NULL, what TEXT NO
 CREATE INDEX ix_requests_study ON requests (study);
 PRAGMA application_id = 1835100007;
 """
+TRIALS_3 = """CREATE VIEW trials AS
+SELECT study, trial,
+       coalesce(status, CASE WHEN given > queued THEN 'running' ELSE 'queued' END) AS status,
+       coalesce(json_extract(ended, '$.value."$f"'), json_extract(ended, '$.value')) AS value,
+       json_extract(suggested, '$.budget') AS budget,
+       json_extract(suggested, '$.parent') AS parent,
+       json_extract(suggested, '$.params') AS params,
+       json_extract(ended, '$.metrics') AS metrics,
+       json_extract(ended, '$.reason') AS reason,
+       json_extract(ended, '$.error') AS error,
+       attempts, created_at, started_at, ended_at
+  FROM (SELECT studies.name AS study, trial,
+               max(CASE kind WHEN 'Ended' THEN json_extract(body, '$.status') END) AS status,
+               max(CASE kind WHEN 'Suggested' THEN body END) AS suggested,
+               max(CASE kind WHEN 'Ended' THEN body END) AS ended,
+               max(CASE kind WHEN 'Started' THEN events.position END) AS given,
+               max(CASE WHEN kind IN ('Suggested', 'Lost') THEN events.position END) AS queued,
+               sum(kind = 'Started') AS attempts,
+               max(CASE kind WHEN 'Suggested' THEN at END) AS created_at,
+               max(CASE kind WHEN 'Started' THEN at END) AS started_at,
+               max(CASE kind WHEN 'Ended' THEN at END) AS ended_at
+          FROM events JOIN studies ON studies.id = events.study
+         WHERE trial IS NOT NULL GROUP BY events.study, trial)"""
 
 
 def earlier(path, version):
     """Make a file as an earlier version has left it: a study of two facts and a report."""
     with closing(sqlite3.connect(path)) as connection, connection:
         connection.executescript(LOG_TABLES.format(crc="" if version == 1 else "crc INTEGER,"))
+        if version == 3:
+            connection.execute("ALTER TABLE studies ADD COLUMN low INTEGER NOT NULL DEFAULT 0")
+            for view in (schema.VIEWS | {"trials": TRIALS_3}).values():
+                connection.execute(view)
         connection.execute(
             "INSERT INTO studies (id, name, base, number, created, position) VALUES (1, 'a', 'a', 1, 0, 3)"
         )

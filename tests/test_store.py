@@ -18,7 +18,7 @@ import maggy.errors
 from maggy import events
 from maggy.errors import ConfigError, StoreError, StudyMoved, StudyOwned
 from maggy.events import KINDS
-from maggy.store import MemoryStore, Owner, Store, open_store, sqlite
+from maggy.store import MemoryStore, Owner, Store, open_store, schema, sqlite
 from maggy.store.sql import SqlStore
 from maggy.testing.store_contract import NOW, StoreContract, report
 
@@ -302,7 +302,7 @@ def test_settings_of_the_file(store, path):
     with store._reading() as connection:
         ask = lambda name: connection.exec_driver_sql(f"PRAGMA {name}").scalar_one()  # noqa: E731
         assert (ask("journal_mode"), ask("synchronous"), ask("foreign_keys"), ask("trusted_schema")) == ("wal", 2, 1, 0)
-    assert (pragma(path, "application_id"), pragma(path, "user_version")) == (0x6D616767, 3)
+    assert (pragma(path, "application_id"), pragma(path, "user_version")) == (0x6D616767, schema.VERSION)
 
 
 def test_opening_again(store, study, path):
@@ -359,8 +359,8 @@ def test_empty_file(path):
 def test_newer_schema(store, path):
     """A store of a later version is refused and left as it is."""
     store.close()
-    execute(path, "PRAGMA user_version = 4")
-    refused(path, StoreError, r"by a later maggy \(its schema is 4, this one knows 3\); .*: upgrade maggy")
+    execute(path, f"PRAGMA user_version = {schema.VERSION + 1}")
+    refused(path, StoreError, r"by a later maggy \(its schema is 5, this one knows 4\); .*: upgrade maggy")
 
 
 def test_truncated_file(store, study, path):
@@ -445,7 +445,7 @@ def test_odd_names_of_files(tmp_path):
     """A path may hold what means something in a URL."""
     for name in ("a b?c=d#e%20.db", "sqlite:x.db", "é.db"):
         open_store(tmp_path / name).close()
-        assert pragma(tmp_path / name, "user_version") == 3
+        assert pragma(tmp_path / name, "user_version") == schema.VERSION
 
 
 def test_journal_waits_for_others(store, path, monkeypatch):

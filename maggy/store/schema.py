@@ -18,6 +18,7 @@ The views are for people; maggy's own code reads the tables. In them a number th
 from __future__ import annotations
 
 from collections.abc import Sequence
+from hashlib import sha256
 from typing import Any
 
 from sqlalchemy import (
@@ -42,7 +43,7 @@ from sqlalchemy import (
     update,
 )
 
-VERSION = 3
+VERSION = 4
 METADATA = MetaData()
 
 studies = Table(
@@ -100,30 +101,30 @@ requests = Table(
     Column("what", Text, nullable=False),
 )
 
-# A trial as it stands: one row each, of the latest of its facts.
+# A trial as it stands: one row each, of the latest of its facts. One that was queued again has not ended.
 _TRIALS = """CREATE VIEW trials AS
-SELECT study, trial,
-       coalesce(status, CASE WHEN given > queued THEN 'running' ELSE 'queued' END) AS status,
-       coalesce(json_extract(ended, '$.value."$f"'), json_extract(ended, '$.value')) AS value,
+SELECT studies.name AS study, life.trial,
+       CASE WHEN latest.body IS NOT NULL THEN json_extract(latest.body, '$.status')
+            WHEN given > queued THEN 'running' ELSE 'queued' END AS status,
+       coalesce(json_extract(latest.body, '$.value."$f"'), json_extract(latest.body, '$.value')) AS value,
        json_extract(suggested, '$.budget') AS budget,
        json_extract(suggested, '$.parent') AS parent,
        json_extract(suggested, '$.params') AS params,
-       json_extract(ended, '$.metrics') AS metrics,
-       json_extract(ended, '$.reason') AS reason,
-       json_extract(ended, '$.error') AS error,
-       attempts, created_at, started_at, ended_at
-  FROM (SELECT studies.name AS study, trial,
-               max(CASE kind WHEN 'Ended' THEN json_extract(body, '$.status') END) AS status,
+       json_extract(latest.body, '$.metrics') AS metrics,
+       json_extract(latest.body, '$.reason') AS reason,
+       json_extract(latest.body, '$.error') AS error,
+       attempts, created_at, started_at, latest.at AS ended_at
+  FROM (SELECT study, trial,
                max(CASE kind WHEN 'Suggested' THEN body END) AS suggested,
-               max(CASE kind WHEN 'Ended' THEN body END) AS ended,
-               max(CASE kind WHEN 'Started' THEN events.position END) AS given,
-               max(CASE WHEN kind IN ('Suggested', 'Lost') THEN events.position END) AS queued,
+               max(CASE kind WHEN 'Started' THEN position END) AS given,
+               max(CASE WHEN kind IN ('Suggested', 'Lost', 'Requeued') THEN position END) AS queued,
+               max(CASE kind WHEN 'Ended' THEN position END) AS ended,
                sum(kind = 'Started') AS attempts,
                max(CASE kind WHEN 'Suggested' THEN at END) AS created_at,
-               max(CASE kind WHEN 'Started' THEN at END) AS started_at,
-               max(CASE kind WHEN 'Ended' THEN at END) AS ended_at
-          FROM events JOIN studies ON studies.id = events.study
-         WHERE trial IS NOT NULL GROUP BY events.study, trial)"""
+               max(CASE kind WHEN 'Started' THEN at END) AS started_at
+          FROM events WHERE trial IS NOT NULL GROUP BY study, trial) AS life
+  JOIN studies ON studies.id = life.study
+  LEFT JOIN events AS latest ON latest.study = life.study AND latest.position = ended AND ended > queued"""
 
 _METRICS = """CREATE VIEW metrics AS
 SELECT studies.name AS study, trial, attempt, step, key AS metric,
@@ -144,10 +145,18 @@ SELECT study, trial, value, budget, params, metrics
 
 # Whoever changes a text raises VERSION as well: a file whose views have another text is taken for a stranger's.
 VIEWS = {"trials": _TRIALS, "metrics": _METRICS, "best": _BEST}
+EARLIER = {("trials", "b0b3db49c47535f14c59d015b9a45afd9fa489de182d8a8e56b4e73e197bc5d0")}  # SHA-256 of texts
+
+
+def is_view(name: str, text: str) -> bool:
+    """Whether a view has a text that maggy has given it, now or in an earlier version."""
+    return VIEWS.get(name) == text or (name, sha256(text.encode()).hexdigest()) in EARLIER
+
 
 UPGRADES = {
     1: ("ALTER TABLE events ADD COLUMN crc INTEGER", "ALTER TABLE reports ADD COLUMN crc INTEGER"),
     2: ("ALTER TABLE studies ADD COLUMN low INTEGER NOT NULL DEFAULT 0", *VIEWS.values()),
+    3: ("DROP VIEW trials", _TRIALS),  # the one before took no notice of trials that are queued again
 }
 
 # The three statements of an append; their parameters go by position.
