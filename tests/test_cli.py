@@ -24,7 +24,7 @@ from maggy.cli.ranking import Entrant, ranked, table
 from maggy.cli.text import Clock, columns, duration, shown, to_seconds
 from maggy.cli.trials import finite, outlines, the_study
 from maggy.errors import ConfigError
-from maggy.events import Ended, Lost, Reported, Started, StudyClosed, StudyOpened, StudyResumed, Suggested
+from maggy.events import Ended, Lost, Reported, Requeued, Started, StudyClosed, StudyOpened, StudyResumed, Suggested
 from maggy.jsonvalue import loads
 from maggy.store import Owner, open_reader, open_store
 from maggy.study import Study
@@ -249,6 +249,59 @@ def test_d11_replicates():
     assert cells[1] == ["s:0,1,2", "0,1,2", "1 [0-2]"]
     assert len(cells) == 4
     assert len(table(ranked(REPLICATED, Objective("m", "min"), expand=True), "m", None, ".")) == 10
+
+
+FAMILY = [opened("f", replicates=2)]
+for _number, (_value, _acc) in enumerate([(1.0, 0.5), (4.0, math.inf), (1.5, 0.5), (2.5, -math.inf)], 1):
+    _group, _replicate = (_number + 1) // 2 * 2 - 1, (_number - 1) % 2
+    FAMILY += [
+        Suggested(BEGAN, _number, {"x": _group}, None, None, 0, group=_group, replicate=_replicate),
+        Started(BEGAN, _number, 1, "e"),
+        ended(_number, _value, acc=_acc, loss=_value),
+    ]
+
+
+def test_d11_replicates_count_together_everywhere(path):
+    """The best is that of the leaderboard: the replicates with the best mean, not the one lucky run."""
+    with kept(path, "f", FAMILY):
+        assert run("best", "f").splitlines()[:3] == [
+            "f:3,4:",
+            "    objective: minimize(loss)",
+            "    value:     2 [1.5-2.5]",
+        ]
+        assert (asked("best", "f")["value"], asked("best", "f")["trials"]) == (2.0, [3, 4])
+        assert asked("compare", "f")[0]["best"] == 2.0
+        assert [row["metrics"]["loss"] for row in asked("leaderboard", "f")] == [2.0, 2.5]
+        assert " inf [0.5-inf] " in run("leaderboard", "-metrics", "acc", "f")
+        assert "    replicate: 1 of the configuration of f:3" in run("explain", "f:4").splitlines()
+        assert [line.split(",")[10:12] for line in run("export", "--csv", "f").splitlines()[3:]] == [
+            ["3", "0"],
+            ["3", "1"],
+        ]
+
+
+def test_metrics_of_replicates_that_have_no_mean(path):
+    """Infinities of both signs have no mean; the leaderboard says so."""
+    events = [opened("f", replicates=2)]
+    for number, acc in ((1, math.inf), (2, -math.inf)):
+        events += [
+            Suggested(BEGAN, number, {}, None, None, 0, group=1, replicate=number - 1),
+            Started(BEGAN, number, 1, "e"),
+        ]
+        events.append(ended(number, 1.0, acc=acc, loss=1.0))
+    with kept(path, "f", events):
+        assert "nan [-inf-inf]" in run("leaderboard", "-metrics", "acc", "f")
+
+
+def test_d12_a_trial_that_is_queued_again(path):
+    """It waits, for no time as yet, and is no failure; `explain` tells how it failed before."""
+    again = [opened("a"), *begun(1), ended(1, None, "failed", error="Traceback\nboom"), Requeued(BEGAN + 90, 1)]
+    with kept(path, "a", again, held=True) as store:
+        (waiting,) = asked("list", "-runs", "-state", "queued")
+        assert (waiting["detail"], waiting["runtime"], waiting["started"]) == ("queued again, failed 1 time", 0.0, None)
+        assert "    runtime:   0s" in run("info", "a:1").splitlines()
+        store.append("a", len(again), [Started(BEGAN + 91, 1, 2, "executor-2")])
+        assert "    attempt:   1 on executor-1, failed, and asked for again: boom" in run("explain", "a:1").splitlines()
 
 
 def test_d12_the_latest_run_of_a_replicate_counts():
@@ -604,8 +657,9 @@ def test_export(path):
         head, first, *_ = run("export", "--csv", "digits").splitlines()
         told = loads(run("export", "digits"))
         run("export", "--csv", "-o", "out.csv", "digits")
-    assert head == "trial,status,value,budget,parent,attempt,started,ended,reason,error,metric_loss,param_lr"
-    assert first == f"1,completed,0.5,1.0,,1,{BEGAN},{BEGAN + 60},,,0.5,0.1"
+    own = "trial,status,value,budget,parent,attempt,started,ended,reason,error,group,replicate"
+    assert head == f"{own},metric_loss,param_lr"
+    assert first == f"1,completed,0.5,1.0,,1,{BEGAN},{BEGAN + 60},,,,,0.5,0.1"
     assert [trial["status"] for trial in told["trials"]] == ["completed"] * 3 + ["stopped"]
     assert Path("out.csv").read_text().splitlines()[1] == first
 
@@ -626,7 +680,11 @@ def test_what_a_resume_takes(path):
     with kept(path, "a", [opened("a", **custom)]), kept(path, "b", [opened("b"), StudyResumed(BEGAN, {})]):
         assert run("resume", "b") == "experiment.resume('b', train_fn)\n"
         assert run("resume", "a") == "experiment.resume('a', train_fn, optimizer=optimizer, earlystop=earlystop)\n"
+    with kept(path, "c", [opened("c", command={})]), kept(path, "d", [opened("d", studyfile="/a b/d.dv")]):
+        assert run("resume", "c") == "experiment.resume('c')\n"
+        assert run("resume", "d") == "maggy run -stream '/a b/d.dv' d\n"
     moved = path.rename(path.with_name("other.db"))
+    assert run("-db", moved, "resume", "d") == f"maggy run -db {moved} -stream '/a b/d.dv' d\n"
     assert run("-db", moved, "resume", "b") == f"experiment.resume('b', train_fn, store={str(moved)!r})\n"
 
 

@@ -13,7 +13,7 @@ import click
 from maggy.cli.options import store_option
 from maggy.errors import MaggyError
 from maggy.version import VERSION
-from maggy.views.summary import plain
+from maggy.views.summary import harmless
 
 HOME = "maggy.cli.commands"
 EPILOG = """
@@ -33,8 +33,8 @@ class Refusal(click.ClickException):
     exit_code = 2
 
     def show(self, file: Any = None) -> None:
-        """Print the sentence to stderr."""
-        click.echo(f"maggy: {plain(self.message)}", err=True, file=file)
+        """Print the sentence to stderr, and what it shows of a study file below it."""
+        click.echo("\n".join(map(harmless, f"maggy: {self.message}".splitlines())), err=True, file=file)
 
 
 class Maggy(click.Group):

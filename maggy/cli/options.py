@@ -17,6 +17,7 @@ import click
 from maggy.errors import ConfigError
 from maggy.jsonvalue import dumps
 from maggy.store import Reader, Store, open_reader, open_store
+from maggy.views.summary import harmless
 
 STORE = "maggy.store"  # the key in click's notes
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -141,4 +142,4 @@ def say(value: Any) -> None:
 
 def note(line: str) -> None:
     """Print a line that is not what was asked for."""
-    click.echo(line, err=True)
+    click.echo("\n".join(map(harmless, line.splitlines())), err=True)

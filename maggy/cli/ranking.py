@@ -54,9 +54,19 @@ class Row:
 
     def metric(self, name: str) -> str:
         """Return the mean of a metric, with its range where replicates differ; NA where none has it."""
-        found = [metrics[name] for metrics in self.metrics.values() if name in metrics]
-        numbers = [value for value in found if isinstance(value, float | int) and not isinstance(value, bool)]
+        found, numbers = self._found(name)
         return _with_range(numbers) if numbers else shown(found[0]) if found else MISSING
+
+    @property
+    def means(self) -> dict[str, Any]:
+        """The mean of each metric; of one that is no number the first value."""
+        names = {name: None for metrics in self.metrics.values() for name in metrics}
+        found = {name: self._found(name) for name in names}
+        return {name: mean(numbers) if len(numbers) > 1 else all_[0] for name, (all_, numbers) in found.items()}
+
+    def _found(self, name: str) -> tuple[list[Any], list[float]]:
+        found = [metrics[name] for metrics in self.metrics.values() if name in metrics]
+        return found, [value for value in found if isinstance(value, float | int) and not isinstance(value, bool)]
 
     @property
     def told(self) -> str:
@@ -81,7 +91,7 @@ def ranked(entrants: Sequence[Entrant], objective: Objective, number: int = 0, *
     for row in rows.values():
         latest = {each.replicate: each for each in row.entrants}
         row.entrants = [latest[replicate] for replicate in sorted(latest)]
-        row.value = math.fsum(each.value for each in row.entrants) / len(row.entrants)
+        row.value = mean([each.value for each in row.entrants])
     found = sorted(rows.values(), key=lambda row: (-(row.first.budget or 0.0), sign * row.value, *row.first[:2]))
     return found[:number] if number else found
 
@@ -108,10 +118,15 @@ def table(rows: Sequence[Row], metric: str, metrics: str | None, values: str) ->
     return cells
 
 
+def mean(values: Sequence[float]) -> float:
+    """Return the mean, which is infinite or nan where such are among them: `math.fsum` would raise."""
+    return sum(values) / len(values)
+
+
 def _differ(name: str, rows: Sequence[Row]) -> bool:
     return len({identity(row.params[name]) if name in row.params else None for row in rows}) > 1
 
 
 def _with_range(values: Sequence[float]) -> str:
-    mean, low, high = (three_digits(each) for each in (math.fsum(values) / len(values), min(values), max(values)))
-    return mean if min(values) == max(values) else f"{mean} [{low}-{high}]"
+    middle, low, high = (three_digits(each) for each in (mean(values), min(values), max(values)))
+    return middle if min(values) == max(values) else f"{middle} [{low}-{high}]"

@@ -37,6 +37,7 @@ class Outline:
     held: bool
     status: Status = Status.QUEUED
     attempts: int = 0
+    failed: int = 0  # how often it has failed and was queued again
     started: float | None = None
     ended: float | None = None
     value: Any = None
@@ -99,9 +100,10 @@ def outlines(
             outline.status = completed if status == completed else _final(study, trial, status)
             outline.ended, outline.value, outline.end = at, number, body
         elif kind == "Lost":
-            outline.status = queued
+            outline.status, outline.started = queued, None
         elif kind == "Requeued":
-            outline.status, outline.ended, outline.value, outline.end = queued, None, None, None
+            outline.status, outline.failed = queued, outline.failed + 1
+            outline.started = outline.ended = outline.value = outline.end = None
     return [outline for outline in found.values() if not (unfinished and outline.status.final)]
 
 

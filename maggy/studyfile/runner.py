@@ -76,8 +76,10 @@ class Runner:
 
     def run(self, studies: Sequence[Definition]) -> bool:
         """Run studies to their end; return whether none has failed. An interrupt lets what runs end first."""
-        self._say(f"performing trials for studies: {', '.join(each.name for each in studies)}")
         plans = [self._plan(each) for each in studies]
+        with closing(open_store(self._store)):  # one that cannot be used is no trouble of a single study
+            pass
+        self._say(f"performing trials for studies: {', '.join(each.name for each in studies)}")
         shares = Counter(plan.system.name for plan in plans)
         turns = {plan.system.name: threading.Semaphore(plan.parallelism) for plan in plans}
         ended = []  # events: a thread whose join is interrupted is taken for dead by Python 3.11

@@ -11,8 +11,8 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from maggy.errors import amount
-from maggy.events import Ended, Event, Lost, Started
+from maggy.errors import amount, last_line
+from maggy.events import Ended, Event, Lost, Requeued, Started
 from maggy.optimizers.rungs import Milestones, Rungs, levels
 from maggy.study import Study
 from maggy.trial import KNOWN, Status, Trial
@@ -30,7 +30,7 @@ def explained(events: Iterable[Event | None], number: int) -> dict[str, Any]:
         for position, event in enumerate(events, 1):
             if isinstance(event, Ended):
                 ends.append(position)
-            elif isinstance(event, Started | Lost) and event.trial == number:
+            if isinstance(event, Started | Lost | Ended | Requeued) and event.trial == number:
                 story.append(event)
             yield event
 
@@ -49,6 +49,8 @@ def explained(events: Iterable[Event | None], number: int) -> dict[str, Any]:
             "parent_budget": study.trials[trial.parent].budget if trial.parent in study.trials else None,
             "budget": trial.budget,
             "params": dict(trial.params),
+            "group": trial.group,
+            "replicate": trial.replicate,
         },
         "attempts": _attempts(story),
         "stop": {"reason": trial.stop_reason, "step": trial.stop_step} if trial.stop_reason else None,
@@ -74,12 +76,17 @@ def _by(trial: Trial) -> str:
 
 def _attempts(story: list[Event]) -> list[dict[str, Any]]:
     found: dict[int, dict[str, Any]] = {}
+    latest: Ended | None = None
     for event in story:
         if isinstance(event, Started):
-            blank = {"lost": None, "counted": None}
+            blank = {"lost": None, "counted": None, "failed": None}
             found[event.attempt] = {"attempt": event.attempt, "executor": event.executor, "at": event.at, **blank}
         elif isinstance(event, Lost) and event.attempt in found:
             found[event.attempt] |= {"lost": event.cause, "counted": event.counts}
+        elif isinstance(event, Ended):
+            latest = event
+        elif isinstance(event, Requeued) and latest is not None and latest.attempt in found:
+            found[latest.attempt]["failed"] = latest.error or ""
     return list(found.values())
 
 
@@ -133,11 +140,14 @@ def told(why: dict[str, Any], study: str) -> list[tuple[str, str]]:
         "optimizer": f"by {why['optimizer']}, {seen}",
     }[asked["by"]]
     lines = [("suggested", by)]
+    if asked["group"] is not None:
+        lines.append(("replicate", f"{asked['replicate']} of the configuration of {study}:{asked['group']}"))
     lines += [("why", asked["why"])] if asked["why"] else []
     lines += [("budget", _short(asked["budget"]))] if asked["budget"] is not None else []
     for each in why["attempts"]:
         blame = "" if each["counted"] else ", which does not count against it"
         how = f", lost: {each['lost']}{blame}" if each["lost"] is not None else ""
+        how = how if each["failed"] is None else f", failed, and asked for again: {last_line(each['failed'])}"
         lines.append(("attempt", f"{each['attempt']} on {each['executor']}{how}"))
     lines += [("rung", _place(each)) for each in why["rungs"]]
     if why["stop"]:

@@ -296,6 +296,20 @@ def test_d24_a_script_is_rendered_without_being_run(place):
         assert done.stderr.count("\n") == 1
 
 
+def test_what_is_wrong_with_a_file_or_a_store_is_said_before_anything_runs(place):
+    """A mistake is shown below its sentence, as it stands in the file; a store of another program is left alone."""
+    place.write("study(\n    name=:\n)")
+    options = {"capture_output": True, "text": True, "cwd": place.folder}
+    done = subprocess.run(command(place, "run", "file.dv"), check=False, **options)
+    assert (done.returncode, done.stderr.splitlines()[1:]) == (2, ["    name=:"])
+    assert "file.dv:6:11: " in done.stderr.splitlines()[0]
+    place.write(study())
+    (place.folder / "other.db").write_text("hi")
+    done = subprocess.run(command(place, "-db", "other.db", "run", "file.dv"), check=False, **options)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "is not an SQLite file; it was left as it is" in done.stderr
+
+
 def test_d27_ctrl_c_lets_what_runs_end(place):
     """Once: nothing new begins, exit code 0, and the rest can be run later."""
     here = place.folder

@@ -19,7 +19,7 @@ from maggy.views.summary import plain
 def command(study: str, as_json: bool) -> None:
     """Show a study's best trial.
 
-    The best that completed, of those with the largest budget that any completed.
+    The best that completed, of those with the largest budget that any completed. Of replicates the mean counts.
     """
     with reading() as reader:
         the_study(reader, study)
@@ -27,13 +27,14 @@ def command(study: str, as_json: bool) -> None:
         rows = ranked(finite(reader, study)[0], objective, 1)
         if not rows:
             raise ConfigError(f"no trial of study {study!r} has completed with a finite value")
-        best = rows[0].first
+        row, best = rows[0], rows[0].first
         suggested = next(each for each in reader.of_trials(study, [best.trial]) if isinstance(each, Suggested))
     told = {
         "study": study,
         "trial": best.trial,
+        "trials": [each.trial for each in row.entrants],
         "objective": said(objective),
-        "value": best.value,
+        "value": row.value,
         "budget": best.budget,
         "params": dict(suggested.params),
     }
@@ -41,7 +42,8 @@ def command(study: str, as_json: bool) -> None:
         say(told)
         return
     budget = [] if best.budget is None else [("budget", shown(best.budget))]
-    click.echo(f"{rows[0].name}:")
-    click.echo("\n".join(block([("objective", said(objective)), ("value", shown(best.value)), *budget])))
+    value = shown(row.value) if len(row.entrants) == 1 else row.told
+    click.echo(f"{row.name}:")
+    click.echo("\n".join(block([("objective", said(objective)), ("value", value), *budget])))
     values = [(plain(name), shown(value)) for name, value in sorted(suggested.params.items())]
     click.echo("\n".join([f"{BLOCK}values:", *block(values, depth=2)]))

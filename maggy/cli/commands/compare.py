@@ -61,7 +61,7 @@ def _described(reader: Reader, entry: StudyEntry, now: float) -> dict[str, Any]:
         "stopped": counts[Status.STOPPED],
         "failed": counts[Status.FAILED],
         "seconds": max((trial.touched(now) for trial in trials), default=began) - began,
-        "best": best.value if best else None,
+        "best": rows[0].value if rows else None,
         "best_budget": best.budget if best else None,
         "best_trial": best.trial if best else None,
     }

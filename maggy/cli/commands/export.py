@@ -18,7 +18,20 @@ from maggy.jsonvalue import dumps
 from maggy.study import Study
 from maggy.trial import Trial
 
-OWN = ("trial", "status", "value", "budget", "parent", "attempt", "started", "ended", "reason", "error")
+OWN = (
+    "trial",
+    "status",
+    "value",
+    "budget",
+    "parent",
+    "attempt",
+    "started",
+    "ended",
+    "reason",
+    "error",
+    "group",
+    "replicate",
+)
 FORMULA = ("=", "+", "-", "@", "\t", "\r")  # with these a cell is executed by spreadsheets
 
 
@@ -77,6 +90,8 @@ def _row(trial: Trial) -> dict[str, Any]:
         "ended": trial.ended,
         "reason": trial.stop_reason,
         "error": trial.error,
+        "group": trial.group,
+        "replicate": trial.replicate,
     }
     row |= {f"param_{name}": value for name, value in trial.params.items()}
     return row | {f"metric_{name}": value for name, value in trial.metrics.items()}

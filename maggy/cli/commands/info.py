@@ -90,11 +90,11 @@ def _outlined(entry: StudyEntry, facts: Sequence[Event], now: float) -> tuple[Ou
             case Started():
                 outline.status, outline.started, outline.attempts = Status.RUNNING, event.at, outline.attempts + 1
             case Lost():
-                outline.status = Status.QUEUED
+                outline.status, outline.started = Status.QUEUED, None
             case Ended():
                 outline.status, outline.ended, ended = Status(event.status), event.at, event
             case Requeued():
-                outline.status, outline.ended, ended = Status.QUEUED, None, None
+                outline.status, outline.started, outline.ended, ended = Status.QUEUED, None, None, None
     return outline, suggested, ended
 
 

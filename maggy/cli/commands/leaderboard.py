@@ -97,5 +97,5 @@ def _described(row: Row, objective: Objective) -> dict[str, Any]:
         "value": row.value,
         "budget": row.first.budget,
         "params": row.values,
-        "metrics": row.metrics.get(row.first.trial, {}),
+        "metrics": row.means,
     }

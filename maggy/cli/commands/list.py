@@ -160,7 +160,9 @@ def statuses(reader: Reader, entry: StudyEntry, these: list[Outline]) -> dict[st
         if each.left:
             text = LEFT
         elif each.status is Status.QUEUED:
-            text = f"queued again, lost {amount(each.attempts, 'time')}" if each.attempts else "queued"
+            before = {"failed": each.failed, "lost": each.attempts - each.failed}
+            told = [f"{how} {amount(times, 'time')}" for how, times in before.items() if times > 0]
+            text = ", ".join(["queued again", *told]) if told else "queued"
         elif each.status is Status.RUNNING:
             line = _last_line(Path(files, str(each.id), "output.log")) if files else ""
             if not line and (report := reports.get(each.id)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from pathlib import Path
 
@@ -20,17 +21,22 @@ from maggy.views.summary import resuming
 def command(study: str) -> None:
     """Let a paused study go on.
 
-    Of one that nobody runs, print the line of Python that goes on with it: what such a study trains is a function of
-    yours, which its log does not have.
+    Of one that nobody runs, print the line that goes on with it: of Python where it trains a function of yours, which
+    its log does not have, or a program; `maggy run` where it is a study file's.
     """
     with reading() as reader:
         entry = the_study(reader, study)
         if not entry.held(time.time()):
             found = settings(reader, study)
+            store = None if str(reader) == str(Path(DEFAULT).absolute()) else str(reader)
+            if "studyfile" in found:
+                where = [] if store is None else ["-db", store]
+                click.echo(shlex.join(["maggy", "run", *where, "-stream", found["studyfile"], study]))
+                return
             rules = found.get("earlystop") or []
             options = {"optimizer": None} if "custom" in (found.get("optimizer") or {}) else {}
             options |= {"earlystop": None} if any("custom" in rule for rule in rules) else {}
-            store = str(reader)
-            click.echo(resuming(study, options | ({} if store == str(Path(DEFAULT).absolute()) else {"store": store})))
+            passed = options if store is None else {**options, "store": store}
+            click.echo(resuming(study, passed, command="command" in found))
             return
     wish([study], "resume", "gives out trials again")

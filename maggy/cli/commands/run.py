@@ -29,7 +29,10 @@ def command(
     file: str,
     arguments: tuple[str, ...],
 ) -> None:
-    """Run the studies of a file whose names match, all by default; or some of their runs again."""
+    """Run the studies of a file.
+
+    Those whose whole names match, all by default; or some of their runs again.
+    """
     from maggy.studyfile.file import StudyFile
     from maggy.studyfile.runner import Runner, Wish, chosen
 

@@ -21,12 +21,13 @@ from maggy.studyfile.definition import Definition
 )
 @click.option("-ident", "--ident", metavar="ID", help="The id that the script is to see; STUDY:0 by default.")
 @click.argument("file", metavar="FILE")
-@click.argument("study", metavar="STUDY")
+@click.argument("study", metavar="STUDY [-NAME=VALUE...]")
 @click.pass_context
 def command(ctx: click.Context, ident: str | None, file: str, study: str) -> None:
-    """Print what a trial would run: bash functions, `study` and one for each dataset.
+    """Print what a trial of a study file would run.
 
-    Values that are not given, as -name=value, are drawn at random, always the same.
+    Functions of bash: `study`, and one for each dataset. Values that are not given, as -name=value, are drawn at
+    random, always the same.
     """
     from maggy.studyfile.file import StudyFile
     from maggy.studyfile.runner import rendered
