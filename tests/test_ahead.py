@@ -130,6 +130,17 @@ def test_who_fails_has_no_stock():
     assert len(talk.given()) == 1
 
 
+@pytest.mark.parametrize(("outcome", "took"), [({"status": "failed", "error": "E"}, 0.0), ({}, 1.5 * AHEAD)])
+def test_who_waits_for_more_loses_its_turn_with_its_pace(outcome, took):
+    """It was to be given more as soon as the optimizer had answered; by then its trials take longer, or fail."""
+    talk = Talk()
+    for number in (2, 3):
+        talk.talk.suggested(number, Suggestion({"x": number}), talk.talk.study.position, at=talk.now)
+    talk.talk.received("a", finished(2, **outcome), at=talk.now + took)
+    talk.answer()
+    assert talk.given() == [3]
+
+
 def test_a_timeout_takes_back_what_has_not_begun():
     """It is not stopped, since it never ran: it is queued for when the study goes on."""
     talk = Talk(timeout=SURPRISE / 2)

@@ -55,7 +55,7 @@ class Worker:
         """How many more trials it may have ahead: none behind one that was lost before, and may be its end."""
         if not self.given or self.gone is not None or self.attempt > 1:
             return 0
-        return 1 + int(AHEAD / max(self.pace, AHEAD / MOST_AHEAD)) - len(self.given)
+        return max(0, 1 + int(AHEAD / max(self.pace, AHEAD / MOST_AHEAD)) - len(self.given))
 
     @property
     def hungry(self) -> bool:

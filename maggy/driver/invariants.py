@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from maggy.driver.crew import Worker
+from maggy.driver.crew import MOST_AHEAD, Worker
 from maggy.study import Study
 from maggy.trial import Status
 
@@ -16,6 +16,7 @@ def check_executors(executors: Mapping[str, Worker], idle: Mapping[str, Worker],
     hold(busy.keys() | idle.keys() | away == executors.keys(), "idle, busy and away are all executors")
     hold(not away & idle.keys(), "nobody who is away is idle")
     hold(not busy.keys() & idle.keys(), "nobody is both idle and busy")
+    hold(all(len(worker.given) <= 1 + MOST_AHEAD for worker in busy.values()), "nobody has more ahead than is allowed")
     held = [given.trial.id for worker in busy.values() for given in worker.given]
     hold(sorted(held) == sorted(study.running), "each running trial has one executor, and the other way round")
     for number in study.queued:

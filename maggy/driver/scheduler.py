@@ -230,6 +230,7 @@ class Scheduler:
         """See whether an executor may be given more."""
         if worker.gone is None and not worker.given:
             self._idle[worker.name] = worker
+        if not worker.room:  # its last trial may have taken that away
             self._hungry.pop(worker.name, None)
         elif self._terms.independent and worker.hungry:
             self._hungry[worker.name] = worker
