@@ -246,12 +246,13 @@ class Study:
     def _done(self, trial: Trial, at: float) -> None:
         """Take in that an executor is through with a trial: the next one that it was given begins."""
         given = self._given[str(trial.executor)]
+        ran = given[0] == trial.id  # what is taken back from behind it changes nothing for what runs
         given.remove(trial.id)
-        if given:
+        if not given:
+            del self._given[str(trial.executor)]
+        elif ran:
             after = self.trials[given[0]]
             after.started = max(after.started or at, at)
-        else:
-            del self._given[str(trial.executor)]
 
     def _move(self, trial: Trial, status: Status) -> None:
         self.counts[trial.status] -= 1

@@ -8,9 +8,9 @@ from maggy.driver.crew import AHEAD, MOST_AHEAD, SURPRISE
 from maggy.driver.scheduler import AHEAD_OF_A_LONG_ONE
 from maggy.events import Ended, Lost, Started, Suggested
 from maggy.executor.session import Leave, Session, Start, Tell
-from maggy.rpc.messages import Bye, Finished, Reports, Run, Stop, Welcome
+from maggy.rpc.messages import Bye, Finished, Join, Reports, Run, Stop, Welcome
 from maggy.study import Study
-from maggy.trial import Suggestion
+from maggy.trial import DONE, Suggestion
 
 
 class Talk:
@@ -141,6 +141,17 @@ def test_who_waits_for_more_loses_its_turn_with_its_pace(outcome, took):
     assert talk.given() == [3]
 
 
+def test_nobody_goes_home_while_others_have_a_stock():
+    """What lies behind a trial that turns out to be long would have to wait for a slot that is started again."""
+    talk = Talk(AHEAD / 2, executors=("a",))
+    for answer in (*(Suggestion({"x": number}) for number in (2, 3, 4)), DONE):
+        talk.talk.suggested(talk.scheduler.asking.out, answer, talk.talk.study.position, at=talk.now)
+    assert talk.given() == [2, 3, 4]
+    assert talk.talk.joined(Join("b", "host", 1, 1, "3.13", "2"), at=talk.now)[1:] == []
+    talk.talk.tick(at=talk.now + SURPRISE)
+    assert talk.given("b") == [3]
+
+
 def test_a_timeout_takes_back_what_has_not_begun():
     """It is not stopped, since it never ran: it is queued for when the study goes on."""
     talk = Talk(timeout=SURPRISE / 2)
@@ -164,7 +175,7 @@ def test_who_is_silent_loses_all():
 # -- the executor ----------------------------------------------------------------------------------------------------
 
 RUNS = [Run(number, 1, {}, None, None) for number in (1, 2, 3)]
-DONE = ("completed", 0.5, {}, None, 0.0)
+OVER = ("completed", 0.5, {}, None, 0.0)
 
 
 @pytest.fixture
@@ -180,7 +191,7 @@ def session():
 def test_the_next_trial_begins_when_nothing_is_left_of_the_last(session):
     """Not before: what a trial has started is killed after it."""
     assert session.cleared(0.0) == []
-    assert session.finished(*DONE) == [Tell(Finished(1, 1, "completed", 0.5, {}, None))]
+    assert session.finished(*OVER) == [Tell(Finished(1, 1, "completed", 0.5, {}, None))]
     assert session.cleared(0.0) == [Start(RUNS[1])]
     assert session.died("it was ended by SIGSEGV", 0.0)[0].message.trial == 2
     assert session.cleared(0.0) == [Start(RUNS[2])]
@@ -189,7 +200,7 @@ def test_the_next_trial_begins_when_nothing_is_left_of_the_last(session):
 def test_what_has_not_begun_is_taken_back(session):
     """A stop for it means that it is another's."""
     assert session.received(Stop(2, 1, "taken back"), 0.0) == []
-    session.finished(*DONE)
+    session.finished(*OVER)
     assert session.cleared(0.0) == [Start(RUNS[2])]
 
 
@@ -208,3 +219,14 @@ def test_a_trial_begins_when_the_one_before_it_ends():
     study.apply(Ended(5.0, 1, 1, "completed", 0.5, {}))
     study.apply(Ended(6.0, 2, 1, "completed", 0.5, {}))
     assert [trial.duration for trial in study.trials.values()] == [4.0, 1.0]
+
+
+def test_what_is_taken_back_leaves_the_time_of_what_runs_alone():
+    """Else a trial would seem to have begun when it turned out to be a long one."""
+    study = Study()
+    for number in (1, 2):
+        study.apply(Suggested(0.0, number, {}, None, None, 1))
+        study.apply(Started(1.0, number, 1, "a"))
+    study.apply(Lost(3.0, 2, 1, AHEAD_OF_A_LONG_ONE, counts=False))
+    study.apply(Ended(5.0, 1, 1, "completed", 0.5, {}))
+    assert study.trials[1].duration == 4.0

@@ -308,9 +308,9 @@ class Scheduler:
                 self._free(worker)
 
     def _rest(self, now: float) -> None:
-        """Send home who can only wait."""
-        lost = any(worker.trial and worker.gone for worker in self.executors.values())  # its trial may need somebody
-        busy = {worker.slot for worker in self.executors.values() if worker.trial is not None or lost}
+        """Send home who can only wait: nobody while what was lost, or lies behind a trial, may need somebody."""
+        held = any(worker.given and (worker.gone or len(worker.given) > 1) for worker in self.executors.values())
+        busy = {worker.slot for worker in self.executors.values() if worker.trial is not None or held}
         for worker in [worker for worker in self._idle.values() if worker.slot not in busy]:
             self._send_home(worker, REST, now)
 
