@@ -105,6 +105,15 @@ def test_who_dies_has_one_trial_on_its_conscience():
     assert talk.given("b") == [3]
 
 
+def test_what_a_dead_driver_had_given_out_is_queued_in_its_order():
+    """All of it, uncounted."""
+    talk = Talk(AHEAD / 2)
+    talk.answer()
+    again = dialogue(log=list(talk.talk.log), independent=True)
+    assert list(again.study.queued) == talk.given() == [2, 3, 4]
+    assert not any(trial.lost for trial in again.study.trials.values())
+
+
 def test_what_was_lost_before_is_alone():
     """It may be what executors die of: it waits behind no other, and none waits behind it."""
     talk = Talk()

@@ -9,6 +9,7 @@ import select
 import signal
 import subprocess
 import sys
+import threading
 import types
 from pathlib import Path
 
@@ -135,6 +136,22 @@ def test_orders_come_in_pieces(pipe):
         os.write(pipe[1], data[cut:])
         assert [*first, *orders.stops()] == [{"trial": 1}]
         assert orders.next() == ["run", {"trial": 2}]
+
+
+def test_an_order_that_another_thread_has_read_is_found(pipe):
+    """It reads between a look at what has come and the wait for more, and the pipe tells nobody of it any more."""
+
+    class Raced(Orders):
+        def _wait(self, milliseconds):
+            self.stops()
+            return super()._wait(milliseconds)
+
+    orders = Raced(pipe[0])
+    os.write(pipe[1], framed(["run", {}]))
+    end = threading.Timer(30.0, os.close, pipe[1:])
+    end.start()
+    assert orders.next() == ["run", {}]
+    end.cancel()
 
 
 def test_nothing_waits_in_an_empty_pipe(pipe):

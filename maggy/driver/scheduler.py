@@ -58,7 +58,7 @@ class Scheduler:
 
     def opened(self, now: float) -> list[Action]:
         """Begin or take up the study: what still ran when the last driver left is lost, and queued again."""
-        for trial in list(self.study.running.values()):
+        for trial in reversed(list(self.study.running.values())):  # each goes to the head of the queue
             self._record(Lost(now, trial.id, trial.attempt, "the driver that ran it is gone", counts=False))
         if self._terms.timeout is not None:
             self._ends_at = now + self._terms.timeout

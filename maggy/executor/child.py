@@ -35,6 +35,7 @@ from maggy.trial import Objective
 CHUNK = 64 * 1024
 LARGEST = 1024 * 1024  # bytes of an order or a fact; messages on the socket are smaller
 LOOK = 20  # milliseconds between two looks at whether another thread has read what this one waits for
+IDLE = 1000  # the same between two trials: only a thread that outlives one and still restores can have read the order
 
 
 class Orders:
@@ -53,7 +54,7 @@ class Orders:
             with self._lock:
                 if self._come:
                     return self._come.popleft()
-            if not self._wait(None):
+            if not self._wait(IDLE):
                 return None
 
     def stops(self) -> list[Any]:
@@ -77,7 +78,7 @@ class Orders:
                 break
         return None
 
-    def _wait(self, milliseconds: int | None) -> bool:
+    def _wait(self, milliseconds: int) -> bool:
         """Wait until something has come, and read it; False when the agent has closed the pipe."""
         poll = select.poll()  # each thread needs one of its own
         poll.register(self._fd, select.POLLIN)
