@@ -92,6 +92,19 @@ def test_what_lies_behind_a_long_trial_is_given_to_others():
     assert talk.given("a") == [4], "and who was busy for long has no stock"
 
 
+def test_who_is_away_for_a_moment_keeps_its_stock():
+    """What it does meanwhile follows when it is back; only then the time counts again."""
+    talk = Talk()
+    talk.answer()
+    stock = talk.given()
+    talk.talk.broke("a", "the connection broke", at=talk.now)
+    talk.talk.tick(at=talk.now + 3 * SURPRISE)
+    talk.talk.returned("a", at=talk.now + 3 * SURPRISE)
+    assert talk.given() == stock
+    talk.talk.tick(at=talk.now + 5 * SURPRISE)
+    assert talk.given() == stock[:1]
+
+
 def test_who_dies_has_one_trial_on_its_conscience():
     """What it had not begun is not counted; the first in line is what it ran, and is nobody's stock again."""
     talk = Talk()

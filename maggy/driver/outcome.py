@@ -5,16 +5,18 @@ from __future__ import annotations
 import math
 
 from maggy.errors import amount, last_line
-from maggy.events import Ended
-from maggy.rpc.messages import Finished
+from maggy.events import Ended, Lost
+from maggy.rpc.messages import LOST, Finished
 from maggy.study import Study
 from maggy.trial import Status, Trial
 
 ALIKE = 10  # trials that fail for the same reason before any has ended otherwise: the next would as well
 
 
-def outcome(trial: Trial, message: Finished, study: Study, now: float) -> Ended:
+def outcome(trial: Trial, message: Finished, study: Study, now: float) -> Ended | Lost:
     """Judge what an executor says of a trial's end: a completed trial needs a finite value of the objective."""
+    if message.status == LOST:
+        return Lost(now, trial.id, message.attempt, str(message.error), counts=False)
     value = message.value
     if value is None and message.status != Status.FAILED:
         picked = study.objective.pick(message.metrics)

@@ -25,7 +25,7 @@ from maggy.driver.outcome import Failures, outcome, poisoned
 from maggy.driver.terms import Terms
 from maggy.events import Ended, Event, Lost, Reported, Saved, Started, StopRequested, StudyClosed, Suggested
 from maggy.rpc import messages
-from maggy.rpc.messages import LOST, Beat, Bye, Finished, Join, Message, Reports, Run, Stop
+from maggy.rpc.messages import Beat, Bye, Finished, Join, Message, Reports, Run, Stop
 from maggy.study import Study
 from maggy.trial import Answer, Status, Suggestion, Trial
 
@@ -215,12 +215,7 @@ class Scheduler:
         self._do(Send(worker.name, Stop(trial.id, worker.attempt, reason)))
 
     def _finished(self, worker: Worker, message: Finished, now: float) -> None:
-        given = worker.given[0]
-        event: Ended | Lost
-        if message.status == LOST:
-            event = Lost(now, given.trial.id, given.attempt, str(message.error), counts=False)
-        else:
-            event = outcome(given.trial, message, self.study, now)
+        event = outcome(worker.given[0].trial, message, self.study, now)
         self._record(event)
         worker.ended(now, failed=isinstance(event, Lost) or event.status == Status.FAILED)
         self._free(worker)
@@ -258,7 +253,9 @@ class Scheduler:
             self._do(Drop(worker.name, why))
             self._forget(worker, why, now)
             return
-        if now >= worker.since + SURPRISE:
+        if worker.gone is not None:
+            worker.since = now  # nobody hears how far it is
+        elif now >= worker.since + SURPRISE:
             self._relieve(worker, AHEAD_OF_A_LONG_ONE, now)
         self._look_at = min(self._look_at, worker.deadline(self._terms.silence))
 
