@@ -533,7 +533,8 @@ def test_a_timeout_stops_what_runs(lagom):
     began = time.monotonic()
     result = lagom(train, timeout=4.0)  # long enough for executors to start on the busiest machine
     assert 4.0 <= time.monotonic() - began < 7.0
-    assert [(trial.status, trial.stop_reason) for trial in result.trials] == [
+    ran = [trial for trial in result.trials if trial.status is not Status.QUEUED]  # others were given out ahead
+    assert [(trial.status, trial.stop_reason) for trial in ran] == [
         *[("completed", None)] * 2,
         *[("stopped", "timeout")] * 2,
     ]

@@ -18,7 +18,7 @@ STORM = Faults(crash=0.1, freeze=0.1, death=0.05, error=0.05, nan=0.05, deaf=0.2
 SHORT = {
     "asha": {"problem": Branin(), "num_trials": 10},
     "asha-stopping": {"problem": Mixed(), "num_trials": 7},
-    "hyperband": {"problem": Branin(), "num_trials": 7},
+    "hyperband": {"problem": Branin(), "num_trials": 8},
     "tpe-asha": {"problem": Branin(), "num_trials": 10},
 }
 
