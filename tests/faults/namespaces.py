@@ -1,6 +1,7 @@
 """Machines of our own: network namespaces on a bridge, whose links can be taken down."""
 
 import os
+import secrets
 import shutil
 import subprocess
 
@@ -40,13 +41,17 @@ def _known(host):
 
 
 class Network:
-    """A bridge at `<subnet>.1`, which is this machine, and hosts at `<subnet>.2`, `.3`, …, each in a namespace."""
+    """A bridge at `<subnet>.1`, which is this machine, and hosts at `<subnet>.2`, `.3`, …, each in a namespace.
 
-    def __init__(self, subnet, hosts, tag="mgy"):
+    Each process that runs tests has a subnet of its own: two bridges with one address would get each other's packets.
+    """
+
+    def __init__(self, hosts):
+        subnet = f"10.{64 + os.getpid() // 256 % 64}.{os.getpid() % 256}"
         self.address = f"{subnet}.1"
         self.hosts = [f"{subnet}.{number}" for number in range(2, hosts + 2)]
-        self._tag = tag
-        self._bridge = f"{tag}-br"
+        self._tag = f"m{secrets.token_hex(2)}"
+        self._bridge = f"{self._tag}-br"
         try:
             self._ip("link", "add", self._bridge, "address", _mac(self.address), "type", "bridge")
             self._ip("addr", "add", f"{self.address}/24", "dev", self._bridge)

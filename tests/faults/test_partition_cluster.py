@@ -5,7 +5,6 @@ Hosts are network namespaces on a bridge; the driver is at the bridge, and talks
 
 import os
 import re
-import secrets
 import subprocess
 import sys
 import time
@@ -30,7 +29,6 @@ LEASE = 3.0
 SILENCE = LEASE + 1.8
 GONE = 24  # seconds after which Spark gives an executor, or a worker, up
 SETTINGS = {
-    "spark.driver.host": "10.79.0.1",
     "spark.network.timeout": f"{GONE}s",
     "spark.network.timeoutInterval": "5s",
     "spark.executor.heartbeatInterval": "2s",
@@ -92,7 +90,7 @@ class Cluster:
 
 @pytest.fixture
 def cluster(tmp_path):
-    network = Network("10.79.0", 3, tag=f"m{secrets.token_hex(2)}")
+    network = Network(3)
     try:
         found = Cluster(tmp_path, network)
         yield found
@@ -106,7 +104,8 @@ def driver(cluster, tmp_path, monkeypatch):
     """Give a driver of a study that is long enough, all of whose executors work."""
     conf = tmp_path / "conf"
     conf.mkdir()
-    (conf / "spark-defaults.conf").write_text("".join(f"{key} {value}\n" for key, value in SETTINGS.items()))
+    settings = SETTINGS | {"spark.driver.host": cluster.network.address}
+    (conf / "spark-defaults.conf").write_text("".join(f"{key} {value}\n" for key, value in settings.items()))
     monkeypatch.setenv("SPARK_CONF_DIR", str(conf))
     monkeypatch.setenv("PYSPARK_PYTHON", sys.executable)
     options = {
