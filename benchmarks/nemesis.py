@@ -326,17 +326,31 @@ def acknowledged(folder: Path, optimizer: str) -> list[Noted]:
 
 def read_log(store: Path) -> list[Event]:
     """Read the log of a store that somebody may be writing to, or has died over: from a copy, which is thrown away."""
-    with tempfile.TemporaryDirectory() as name:
-        for file in store.parent.glob(f"{store.name}*"):
-            if not file.name.endswith("-shm"):
-                shutil.copy(file, name)
-        where = open_store(Path(name, store.name))
-        try:
-            if where.latest(STUDY) is None:
-                return []
-            return [event for event in history(where, STUDY) if event is not None]
-        finally:
-            where.close()
+    while True:
+        with tempfile.TemporaryDirectory() as name:
+            if _copied(store, Path(name)):
+                return _read(Path(name, store.name))
+
+
+def _copied(store: Path, folder: Path) -> bool:
+    """Copy a store with its journals; return whether none of them was removed meanwhile."""
+    for file in store.parent.glob(f"{store.name}*"):
+        if not file.name.endswith("-shm"):
+            try:
+                shutil.copy(file, folder)
+            except FileNotFoundError:
+                return False
+    return True
+
+
+def _read(store: Path) -> list[Event]:
+    where = open_store(store)
+    try:
+        if where.latest(STUDY) is None:
+            return []
+        return [event for event in history(where, STUDY) if event is not None]
+    finally:
+        where.close()
 
 
 def audit(log: list[Event], noted: Iterable[Noted], before: list[Event]) -> dict[str, list[str]]:

@@ -7,7 +7,7 @@ from maggy.driver.actions import Drop, Record, Send
 from maggy.driver.crew import AHEAD, MOST_AHEAD, SURPRISE
 from maggy.driver.scheduler import AHEAD_OF_A_LONG_ONE
 from maggy.events import Ended, Lost, Started, Suggested
-from maggy.executor.session import Leave, Session, Start, Tell
+from maggy.executor.session import WITHDRAWN, Leave, Session, Signal, Start, Tell, Terminate
 from maggy.rpc.messages import Bye, Finished, Join, Reports, Run, Stop, Welcome
 from maggy.study import Study
 from maggy.trial import DONE, Suggestion
@@ -198,38 +198,110 @@ def test_who_is_silent_loses_all():
 
 RUNS = [Run(number, 1, {}, None, None) for number in (1, 2, 3)]
 OVER = ("completed", 0.5, {}, None, 0.0)
+GRACE = 5.0
 
 
-@pytest.fixture
-def session():
-    """Return a session that has been given three trials."""
+def given(*, warm: bool, **terms) -> Session:
+    """Return a session that has been given three trials, the first of which has begun if its process is warm."""
     session = Session(0.0)
-    session.received(Welcome(1.0, 10.0, 5.0, None, "/ckpt"), 0.0)
+    session.received(Welcome(1.0, 10.0, GRACE, None, "/ckpt", **terms), 0.0)
     orders = [session.received(run, 0.0) for run in RUNS]
     assert orders == [[Start(RUNS[0])], [], []]
+    if warm:
+        assert session.began(0.0) == [Start(RUNS[1]), Start(RUNS[2])]
     return session
 
 
-def test_the_next_trial_begins_when_nothing_is_left_of_the_last(session):
-    """Not before: what a trial has started is killed after it."""
+def test_a_warm_process_is_handed_every_trial_at_once():
+    """It begins the next one by itself, and the session knows by the end of the last."""
+    session = given(warm=True)
+    assert session.finished(*OVER) == [Tell(Finished(1, 1, "completed", 0.5, {}, None))]
     assert session.cleared(0.0) == []
+    assert session.run == RUNS[1]
+    late = Run(4, 1, {}, None, None)
+    assert session.received(late, 0.0) == [Start(late)]
+
+
+def test_a_cold_process_is_handed_one_trial():
+    """Until it has loaded the function nobody knows whether it will live."""
+    session = given(warm=False)
     assert session.finished(*OVER) == [Tell(Finished(1, 1, "completed", 0.5, {}, None))]
     assert session.cleared(0.0) == [Start(RUNS[1])]
-    assert session.died("it was ended by SIGSEGV", 0.0)[0].message.trial == 2
-    assert session.cleared(0.0) == [Start(RUNS[2])]
 
 
-def test_what_has_not_begun_is_taken_back(session):
-    """A stop for it means that it is another's."""
+def test_each_trial_has_a_process_of_its_own_if_so_wished():
+    """Then none is handed another."""
+    session = given(warm=False, fresh_process=True)
+    assert session.began(0.0) == []
+    session.finished(*OVER)
+    assert session.cleared(0.0) == [Start(RUNS[1])]
+
+
+def test_what_a_dead_process_was_handed_is_handed_to_the_next():
+    """In order, and one at a time until that is warm."""
+    session = given(warm=True)
+    assert session.died("it was ended by SIGSEGV", 0.0)[0].message.trial == 1
+    assert session.cleared(0.0) == [Start(RUNS[1])]
+    assert session.began(0.0) == [Start(RUNS[2])]
+
+
+def test_a_process_that_died_between_two_trials_has_a_successor():
+    """The agent finds it dead as it hands out the next trial."""
+    session = given(warm=True)
+    for _ in RUNS:
+        session.finished(*OVER)
+        session.cleared(0.0)
+    late = [Run(number, 1, {}, None, None) for number in (4, 5)]
+    assert session.received(late[0], 0.0) == [Start(late[0])]
+    session.starting(0.0)
+    assert session.received(late[1], 0.0) == []
+    assert session.began(0.0) == [Start(late[1])]
+
+
+def test_what_has_not_begun_is_taken_back():
+    """A stop for it means that it is another's; the process answers in its turn, and the driver need not know."""
+    session = given(warm=True)
+    stop = Stop(2, 1, "taken back")
+    assert session.received(stop, 0.0) == [Signal(stop)]
+    session.finished(*OVER)
+    session.cleared(0.0)
+    assert session.finished(WITHDRAWN, None, {}, None, 0.0) == []
+    session.cleared(0.0)
+    assert session.run == RUNS[2]
+
+
+def test_what_a_cold_process_was_not_handed_is_forgotten():
+    """Nobody can have begun it."""
+    session = given(warm=False)
     assert session.received(Stop(2, 1, "taken back"), 0.0) == []
     session.finished(*OVER)
     assert session.cleared(0.0) == [Start(RUNS[2])]
 
 
-def test_who_goes_home_begins_nothing(session):
+def test_what_was_taken_back_dies_with_its_process():
+    """It is not handed to the next one."""
+    session = given(warm=True)
+    session.received(Stop(2, 1, "taken back"), 0.0)
+    session.died("it was ended by SIGSEGV", 0.0)
+    assert session.cleared(0.0) == [Start(RUNS[2])]
+
+
+def test_what_had_begun_as_it_was_taken_back_is_a_trial_that_was_stopped():
+    """With the same grace; then its process is ended, and others wait no longer."""
+    session = given(warm=True)
+    session.received(Stop(2, 1, "taken back"), 0.0)
+    session.finished(*OVER)
+    session.cleared(1.0)
+    assert Terminate() not in session.tick(1.0 + GRACE - 0.1)
+    assert Terminate() in session.tick(1.0 + GRACE)
+
+
+def test_who_goes_home_begins_nothing():
     """All that it was given is others' by then."""
+    session = given(warm=True)
     assert session.received(Bye("done"), 0.0)[-1] == Leave("done")
     assert session.cleared(0.0) == []
+    assert session.run is None
 
 
 def test_a_trial_begins_when_the_one_before_it_ends():

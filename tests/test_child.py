@@ -23,7 +23,7 @@ from maggy.executor.process import Process, ending, stored
 from maggy.jsonvalue import dumps
 from maggy.trial import Objective
 
-NOWHERE = {"root": "/nowhere", "marker": "", "limit": 0, "scratch": "/nowhere", "restore": []}
+NOWHERE = {"root": "/nowhere", "marker": "", "limit": 0, "scratch": "/nowhere"}
 PATIENCE = 30  # seconds that no test should need
 
 
@@ -129,13 +129,26 @@ def framed(order):
 def test_orders_come_in_pieces(pipe):
     """An order is whole wherever the pipe cuts it; who asks for stops leaves the next trial where it is."""
     orders = Orders(pipe[0])
-    data = framed(["run", {"trial": 2}]) + framed(["stop", {"trial": 1}])
+    run, stop = {"trial": 2, "attempt": 1}, {"trial": 1, "attempt": 1}
+    data = framed(["run", run]) + framed(["stop", stop])
     for cut in range(1, len(data)):
         os.write(pipe[1], data[:cut])
         first = orders.stops()
         os.write(pipe[1], data[cut:])
-        assert [*first, *orders.stops()] == [{"trial": 1}]
-        assert orders.next() == ["run", {"trial": 2}]
+        assert [*first, *orders.stops()] == [stop]
+        assert orders.next() == ("run", run)
+
+
+def test_what_has_not_begun_is_withdrawn(pipe):
+    """It is answered in its turn, so that the agent knows which trial is which; another attempt is another trial."""
+    orders = Orders(pipe[0])
+    runs = [{"trial": trial, "attempt": 2} for trial in (1, 2, 3)]
+    for run in runs:
+        os.write(pipe[1], framed(["run", run]))
+    for stop in ({"trial": 2, "attempt": 2}, {"trial": 3, "attempt": 1}):
+        os.write(pipe[1], framed(["stop", stop]))
+    assert orders.stops() == [{"trial": 3, "attempt": 1}]
+    assert [orders.next() for _ in runs] == [("run", runs[0]), ("withdrawn", None), ("run", runs[2])]
 
 
 def test_an_order_that_another_thread_has_read_is_found(pipe):
@@ -150,7 +163,7 @@ def test_an_order_that_another_thread_has_read_is_found(pipe):
     os.write(pipe[1], framed(["run", {}]))
     end = threading.Timer(30.0, os.close, pipe[1:])
     end.start()
-    assert orders.next() == ["run", {}]
+    assert orders.next() == ("run", {})
     end.cancel()
 
 
@@ -164,8 +177,8 @@ def test_the_end_of_the_orders(pipe):
     orders = Orders(pipe[0])
     os.write(pipe[1], framed(["run", {}]) * 2 + b"\x00\x00")
     os.close(pipe[1])
-    assert orders.next() == ["run", {}]
-    assert orders.next() == ["run", {}]
+    assert orders.next() == ("run", {})
+    assert orders.next() == ("run", {})
     assert orders.next() is None
 
 
@@ -182,8 +195,9 @@ class Child:
         self.began = 0
 
     def run(self, trial=1, attempt=1, metric=None, **params):
-        body = {"trial": trial, "attempt": attempt, "params": params, "budget": 3, "parent": None}
-        self.process.order("run", body | {"metric": metric, "checkpoints": NOWHERE})
+        self.process.order("terms", {"metric": metric, "checkpoints": NOWHERE})
+        body = {"trial": trial, "attempt": attempt, "params": params, "budget": 3, "parent": None, "restore": []}
+        self.process.order("run", body)
 
     def stop(self, trial=1, attempt=1):
         self.process.order("stop", {"trial": trial, "attempt": attempt, "reason": "below the median"})
@@ -207,6 +221,12 @@ class Child:
                         self.process.pid = body
                     elif kind == "began":
                         self.began += 1
+                    elif kind == "finished":
+                        outcome, clear = body
+                        if not clear:
+                            self.read_prints()
+                            self.process.order("cleared")
+                        yield [kind, outcome]
                     else:
                         yield [kind, body]
 
@@ -221,7 +241,6 @@ class Child:
         reports = []
         for kind, body in self.facts():
             if kind == "finished":
-                self.read_prints()
                 return reports, body
             reports.append(body)
         pytest.fail("the process has died: " + self.prints.decode())

@@ -1,5 +1,6 @@
 """What trials leave running is looked for where there can be something, and found."""
 
+import os
 import subprocess
 import sys
 
@@ -11,61 +12,65 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks into /pro
 
 
 @pytest.fixture
-def sweeper():
-    sweeper = leftovers.Sweeper()
-    yield sweeper
-    sweeper.close()
+def traces():
+    """Return what looks for traces of a trial: this process is its own guard here, and nothing is below it."""
+    prints, end = os.pipe()
+    traces = leftovers.Traces(end, os.getpid())
+    traces.read = prints
+    yield traces
+    os.close(prints)
+    os.close(end)
 
 
 @pytest.fixture
 def looks(monkeypatch):
     """Count the looks, each of which finds nothing."""
     looks = []
-    monkeypatch.setattr(leftovers, "kill_all", looks.append)
+    monkeypatch.setattr(leftovers, "descendants", lambda pid: looks.append(pid) or ())
     return looks
 
 
-def test_nothing_new_is_not_looked_for(sweeper, looks, monkeypatch):
+def test_nothing_new_is_not_looked_for(traces, looks, monkeypatch):
     """Only a process that has been started since the last look can be left."""
     youngest = iter([b"7", b"7", b"7", b"8", b"8"])
-    monkeypatch.setattr(sweeper, "_now", lambda: next(youngest))
-    for _ in range(5):
-        sweeper.kill_all(keep=[1])
+    monkeypatch.setattr(traces, "_now", lambda: next(youngest))
+    assert [traces.any() for _ in range(5)] == [False] * 5
     assert len(looks) == 2
 
 
-@pytest.mark.parametrize("told", ["0.00 0.00 0.00 0/0 0\n", None])
-def test_a_system_that_does_not_tell_is_looked_through(sweeper, looks, monkeypatch, told):
-    """Some kernels always say 0, others have no such file: then each look is taken."""
-    if told is None:
-        sweeper.close()
-    else:
-        monkeypatch.setattr(leftovers.os, "pread", lambda *_: told.encode())
-    for _ in range(3):
-        sweeper.kill_all(keep=[1])
+def test_a_system_that_counts_no_processes_is_looked_through(traces, looks, monkeypatch):
+    """Some kernels always say 0."""
+    monkeypatch.setattr(leftovers.os, "pread", lambda *_: b"0.00 0.00 0.00 0/0 0\n")
+    assert [traces.any() for _ in range(3)] == [False] * 3
     assert len(looks) == 3
 
 
-def test_where_nothing_is_to_be_kept_there_is_something_to_kill(sweeper, looks, monkeypatch):
-    """What was started before the last look, and was kept then."""
-    monkeypatch.setattr(sweeper, "_now", lambda: b"7")
-    for keep in ([1], [1], [], []):
-        sweeper.kill_all(keep)
-    assert looks == [[1], [], []]
+def test_where_nobody_can_tell_the_agent_has_to_look(looks, monkeypatch):
+    """Elsewhere than on Linux."""
+    monkeypatch.setattr(sys, "platform", "darwin")
+    assert leftovers.Traces(1, os.getpid()).any()
 
 
-def test_what_is_started_between_two_looks_is_found(sweeper):
-    """A real process, after a look that found none; the one that is kept lives."""
+def test_what_is_printed_is_a_trace_until_it_is_read(traces, looks):
+    """Whoever has printed it."""
+    assert not traces.any()
+    subprocess.run(["echo", "hello"], stdout=traces._prints, check=True)
+    assert traces.any()
+    assert os.read(traces.read, 100) == b"hello\n"
+    assert not traces.any()
+
+
+def test_a_process_is_a_trace_until_it_has_ended(traces):
+    """A real one, after a look that found none."""
     script = """if True:
-        import pathlib, subprocess, sys
-        from maggy.executor.leftovers import Sweeper
-        sweeper = Sweeper()
-        sweeper.kill_all()
-        kept, left = [subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) for _ in range(2)]
-        sweeper.kill_all(keep=[kept.pid])
-        print(kept.poll(), pathlib.Path(f"/proc/{left.pid}").exists())
-        sweeper.kill_all()
-        kept.kill()
+        import os, subprocess, sys
+        from maggy.executor.leftovers import Traces
+        traces = Traces(os.pipe()[1], os.getpid())
+        found = [traces.any()]
+        left = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+        found += [traces.any(), traces.any()]
+        left.communicate(b"\\n")
+        print(*found, traces.any())
         """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
-    assert done.stdout == "None False\n"
+    assert done.stdout == "False True True False\n"

@@ -56,6 +56,7 @@ def running() -> Session:
     """Return a session that runs trial 1 at attempt 1 since second 0."""
     session = welcomed()
     assert session.received(RUN, 0.0) == [Start(RUN)]
+    assert session.began(0.0) == []
     return session
 
 
@@ -149,6 +150,7 @@ def limited(**limits) -> Session:
     session = Session(0.0)
     session.received(replace(WELCOME, **limits), 0.0)
     session.received(RUN, 0.0)
+    session.began(0.0)
     return session
 
 
@@ -179,7 +181,6 @@ def test_f25_a_limit_counts_from_the_functions_first_line(limits):
     session = Session(0.0)
     session.received(replace(WELCOME, **limits), 0.0)
     session.received(RUN, 0.0)
-    session.starting(0.0)
     assert Terminate() not in session.tick(100.0)
     session.began(100.0)
     assert Terminate() not in session.tick(104.9)
@@ -192,7 +193,6 @@ def test_f25_a_trial_that_never_begins_fails(limits):
     session = Session(0.0)
     session.received(replace(WELCOME, **limits), 0.0)
     session.received(RUN, 1.0)
-    session.starting(1.0)
     session.printed("importing", 2.0)
     assert Terminate() not in session.tick(START_SECONDS + 0.9)
     assert Terminate() in session.tick(START_SECONDS + 1)
@@ -396,9 +396,7 @@ def test_an_ended_trial_has_no_checkpoints():
 
 def test_saving_is_a_sign_of_life():
     """A trial that sends a large checkpoint has not fallen silent."""
-    session = Session(0.0)
-    session.received(replace(WELCOME, report_timeout=5.0), 0.0)
-    session.received(RUN, 0.0)
+    session = limited(report_timeout=5.0)
     session.kept("Saved", {"checkpoint": NAME, "bytes": 3}, 4.0)
     assert Terminate() not in session.tick(8.0)
     assert Terminate() in session.tick(9.0)

@@ -3,6 +3,9 @@
 It is exec-ed by the agent and talks with it over pipes; orders come in and facts go out as JSON frames. What is printed
 goes to file descriptors 1 and 2, which the agent reads. The main thread runs the function and looks at the pipe of
 orders whenever the function reports; that the agent dies is another process's business (see `leftovers.guard`).
+
+Of the trials that wait in the pipe it begins the next one at once if the last one has left nothing that the agent has
+to see to; else when the agent has done so.
 """
 
 from __future__ import annotations
@@ -27,6 +30,7 @@ from maggy.executor import leftovers
 from maggy.executor.checkpoints import Checkpoints, Terms
 from maggy.executor.nospark import forbid_spark
 from maggy.executor.reporter import Reporter, as_number, bounded, single_out
+from maggy.executor.session import WITHDRAWN
 from maggy.jsonvalue import dumps, loads
 from maggy.rpc.frames import Frames, framed
 from maggy.trainfn import Parameters, TrainFn, arguments, parameters
@@ -45,6 +49,8 @@ class Orders:
         self._fd = fd
         self._frames = Frames(LARGEST)
         self._come: deque[Any] = deque()
+        self._stops: list[Any] = []
+        self._cleared = False
         self._lock = threading.Lock()  # threads of the function's may look as well
         os.set_blocking(fd, False)
 
@@ -58,13 +64,17 @@ class Orders:
                 return None
 
     def stops(self) -> list[Any]:
-        """Return the requests to stop that have come, without waiting."""
+        """Return the requests to stop that have come for what is no longer here, without waiting."""
         with self._lock:
             self._read()
-            found = [body for kind, body in self._come if kind == "stop"]
-            if found:
-                self._come = deque(order for order in self._come if order[0] != "stop")
+            found, self._stops = self._stops, []
         return found
+
+    def cleared(self) -> None:
+        """Wait until the agent has seen to what the last trial has left."""
+        while not self._cleared and self._wait(IDLE):
+            continue
+        self._cleared = False
 
     def piece(self, over: Callable[[], bool]) -> Any:
         """Wait for the next piece of a checkpoint; None when something is over, or the agent has closed the pipe."""
@@ -94,9 +104,28 @@ class Orders:
             except BlockingIOError:
                 return True
             self._frames.add(data)
-            self._come.extend(map(loads, self._frames.complete()))
+            for payload in self._frames.complete():
+                self._add(*loads(payload))
             if len(data) < CHUNK:
                 return bool(data)
+
+    def _add(self, kind: str, body: Any) -> None:
+        """Take in an order: one to stop a trial that has not begun withdraws it, and is answered in its turn."""
+        if kind == "cleared":
+            self._cleared = True
+        elif kind != "stop":
+            self._come.append((kind, body))
+        elif (at := self._waits(body)) is not None:
+            self._come[at] = ("withdrawn", None)
+        else:
+            self._stops.append(body)
+
+    def _waits(self, stop: Any) -> int | None:
+        """Return the place in the queue of the trial that is to be stopped, None where it is not there."""
+        for at, (kind, body) in enumerate(self._come):
+            if kind == "run" and (body["trial"], body["attempt"]) == (stop["trial"], stop["attempt"]):
+                return at
+        return None
 
 
 class Surroundings:
@@ -128,10 +157,15 @@ def _variables() -> dict[Any, Any]:
 class TrialProcess:
     """Runs trials as they are ordered."""
 
-    def __init__(self, orders: Orders, facts: int, function: mmap.mmap | bytes) -> None:
+    def __init__(
+        self, orders: Orders, facts: int, function: mmap.mmap | bytes, traces: leftovers.Traces | None = None
+    ) -> None:
         self._orders = orders
+        self._traces = traces
         self._facts = facts
         self._function = function
+        self._objective = Objective(None)
+        self._kept: dict[str, Any] = {}  # where checkpoints are kept
         self._loaded: tuple[TrainFn, Mapping[str, Any]] | None = None
         self._takes: Parameters | None = None  # until the function has been called, the agent waits for a word of it
         self._pid = os.getpid()
@@ -147,25 +181,40 @@ class TrialProcess:
         """Run what is ordered until the agent closes the pipe. Stops for a trial that has ended come too late."""
         while (order := self._orders.next()) is not None:
             kind, body = order
-            if kind == "run":
+            if kind == "terms":
+                self._objective, self._kept = Objective(body["metric"]), body["checkpoints"]
+            elif kind == "withdrawn":
+                self._end(_outcome(WITHDRAWN), clear=True)
+            elif kind == "run":
                 try:
                     outcome = self._run(body)
                     for stream in (sys.stdout, sys.stderr):
                         with contextlib.suppress(Exception):  # user code may have closed it, or put anything there
                             stream.flush()
-                    self._tell("finished", outcome)
+                    clear = self._left_nothing()
+                    self._end(outcome, clear=clear)
                     self._put_back()  # while the driver decides on the next trial
+                    if not clear:
+                        self._orders.cleared()
                 finally:  # also where nobody wants to hear of it any more
                     if self._checkpoints is not None:
                         self._checkpoints.clean_up()
+
+    def _end(self, outcome: dict[str, Any], *, clear: bool) -> None:
+        """Tell how the first of the trials that were ordered has ended; `clear`: there is nothing to wait for."""
+        self._tell("finished", [outcome, clear])
+
+    def _left_nothing(self) -> bool:
+        """Whether nothing has been printed or started that the agent has not yet seen to."""
+        return self._traces is not None and not self._traces.any()
 
     def _put_back(self) -> None:
         """Remove the traces of a trial in this process."""
         self._surroundings.restore()
 
     def _run(self, run: dict[str, Any]) -> dict[str, Any]:
-        objective = Objective(run["metric"])
-        terms = Terms(run["trial"], run["attempt"], **run["checkpoints"])
+        objective = self._objective
+        terms = Terms(run["trial"], run["attempt"], restore=run["restore"], **self._kept)
         checkpoints = self._checkpoints = Checkpoints(terms, self._tell, self._orders.piece)
         reporter = Reporter(
             run["trial"],
@@ -280,6 +329,6 @@ def main(orders: int, facts: int, agent: int, function: int) -> None:
         stream.reconfigure(line_buffering=True, errors="replace")  # type: ignore[union-attr]
     forbid_spark()
     with mmap.mmap(function, 0, access=mmap.ACCESS_READ) as pickled:
-        process = TrialProcess(Orders(orders), facts, pickled)
+        process = TrialProcess(Orders(orders), facts, pickled, leftovers.Traces(os.dup(1), os.getppid()))
         process.introduce()
         process.serve()

@@ -11,12 +11,14 @@ fork of: its parent, that of every orphan below it, and with no line of user cod
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import resource
 import select
 import shutil
 import signal
 import sys
+import termios
 from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
@@ -45,32 +47,38 @@ def descendants(pid: int) -> Iterator[int]:
                 yield from descendants(child)
 
 
-class Sweeper:
-    """Kills what trials leave, one after another, and looks for it only where there can be something.
+class Traces:
+    """What a trial has left that its agent has to see to, as the trial's process can tell in a few microseconds.
 
+    `prints` is the end of a pipe for what is printed, `guard` the parent of this process and of every orphan below it.
     Linux tells the number of the youngest process or thread (the last field of /proc/loadavg) in 1 µs. As long as it
     has not changed since a look that found nothing, nothing has been started.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, prints: int, guard: int) -> None:
+        self._prints = prints
+        self._guard = guard
         self._youngest: bytes | None = None  # when nothing was left
         self._loads: int | None = None
         if sys.platform == "linux":
             with contextlib.suppress(OSError):
                 self._loads = os.open("/proc/loadavg", os.O_RDONLY)
 
-    def kill_all(self, keep: Collection[int] = ()) -> None:
-        """Kill every process below this one but those to `keep`; where there is none to keep, there is one to kill."""
-        youngest = self._now()
-        if not keep or youngest is None or youngest != self._youngest:
-            kill_all(keep)
-            self._youngest = youngest
+    def any(self) -> bool:
+        """Whether something that was printed is not yet read, or a process is there; True where nobody can tell."""
+        return self._loads is None or self._printed() or self._started()
 
-    def close(self) -> None:
-        """Look no more."""
-        if self._loads is not None:
-            os.close(self._loads)
-            self._loads = None
+    def _printed(self) -> bool:
+        unread = fcntl.ioctl(self._prints, termios.FIONREAD, b"\0" * 4)
+        return any(unread)
+
+    def _started(self) -> bool:
+        youngest = self._now()
+        if youngest is None or youngest != self._youngest:
+            if any(pid != os.getpid() for pid in descendants(self._guard)):
+                return True
+            self._youngest = youngest
+        return False
 
     def _now(self) -> bytes | None:
         """Return the number of the youngest process, None where the system does not tell: some say 0 for ever."""

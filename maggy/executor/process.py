@@ -40,7 +40,6 @@ class Runner:
     prints: int
     end: int | None
     pid: int  # of the process that runs the function; 0 where that is not known
-    warm = False  # whether it has loaded the function, and begins a trial as soon as it is ordered to
     _orders: int
 
     @property
@@ -80,7 +79,7 @@ class Runner:
             if end is not None:
                 os.close(end)
 
-    def order(self, kind: str, body: dict[str, Any]) -> None:
+    def order(self, kind: str, body: dict[str, Any] | None = None) -> None:
         """Send an order; a process that is already gone is noticed by its closed pipe of facts."""
         with contextlib.suppress(BrokenPipeError):
             os.write(self._orders, framed(dumps([kind, body]).encode()))
@@ -102,9 +101,12 @@ class Runner:
     @property
     def told_something(self) -> bool:
         """Whether facts wait to be read."""
-        poll = select.poll()
-        poll.register(self.facts, select.POLLIN)
-        return bool(poll.poll(0))
+        return _waits(self.facts)
+
+    @property
+    def printed_something(self) -> bool:
+        """Whether prints wait to be read."""
+        return _waits(self.prints)
 
     def printed(self) -> bytes | None:
         """Return what has been printed since the last call; None when nobody holds the other end any more."""
@@ -194,6 +196,12 @@ def stored(function: bytes) -> int:
         file.write(function)
         file.flush()
         return os.dup(file.fileno())
+
+
+def _waits(end: int) -> bool:
+    poll = select.poll()
+    poll.register(end, select.POLLIN)
+    return bool(poll.poll(0))
 
 
 def _read(end: int) -> bytes | None:

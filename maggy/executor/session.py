@@ -37,6 +37,7 @@ ERROR_LIMIT = 16 * 1024
 KILL_SECONDS = 2.0  # from SIGTERM, which leaves time for a trace, to SIGKILL
 START_SECONDS = 600.0  # from the order to run a trial to its first line: libraries are imported, by many at once
 ORPHAN_SECONDS = 600.0  # a driver that is silent for so long is gone, whatever TCP thinks
+WITHDRAWN = "withdrawn"  # how a trial ends that is taken back before it has begun: the driver knows
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,7 @@ class Tell:
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """Order the trial's process to run this, starting a process where there is none."""
+    """Order the trial's process to run this after what it has, starting a process where there is none."""
 
     run: Run
 
@@ -88,11 +89,17 @@ Order = Tell | Start | Signal | Hand | Terminate | Kill | Leave
 
 
 class Session:
-    """What an executor knows. Every input returns orders; `now` is any clock that does not go back."""
+    """What an executor knows. Every input returns orders; `now` is any clock that does not go back.
+
+    A *warm* process has loaded the function, and is handed every trial as soon as it comes: it begins the next one as
+    the last one ends, and tells how each ended, in their order. Another one is handed one trial, to begin with.
+    """
 
     def __init__(self, now: float) -> None:
         self.run: Run | None = None
+        self._warm = False
         self._ahead: deque[Run] = deque()  # what comes after it
+        self._withdrawn: dict[tuple[int, int], Stop] = {}  # of these, where a warm process may have begun them by now
         self._terms: Welcome | None = None
         self._heard = now
         self._told = now
@@ -128,10 +135,11 @@ class Session:
         match message:
             case Welcome():
                 self._terms = message
-            case Run() if self.run is None:
-                self._begin(message, now)
             case Run():
+                if self._warm:
+                    self._orders.append(Start(message))
                 self._ahead.append(message)
+                self._next(now)
             case Stop() if self._is(message.trial, message.attempt):
                 self._stopping = message
                 self._terminate_at = min(self._terminate_at, now + (self._terms.grace if self._terms else 0))
@@ -140,9 +148,12 @@ class Session:
                 self.waiting(now)
                 self._fetching = False
                 self._orders.append(Hand(message))
-            case Stop():
-                ahead = (run for run in self._ahead if (run.trial, run.attempt) != (message.trial, message.attempt))
-                self._ahead = deque(ahead)
+            case Stop() if any(_named(run) == _named(message) for run in self._ahead):
+                self._withdrawn[_named(message)] = message
+                if self._warm:
+                    self._orders.append(Signal(message))
+                else:
+                    self._forget_withdrawn()
             case Bye():
                 self._ahead.clear()
                 if self.run is not None:
@@ -152,16 +163,21 @@ class Session:
         return self._taken()
 
     def starting(self, now: float) -> None:
-        """Take in that the trial's process has to load the function first, if not to be started."""
+        """Take in that the trial's process is a new one: it has to load the function first."""
+        self._cool()
         if self.run is not None:
             self._began = None
             self._limit_at = self._limit(now)
 
-    def began(self, now: float) -> None:
+    def began(self, now: float) -> list[Order]:
         """Take in that it has, and calls the function: what limits a trial counts from here."""
         if self.run is not None:
             self._began = now
             self._limit_at = self._limit(now)
+        if self._terms is not None and not self._terms.fresh_process:
+            self._warm = True
+            self._orders += map(Start, self._ahead)
+        return self._taken()
 
     def reported(self, step: int, metrics: dict[str, float], now: float) -> list[Order]:
         """Take in a report of the trial that runs; what a thread of an ended trial still reports is nobody's."""
@@ -231,18 +247,19 @@ class Session:
             self._tell(Log(run.trial, run.attempt, "", self._dropped), now)
         if error is not None and len(error) > ERROR_LIMIT:
             error = error[: ERROR_LIMIT // 2] + "\n…\n" + error[-ERROR_LIMIT // 2 :]
-        self._tell(Finished(run.trial, run.attempt, status, value, metrics, error), now)
+        if status != WITHDRAWN:
+            self._tell(Finished(run.trial, run.attempt, status, value, metrics, error), now)
         self.run = None
         return self._taken()
 
     def cleared(self, now: float) -> list[Order]:
         """Take in that nothing is left of the trial that has ended, so that the next one may begin."""
-        if self.run is None and self._ahead:
-            self._begin(self._ahead.popleft(), now)
+        self._next(now)
         return self._taken()
 
     def died(self, cause: str, now: float) -> list[Order]:
         """Take in that the trial's process is gone: it was stopped by force, or it failed."""
+        self._cool()
         if self._stopping is not None and self._terminate_at == math.inf and self._broken is None:
             return self.finished("stopped", None, self._metrics, None, now)
         why = f"the trial was ended: {self._broken}" if self._broken else f"the trial's process died: {cause}"
@@ -308,21 +325,38 @@ class Session:
         return min(whole, silence)
 
     def _is(self, trial: int, attempt: int) -> bool:
-        return self.run is not None and (self.run.trial, self.run.attempt) == (trial, attempt)
+        return self.run is not None and _named(self.run) == (trial, attempt)
 
-    def _begin(self, run: Run, now: float) -> None:
-        self.run = run
-        self._began = now
-        self._stopping = self._broken = None
+    def _next(self, now: float) -> None:
+        """Take up the next trial, if one is here and none runs."""
+        if self.run is not None or not self._ahead:
+            return
+        run = self.run = self._ahead.popleft()
+        self._began = now if self._warm else None
+        self._stopping = self._withdrawn.pop(_named(run), None)
+        self._broken = None
         self._fetching = False
         self._terminate_at = self._kill_at = math.inf
+        if self._stopping is not None and self._terms is not None:
+            self._terminate_at = now + self._terms.grace
         self._limit_at = self._limit(now)
         self._printed = self._dropped = 0
         self._last = ""
         self._points = []
         self._metrics = {}
         self._gathered = 0
-        self._orders.append(Start(run))
+        if not self._warm:
+            self._orders.append(Start(run))
+
+    def _cool(self) -> None:
+        """Take in that there is no warm process: what it had been handed will be handed out anew."""
+        self._warm = False
+        self._forget_withdrawn()
+
+    def _forget_withdrawn(self) -> None:
+        """Forget what was taken back, since nobody has begun it."""
+        self._ahead = deque(run for run in self._ahead if _named(run) not in self._withdrawn)
+        self._withdrawn.clear()
 
     def _flush(self, now: float) -> None:
         if self._points and self.run is not None:
@@ -338,6 +372,10 @@ class Session:
     def _taken(self) -> list[Order]:
         orders, self._orders = self._orders, []
         return orders
+
+
+def _named(words: Run | Stop) -> tuple[int, int]:
+    return words.trial, words.attempt
 
 
 def _fields(body: Any) -> dict[str, Any]:

@@ -27,7 +27,7 @@ from maggy.executor.line import Line, Ticket
 from maggy.executor.link import FENCED, Link
 from maggy.executor.process import Process, Runner, stored
 from maggy.executor.session import FLUSH_SECONDS, Hand, Kill, Leave, Order, Session, Signal, Start, Tell, Terminate
-from maggy.rpc.messages import Join, Message
+from maggy.rpc.messages import Join, Message, Run
 from maggy.version import VERSION
 
 WEIGH_SECONDS = 0.5  # between two looks at a trial's memory
@@ -56,12 +56,16 @@ class Agent:
         self._weigh_at = math.inf
         self._sent_home: str | None = None
         self._scratch = tempfile.mkdtemp(prefix="maggy-")
-        self._sweeper = leftovers.Sweeper()
 
     @property
     def _left(self) -> str | None:
         """Why there is nothing more to do here."""
         return self._sent_home or self._link.left
+
+    @property
+    def _fresh(self) -> bool:
+        """Whether each trial has a process of its own."""
+        return self._session.terms is not None and self._session.terms.fresh_process
 
     def serve(self) -> str:
         """Join the study and run its trials; return why it ended. A driver that is no longer there is no error."""
@@ -78,7 +82,6 @@ class Agent:
             self._adopt(False)  # Spark runs other tasks in this process
             self._line.close(patience=0.0)
             self._selector.close()
-            self._sweeper.close()
             if self._stored is not None:
                 os.close(self._stored)
             leftovers.remove(self._scratch)
@@ -90,9 +93,12 @@ class Agent:
         return Join(name, host, pid, self._slot, platform.python_version(), VERSION, again=self._again)
 
     def _wait(self) -> None:
+        now = time.monotonic()
+        if self._session.stocked and now < self._write_at < math.inf:
+            time.sleep(self._write_at - now)  # the trials need nobody, and what they tell comes together
+            now = self._write_at
         deadline = min(self._session.deadline(), self._weigh_at, self._line.deadline(), self._write_at)
-        patience = max(0.0, deadline - time.monotonic())
-        for key, _ in self._selector.select(min(patience, 60.0)):
+        for key, _ in self._selector.select(min(max(0.0, deadline - now), 60.0)):
             if self._left is None:
                 key.data()
         self._weigh()
@@ -149,17 +155,19 @@ class Agent:
             if kind == "here":
                 process.pid = int(body)
             elif kind == "began":
-                process.warm = True
-                self._session.began(now)
+                self._do(self._session.began(now))
             elif kind == "report":
                 step, metrics = body
                 self._do(self._session.reported(step, metrics, now))
             elif kind == "finished":
-                self._from_prints()
-                self._do(self._session.finished(**body, now=now))
-                self._write()  # the driver can decide on the next trial while this one's traces are removed
-                self._clean_up(process)
-                self._do(self._session.cleared(time.monotonic()))
+                outcome, clear = body[0], body[1] and not self._fresh
+                if not clear:
+                    self._drain_prints()
+                self._do(self._session.finished(**outcome, now=now))
+                if not clear:
+                    self._write()  # the driver can decide on the next trial while this one's traces are removed
+                    self._clean_up(process)
+                self._do(self._session.cleared(now if clear else time.monotonic()))
             else:
                 self._do(self._session.kept(kind, body, now))
 
@@ -178,7 +186,7 @@ class Agent:
         process = self._process
         if process is None:
             return
-        self._from_prints()
+        self._drain_prints()
         self._forget()
         ending = process.wait() if cause is None else process.kill()
         self._kill_leftovers()
@@ -187,16 +195,29 @@ class Agent:
         self._do(self._session.cleared(time.monotonic()))
 
     def _from_prints(self) -> None:
+        """Read what was printed, by the trial that has begun last.
+
+        A process does not begin the next trial while something waits to be read. So what waits is of the trial that it
+        runs, or has just ended; and which one that is, it has told before.
+        """
+        self._from_process()
+        if self._process is not None and self._process.printed_something:
+            self._read_prints()
+
+    def _drain_prints(self) -> None:
         """Read what was printed until there is no more for now, so that it comes before the trial's outcome."""
-        while self._process is not None and (data := self._process.printed()) != b"":
-            if data is None:  # the process has closed its output: nothing will come any more
-                if self._process.prints in self._selector.get_map():
-                    self._selector.unregister(self._process.prints)
-                break
+        while self._read_prints() and not self._paused:
+            continue
+
+    def _read_prints(self) -> bool:
+        """Read what was printed, once; False where that is nothing."""
+        data = self._process.printed() if self._process is not None else None
+        if data:
             self._do(self._session.printed(self._decoder.decode(data), time.monotonic()))
             self._write()
-            if self._paused:
-                break
+        elif data is None and self._process is not None and self._process.prints in self._selector.get_map():
+            self._selector.unregister(self._process.prints)  # it has closed its output: nothing will come any more
+        return bool(data)
 
     def _listen(self) -> None:
         """Listen to the process, or stop while the driver cannot follow: then its pipes fill, and it waits."""
@@ -230,10 +251,11 @@ class Agent:
 
     def _clean_up(self, process: Runner) -> None:
         """Leave nothing of a trial that has ended: not what it has started nor, if so wished, its process."""
-        if self._session.terms is not None and self._session.terms.fresh_process:
+        if self._fresh:
             self._drop_process()
         elif self._process is process:
             self._kill_leftovers(keep=process.own)
+            process.order("cleared")
 
     def _new_process(self) -> Runner:
         if self._stored is None:
@@ -247,7 +269,7 @@ class Agent:
         leftovers.adopt_orphans(adopt)
 
     def _kill_leftovers(self, keep: Collection[int] = ()) -> None:
-        self._sweeper.kill_all(keep)
+        leftovers.kill_all(keep)
 
     # -- orders ----------------------------------------------------------------------------------------------------
 
@@ -257,7 +279,7 @@ class Agent:
                 case Tell():
                     self._link.tell(order.message)
                 case Start():
-                    self._start(order)
+                    self._start(order.run)
                 case Signal():
                     if self._process is not None:
                         stop = order.stop
@@ -275,8 +297,9 @@ class Agent:
                 case Leave():
                     self._sent_home = order.reason
 
-    def _start(self, order: Start) -> None:
-        if self._process is not None and not self._process.alive:
+    def _start(self, run: Run) -> None:
+        new = run is self._session.run
+        if new and self._process is not None and not self._process.alive:
             self._drop_process()  # it died between two trials: no fault of the next one's
         if self._process is None:
             try:
@@ -287,9 +310,8 @@ class Agent:
                 return
             self._decoder.reset()
             self._listen()
-        if not self._process.warm:
             self._session.starting(time.monotonic())
-        run, terms = order.run, self._session.terms
+            self._introduce(self._process)
         self._process.order(
             "run",
             {
@@ -299,13 +321,22 @@ class Agent:
                 "budget": run.budget,
                 "parent": run.parent,
                 "work": run.work,
+                "restore": run.restore,
+            },
+        )
+
+    def _introduce(self, process: Runner) -> None:
+        """Tell a new process what holds for all its trials."""
+        terms = self._session.terms
+        process.order(
+            "terms",
+            {
                 "metric": terms.metric if terms else None,
                 "checkpoints": {
                     "root": terms.checkpoints if terms else "",
                     "marker": terms.marker if terms else "",
                     "limit": terms.relay_limit if terms else 0,
                     "scratch": self._scratch,
-                    "restore": run.restore,
                 },
             },
         )

@@ -6,6 +6,7 @@ What decides is real (`Session`, `Link`); what would do is virtual. Nothing wait
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -13,15 +14,16 @@ from random import Random
 from typing import Any, Protocol
 
 from maggy.executor.link import Link
-from maggy.executor.session import Kill, Leave, Order, Session, Signal, Start, Tell
+from maggy.executor.session import WITHDRAWN, Kill, Leave, Order, Session, Signal, Start, Tell
 from maggy.rpc.connection import NONCE
-from maggy.rpc.messages import Join, Run
+from maggy.rpc.messages import Join, Run, Stop
 from maggy.searchspace import Searchspace
 from maggy.testing.network import Alarm, Timeline, Wire
 from maggy.trial import Direction, Objective
 
 Point = tuple[float, int | None, Mapping[str, float]]
 SAVES = 0.2  # share of points, besides the last, after which a checkpoint is kept
+SIGNAL_SECONDS = 0.3  # at most, until a trial's process heeds what its agent orders
 SECRET = b"the secret of a simulated study"
 
 
@@ -125,6 +127,10 @@ class VirtualExecutor:
         self._frozen_until = 0.0
         self._life = 0  # number of the attempt that the trial's process is at; facts of an earlier one are void
         self._stop = False
+        self._warm = False
+        self._process = 0  # its number: what was meant for an earlier one is void
+        self._runs: Run | None = None
+        self._waiting: deque[Run | None] = deque()  # what the trial's process is to run next; None was withdrawn
 
     def connect(self) -> None:
         """Try to reach the driver, for the first time or again."""
@@ -172,13 +178,14 @@ class VirtualExecutor:
                 case Tell():
                     self._link.tell(order.message)
                 case Start():
-                    self._start(order.run)
+                    self._waiting.append(order.run)
+                    self._next()
                 case Signal():
-                    self._stop = True
+                    # Meanwhile the trial's process may begin what it is told not to.
+                    delay = self._rng.choice([0.0, self._rng.uniform(0, SIGNAL_SECONDS)])
+                    self._timeline.after(delay, partial(self._signalled, order.stop, self._process))
                 case Kill():
-                    self._life += 1
-                    self._do(self._session.died("it was ended by SIGKILL", self._timeline.now))
-                    self._do(self._session.cleared(self._timeline.now))
+                    self._died("it was ended by SIGKILL")
                 case Leave():
                     self.sent_home = True
                     self._leave(order.reason)
@@ -199,7 +206,38 @@ class VirtualExecutor:
             self._life += 1
             self.gone()
 
-    # -- the trial ---------------------------------------------------------------------------------------------------
+    # -- the trial's process -----------------------------------------------------------------------------------------
+
+    def _next(self) -> None:
+        """Begin the next trial, if none runs; the first one of a process is told of."""
+        if self._runs is not None or not self._waiting:
+            return
+        self._runs = self._waiting.popleft()
+        if self._runs is None:
+            self._finish(WITHDRAWN)
+            return
+        if not self._warm:
+            self._warm = True
+            self._do(self._session.began(self._timeline.now))
+        self._start(self._runs)
+
+    def _signalled(self, stop: Stop, process: int) -> None:
+        if process != self._process:
+            return
+        for at, run in enumerate(self._waiting):
+            if run is not None and (run.trial, run.attempt) == (stop.trial, stop.attempt):
+                self._waiting[at] = None
+        if self._runs is not None and (self._runs.trial, self._runs.attempt) == (stop.trial, stop.attempt):
+            self._stop = True
+
+    def _died(self, how: str) -> None:
+        self._life += 1
+        self._process += 1
+        self._warm = False
+        self._runs = None
+        self._waiting.clear()
+        self._do(self._session.died(how, self._timeline.now))
+        self._do(self._session.cleared(self._timeline.now))
 
     def _start(self, run: Run) -> None:
         self._life += 1
@@ -258,10 +296,8 @@ class VirtualExecutor:
                     self._disturb(self._wire, fate)
                 self._go_on(attempt, reported=attempt.strikes)
             case "death":
-                self._life += 1
                 self._do(self._session.printed("this is the end\n", now))
-                self._do(self._session.died("it was ended by SIGSEGV", now))
-                self._do(self._session.cleared(now))
+                self._died("it was ended by SIGSEGV")
                 self._write()
             case "error":
                 self._finish("failed", error="ValueError: simulated")
@@ -282,8 +318,10 @@ class VirtualExecutor:
     def _finish(
         self, status: str, value: float | None = None, metrics: dict[str, float] | None = None, error: str | None = None
     ) -> None:
+        self._runs = None
         self._do(self._session.finished(status, value, metrics or {}, error, self._timeline.now))
         self._do(self._session.cleared(self._timeline.now))
+        self._next()
         self._write()
 
     def _value(self, metrics: Mapping[str, float]) -> float | None:

@@ -19,10 +19,11 @@ def train_fn(x, reporter, progress, steps):
     import time
     from pathlib import Path
 
-    for step in range(steps):
-        reporter.broadcast(x, step=step)
-        Path(progress, str(reporter.trial)).write_text(str(step))
-        time.sleep(0.02)
+    with Path(progress, str(reporter.trial)).open("a", buffering=1) as file:
+        for step in range(steps):
+            reporter.broadcast(x, step=step)
+            file.write(f"{step}\n")
+            time.sleep(0.02)
     return x
 
 
@@ -43,10 +44,8 @@ class Driving(Served):
 
     def reached(self):
         """Return the steps that running trials have reached, by trial, whatever the driver knows of them."""
-        found = {int(file.name): file.read_text() for file in self.progress.iterdir()}
-        if not all(found.values()):
-            return self.reached()  # one is being written
-        return {trial: int(step) for trial, step in found.items()}
+        found = {int(file.name): file.read_text().split() for file in self.progress.iterdir()}
+        return {trial: int(steps[-1]) for trial, steps in found.items() if steps}
 
     def complete(self):
         """Check the log, as `Served.complete` does."""
