@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Callable
+from json import encoder as parts_of_json
 from typing import Any
 
 _NON_FINITE = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
@@ -19,9 +21,9 @@ _MARK = "$f"
 def dumps(value: Any) -> str:
     """Encode `value` compactly. Raises `TypeError` for what JSON has no form for."""
     try:
-        text = _ENCODER.encode(value)
+        text = _encoded(value)
     except ValueError:
-        text = _ENCODER.encode(_marked(value))
+        text = _encoded(_marked(value))
     return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
 
 
@@ -91,7 +93,17 @@ def _refuse(literal: str) -> Any:
     raise ValueError(f"{literal} is not JSON")
 
 
-_ENCODER = json.JSONEncoder(allow_nan=False, separators=(",", ":"), ensure_ascii=False)
+def _encoder(encoder: json.JSONEncoder) -> Callable[[Any], str]:
+    """Return what does as `encoder.encode`, without making its part that is written in C anew for each value."""
+    make = getattr(parts_of_json, "c_make_encoder", None)
+    if make is None:  # no CPython
+        return encoder.encode
+    separators = encoder.key_separator, encoder.item_separator
+    parts = make(None, encoder.default, parts_of_json.encode_basestring, None, *separators, False, False, False)
+    return lambda value: "".join(parts(value, 0))
+
+
+_encoded = _encoder(json.JSONEncoder(allow_nan=False, separators=(",", ":"), ensure_ascii=False))
 _DECODER = json.JSONDecoder(object_pairs_hook=_unmarked, parse_constant=_refuse)
 _PLAIN = json.JSONDecoder(parse_constant=_refuse)
 _SORTED = json.JSONEncoder(sort_keys=True)

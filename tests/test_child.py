@@ -198,9 +198,11 @@ class Child:
         self.process.order("terms", {"metric": metric, "checkpoints": NOWHERE})
         body = {"trial": trial, "attempt": attempt, "params": params, "budget": 3, "parent": None, "restore": []}
         self.process.order("run", body)
+        self.process.flush()
 
     def stop(self, trial=1, attempt=1):
         self.process.order("stop", {"trial": trial, "attempt": attempt, "reason": "below the median"})
+        self.process.flush()
 
     def facts(self):
         """Yield what the process says until it closes its end; collect what it prints meanwhile."""
@@ -226,6 +228,7 @@ class Child:
                         if not clear:
                             self.read_prints()
                             self.process.order("cleared")
+                            self.process.flush()
                         yield [kind, outcome]
                     else:
                         yield [kind, body]

@@ -169,12 +169,12 @@ class Roll:
         """Whether somebody of that name is here, or may come back."""
         return executor in self._lives
 
-    def send(self, executor: str, message: Message) -> None:
-        """Send a message, or keep it for when the executor comes back."""
+    def send(self, executor: str, *messages: Message) -> None:
+        """Send messages, or keep them for when the executor comes back."""
         if life := self._lives.get(executor):
-            frame = life.channel.send(message)
+            frames = b"".join(map(life.channel.send, messages))
             if life.line is not None:
-                life.line.forward(frame)
+                life.line.forward(frames)
 
     def tell_all(self, message: Message) -> None:
         """Send a message to everybody, those who have only just come included."""

@@ -236,14 +236,18 @@ class Server:
         self._put(lambda _: [])
 
     def _perform(self, actions: list[Action]) -> None:
+        words: dict[str, list[Message]] = {}  # what is for one executor leaves together
         for action in actions:
             match action:
                 case Send():
-                    self._roll.send(action.executor, action.message)
+                    words.setdefault(action.executor, []).append(action.message)
                 case Drop():
+                    words.pop(action.executor, None)
                     self._roll.drop(action.executor, action.why)
-                case Close():
-                    self.closed.set()
+        for executor, messages in words.items():
+            self._roll.send(executor, *messages)
+        if any(isinstance(action, Close) for action in actions):
+            self.closed.set()
         if not self._inputs:  # what has come while the turn was held is not durable yet
             self._roll.confirm(at_once=self._confirm_all)
             self._confirm_all = False

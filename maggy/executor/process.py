@@ -41,6 +41,7 @@ class Runner:
     end: int | None
     pid: int  # of the process that runs the function; 0 where that is not known
     _orders: int
+    _due: bytes
 
     @property
     def own(self) -> tuple[int, ...]:
@@ -72,6 +73,7 @@ class Runner:
         for end in (self.facts, self.prints):
             os.set_blocking(end, False)
         self._frames = Frames(LARGEST)
+        self._due = b""
         return orders_end, facts_end, prints_end
 
     def _close(self, *others: int | None) -> None:
@@ -80,9 +82,15 @@ class Runner:
                 os.close(end)
 
     def order(self, kind: str, body: dict[str, Any] | None = None) -> None:
-        """Send an order; a process that is already gone is noticed by its closed pipe of facts."""
-        with contextlib.suppress(BrokenPipeError):
-            os.write(self._orders, framed(dumps([kind, body]).encode()))
+        """Give an order, which leaves with the next `flush`."""
+        self._due += framed(dumps([kind, body]).encode())
+
+    def flush(self) -> None:
+        """Send the orders that are due; a process that is already gone is noticed by its closed pipe of facts."""
+        if self._due:
+            with contextlib.suppress(BrokenPipeError):
+                os.write(self._orders, self._due)
+            self._due = b""
 
     def told(self) -> list[Any] | None:
         """Return the facts that have come; None when the process has closed its end.

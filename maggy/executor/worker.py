@@ -93,6 +93,8 @@ class Agent:
         return Join(name, host, pid, self._slot, platform.python_version(), VERSION, again=self._again)
 
     def _wait(self) -> None:
+        if self._process is not None:
+            self._process.flush()
         now = time.monotonic()
         if self._session.stocked and now < self._write_at < math.inf:
             time.sleep(self._write_at - now)  # the trials need nobody, and what they tell comes together
