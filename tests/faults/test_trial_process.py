@@ -158,33 +158,40 @@ def test_f31_nothing_that_a_trial_started_is_left(lagom, tmp_path):
     assert not any(map(alive, pids(tmp_path)))
 
 
-def leaves_something(x, trial, folder):
+def prints_sometimes(x, trial, folder):
     import os
-    import subprocess
-    from pathlib import Path
 
-    before = [int(file.read_text()) for file in Path(folder).glob("pid-*")]
     if trial % 3 == 0:
         os.write(1, f"this is {trial}\n".encode())
-    if trial % 10 == 5:
-        left = subprocess.Popen(["sleep", "600"], start_new_session=True)
-        Path(folder, f"pid-{trial}").write_text(str(left.pid))
-    return float(
-        sum(
-            Path(f"/proc/{pid}/cmdline").exists() and Path(f"/proc/{pid}/cmdline").read_bytes() != b"" for pid in before
-        )
-    )
+    return x
 
 
-def test_f31_short_trials_leave_nothing_to_those_behind_them(lagom):
-    """F31: they wait in the process's own queue; what one has printed is its own, and what it has started has ended."""
-    result = lagom(leaves_something, num_trials=200, optimizer="random")
-    assert [trial.value for trial in result.trials] == [0.0] * 200
-    assert len(pids(Path(result.log_dir).parents[1])) == 20
+def test_f31_what_a_short_trial_prints_is_its_own(lagom):
+    """F31: others wait in the same process's queue, and begin as soon as it has ended."""
+    result = lagom(prints_sometimes, num_trials=300, optimizer="random")
     for trial in result.trials:
         log = Path(result.log_dir, str(trial.id), "output.log")
         printed = log.read_text() if log.exists() else ""
         assert printed == (f"this is {trial.id}\n" if trial.id % 3 == 0 else ""), trial.id
+
+
+def leaves_a_process(x, trial, folder):
+    import subprocess
+    from pathlib import Path
+
+    before = [int(file.read_text()) for file in Path(folder).glob("pid-*")]
+    commands = [Path(f"/proc/{pid}/cmdline") for pid in before]
+    if trial % 10 == 5:
+        left = subprocess.Popen(["sleep", "600"], start_new_session=True)
+        Path(folder, f"pid-{trial}").write_text(str(left.pid))
+    return float(sum(command.exists() and bool(command.read_bytes()) for command in commands))
+
+
+def test_f31_what_a_short_trial_has_started_ends_before_the_next_begins(lagom, tmp_path):
+    """F31: though that waits in the same process's queue."""
+    result = lagom(leaves_a_process, num_trials=100, optimizer="random")
+    assert [trial.value for trial in result.trials] == [0.0] * 100
+    assert len(pids(tmp_path)) == 10
 
 
 def test_a_trial_can_have_a_process_of_its_own(lagom):
