@@ -8,10 +8,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from maggy import config as configuration
-from maggy import trainfn
+from maggy import configuration, trainfn
 from maggy.command import Command
-from maggy.config import StudyConfig
+from maggy.configuration import StudyConfig
 from maggy.errors import ConfigError, StudyFailed, amount
 from maggy.opening import Given, Opened, begin, check_folder, check_place, go_on, nothing_left, take_up
 from maggy.optimizers import Halving, Optimizer

@@ -15,7 +15,7 @@ LOG_VERSION = 1
 
 @dataclass(frozen=True, slots=True)
 class StudyOpened:
-    """A study began, with these settings (see `maggy.config.StudyConfig`)."""
+    """A study began, with these settings (see `maggy.configuration.StudyConfig`)."""
 
     at: float
     settings: Mapping[str, Any]

@@ -12,7 +12,7 @@ from inspect import signature
 from pathlib import Path
 from typing import Any, Literal
 
-from maggy import config as configuration
+from maggy import configuration
 from maggy.ablation import AblationConfig, AblationStudy
 from maggy.ablation.trials import Ablated
 from maggy.call import How, Launcher, carry_out, opened_store

@@ -12,7 +12,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from maggy.config import StudyConfig, reconfigured
+from maggy.configuration import StudyConfig, reconfigured
 from maggy.errors import ConfigError, StoreError, StoreUnavailable
 from maggy.events import LOG_VERSION, Event, Reported, Requeued, StudyOpened, StudyResumed
 from maggy.optimizers import OPTIMIZERS

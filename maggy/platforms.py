@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from maggy.config import Gpus
+from maggy.configuration import Gpus
 from maggy.driver.launcher import Launcher
 from maggy.executor.worker import run_slot
 

@@ -15,7 +15,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from maggy.config import RELAY_LIMIT, StudyConfig
+from maggy.configuration import RELAY_LIMIT, StudyConfig
 from maggy.driver.asker import Asker, InlineAsker, ThreadAsker
 from maggy.driver.clock import Clock
 from maggy.driver.depot import Depot

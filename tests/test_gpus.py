@@ -11,7 +11,7 @@ from pyspark.resource import ExecutorResourceRequests, ResourceProfileBuilder, T
 from waiting import until
 
 from maggy import Float, Searchspace, experiment
-from maggy.config import Gpus
+from maggy.configuration import Gpus
 from maggy.driver import gpus
 from maggy.errors import ConfigError
 

@@ -40,7 +40,7 @@ ROWS = {
     "2a libraries": ["optimizers.foreign", "optimizers.foreign.*"],
     "2b": ["optimizers", "optimizers.*", "earlystop", "earlystop.*"],
     "2c": ["ablation", "ablation.*"],
-    "3": ["config"],
+    "3": ["configuration"],
     "4": [
         "driver.scheduler",
         "driver.terms",
@@ -254,7 +254,7 @@ def test_importing_maggy_is_light():
     [
         ("maggy.trial", "maggy.study", None),  # one folder, one row
         ("maggy.study", "maggy.trial", None),
-        ("maggy.study", "maggy.config", "row 3 is above row 1"),
+        ("maggy.study", "maggy.configuration", "row 3 is above row 1"),
         ("maggy.study", "maggy.experiment", "row 6 is above row 1"),
         ("maggy.optimizers.rungs", "maggy.optimizers.asha", "row 2b is above row 2a"),
         ("maggy.optimizers.asha", "maggy.optimizers.rungs", None),
@@ -266,8 +266,8 @@ def test_importing_maggy_is_light():
         ("maggy.driver.server", "maggy.executor.session", "there is a wall between them"),
         ("maggy.driver.server", "maggy.driver.scheduler", None),
         ("maggy.driver.scheduler", "maggy.driver.server", "row 5b is above row 4"),
-        ("maggy.config", "maggy", "the package's own names are for users"),
-        ("maggy.config", "maggy.nowhere", "there is no maggy.nowhere"),
+        ("maggy.configuration", "maggy", "the package's own names are for users"),
+        ("maggy.configuration", "maggy.nowhere", "there is no maggy.nowhere"),
     ],
 )
 def test_the_rule_tells_right_from_wrong(name, target, why):

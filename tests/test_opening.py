@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import pytest
 
 from maggy import experiment, opening
-from maggy.config import configure
+from maggy.configuration import configure
 from maggy.errors import CheckpointError, ConfigError, StoreError, StudyOwned
 from maggy.events import LOG_VERSION, Ended, Saved, Started, StudyClosed, StudyOpened, StudyResumed, Suggested
 from maggy.opening import Given, begin, check_folder, claim, go_on, history, nothing_left, take_up

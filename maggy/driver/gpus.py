@@ -14,7 +14,7 @@ import subprocess
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from maggy.config import Gpus
+from maggy.configuration import Gpus
 from maggy.errors import ConfigError, amount, last_line
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"

@@ -11,7 +11,7 @@ from maggy.rpc.messages import Welcome
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """How a study is run; times in seconds (the defaults stand in `maggy.config`).
+    """How a study is run; times in seconds (the defaults stand in `maggy.configuration`).
 
     `independent`: no suggestion depends on a result, so that trials can be given out ahead of need.
     """

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-from maggy.config import NUM_TRIALS
+from maggy.configuration import NUM_TRIALS
 from maggy.domain import Domain
 from maggy.domains import Categorical, Float, Integer, Ordinal
 from maggy.errors import ConfigError, nearest

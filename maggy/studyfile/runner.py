@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from maggy.call import How, carry_out
-from maggy.config import Gpus, configure
+from maggy.configuration import Gpus, configure
 from maggy.driver.local import cores
 from maggy.errors import ConfigError, MaggyError, last_line, nearest
 from maggy.executor.program import ProgramTrial

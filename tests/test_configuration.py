@@ -1,4 +1,4 @@
-"""Tests of maggy.config."""
+"""Tests of maggy.configuration."""
 
 import json
 import math
@@ -21,7 +21,7 @@ from maggy import (
     Threshold,
     experiment,
 )
-from maggy.config import BEAT, LEASE, NUM_TRIALS, configure, reconfigured
+from maggy.configuration import BEAT, LEASE, NUM_TRIALS, configure, reconfigured
 from maggy.errors import ConfigError
 from maggy.jsonvalue import dumps, loads
 from maggy.optimizers import SingleRun
