@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from maggy import configuration
-from maggy.ablation import AblationConfig, AblationStudy
+from maggy.ablation import AblationStudy
 from maggy.ablation.trials import Ablated
 from maggy.call import How, Launcher, carry_out, opened_store
 from maggy.command import Command
+from maggy.compat.calls import as_before
 from maggy.earlystop import StopRule
 from maggy.errors import ConfigError, nearest
 from maggy.opening import Given, history
@@ -32,9 +33,10 @@ DEFAULT = "default"
 LOG_DIR = "maggy_logs"
 
 
+@as_before
 def lagom(
     train_fn: TrainFn | Command,
-    searchspace: Searchspace | Mapping[str, Any] | AblationStudy | AblationConfig | None = None,
+    searchspace: Searchspace | Mapping[str, Any] | AblationStudy | None = None,
     optimizer: str | Optimizer | None = DEFAULT,
     direction: str | None = None,
     num_trials: int | None = None,
@@ -78,6 +80,8 @@ def lagom(
     lease: float | None = None,
 ) -> Result:
     """Find good hyperparameters for `train_fn`, on Spark, and return what was found.
+
+    Calls as Maggy 0.2, 0.5 and 1.x took them do the same: `docs/from-maggy.md`.
 
     Arguments:
         train_fn: the function to optimize. It is given, as far as it names them: each hyperparameter, or all in the
@@ -153,9 +157,6 @@ def lagom(
 
     """
     call, usual = dict(locals()), signature(lagom).parameters
-    if isinstance(searchspace, AblationConfig):
-        named = {option: value for option, value in call.items() if value is not usual[option].default}
-        return lagom(**named | searchspace.options())
     again = {option: call[option] for option in configuration.PER_CALL if call[option] != usual[option].default}
     study = _ablation(searchspace, experiment_type, ablation_study)
     optimizer = configuration.one_of("optimizer", optimizer, DEFAULT, "ablator", ablator, unset=DEFAULT)

@@ -14,7 +14,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 
 from maggy import AblationStudy, Asha, Status, StudyFailed, experiment
-from maggy.ablation import AblationConfig, trials
+from maggy.ablation import trials
 from maggy.errors import ConfigError
 from maggy.store import MemoryStore
 
@@ -153,18 +153,6 @@ def test_code_for_maggy_runs():
         "without petal width (cm)",
     ]
     assert result["num_trials"] == 4
-
-
-def test_a_config_of_maggy_1_is_taken_apart():
-    """What it says are options of lagom; others stand beside it."""
-    study = AblationStudy(label_name="target")
-    study.features.include("petal width (cm)")
-    config = AblationConfig(study, ablator="greedy", direction="min", name="from-config", dataset=IRIS)
-    result = lagom(lambda dataset: len(dataset.columns), config, seed=7)
-    assert (result.name, result.study.objective.direction, result.best_value) == ("from-config", "min", 4)
-    assert result.study.settings["optimizer"]["name"] == "greedy"
-    assert result.study.settings["seed"] == 7
-    assert study.dataset is None
 
 
 def test_maggys_fault_3_one_configuration_that_raises_ends_nothing():

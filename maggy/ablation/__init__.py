@@ -1,6 +1,5 @@
 """Ablation studies: which features, layers and components matter."""
 
-from maggy.ablation.config import AblationConfig
 from maggy.ablation.study import AblationStudy
 
-__all__ = ["AblationConfig", "AblationStudy"]
+__all__ = ["AblationStudy"]

@@ -1,5 +1,6 @@
 """Stop rules: functions of a trial and its study."""
 
+from maggy.earlystop.abstract import AbstractEarlyStop, NoStoppingRule
 from maggy.earlystop.base import StopRule
 from maggy.earlystop.extrapolation import Extrapolation
 from maggy.earlystop.median import Median, Percentile
@@ -16,4 +17,17 @@ STOP_RULES: dict[str, type] = {
     "curve": Extrapolation,
 }
 
-__all__ = ["STOP_RULES", "Extrapolation", "Median", "NoProgress", "Percentile", "StopRule", "Threshold"]
+MedianStoppingRule = Median  # its name in Maggy 1.x
+
+__all__ = [
+    "STOP_RULES",
+    "AbstractEarlyStop",
+    "Extrapolation",
+    "Median",
+    "MedianStoppingRule",
+    "NoProgress",
+    "NoStoppingRule",
+    "Percentile",
+    "StopRule",
+    "Threshold",
+]

@@ -29,7 +29,7 @@ from maggy.errors import RetryTrial, StopTrial
 from maggy.executor import leftovers
 from maggy.executor.checkpoints import Checkpoints, Terms
 from maggy.executor.nospark import forbid_spark
-from maggy.executor.reporter import Reporter, as_number, bounded, single_out
+from maggy.executor.reporter import CURRENT, Reporter, as_number, bounded, single_out
 from maggy.executor.session import WITHDRAWN
 from maggy.jsonvalue import dumps, loads
 from maggy.rpc.frames import Frames, framed
@@ -227,6 +227,7 @@ class TrialProcess:
             send=lambda step, metrics: self._tell("report", [step, metrics]),
             stop=lambda: self._asked_to_stop(run),
         )
+        CURRENT.set(reporter)
         try:
             train_fn, constants = self._load()
             provided = {
@@ -250,6 +251,7 @@ class TrialProcess:
         finally:
             if os.getpid() != self._pid:  # a fork that came back: only the trial's own process has an outcome
                 os._exit(1)
+            CURRENT.set(None)
             reporter.close()
         return _outcome("completed", value, metrics)
 

@@ -7,6 +7,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Mapping
+from contextvars import ContextVar
 from typing import Any
 
 from maggy.errors import StopTrial
@@ -14,6 +15,7 @@ from maggy.executor.checkpoints import Checkpoints
 from maggy.trial import Objective
 
 LAST_STEP = 2**63 - 2  # one less than the largest: units are steps plus one where steps count from 0
+CURRENT: ContextVar[Reporter | None] = ContextVar("CURRENT", default=None)  # whose trial runs in this thread
 MAX_METRICS = 16 * 1024  # characters, which JSON may make six times as many: what is reported fits a message
 
 
