@@ -69,6 +69,22 @@ def test_an_ablation_is_as_its_page_says(tmp_path):
     assert ran.stdout.splitlines() == re.search(r"```\n( +n .*?)```", page, re.DOTALL)[1].splitlines()
 
 
+def test_code_for_maggy_1_is_as_its_page_says(tmp_path):
+    """A study of 1.x, as it was and in today's words, finds the same kind of thing; one warning, at its own line."""
+    page = (ROOT / "docs" / "from-maggy.md").read_text(encoding="utf-8")
+    code = "\n".join(re.findall(r"```python\n(.*?)```", page, re.DOTALL))
+    for end in ("config=config", "[1, 2, 3]}\n"):
+        assert end in code
+        code = code.replace(end, f"{end.rstrip()}, launcher='local', num_executors=2, quiet=True")
+    (tmp_path / "page.py").write_text(code, encoding="utf-8")
+    ran = subprocess.run([sys.executable, "page.py"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
+    found = [re.fullmatch(r"\{'lr': (.*)\} (.*)", line) for line in ran.stdout.splitlines()]
+    assert [float(each[2]) for each in found] == pytest.approx([6 * float(each[1]) for each in found])
+    assert len(found) == 2
+    assert re.findall(r"page.py:(\d+): FutureWarning", ran.stderr) == ["2"]
+
+
 def test_the_page_of_plots_names_those_that_there_are():
     """Each plot of a result is a row of docs/plots.md, and the other way around."""
     page = (ROOT / "docs" / "plots.md").read_text(encoding="utf-8")

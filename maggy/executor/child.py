@@ -251,7 +251,6 @@ class TrialProcess:
         finally:
             if os.getpid() != self._pid:  # a fork that came back: only the trial's own process has an outcome
                 os._exit(1)
-            CURRENT.set(None)
             reporter.close()
         return _outcome("completed", value, metrics)
 

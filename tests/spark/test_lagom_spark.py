@@ -262,3 +262,19 @@ def test_programs_are_trials_of_spark_too(lagom, tmp_path):
     )
     ended = {trial.params["n"] > 500: trial.status for trial in result.trials if trial.params["n"] != 500}
     assert ended == {True: "stopped", False: "completed"}
+
+
+def test_code_of_maggy_1_runs_on_plain_spark(lagom, monkeypatch):
+    """Maggy's fault 1: it failed at its start without Hopsworks, and with an optimizer that was an instance."""
+    monkeypatch.setattr("maggy.compat._told", {"all"})
+    from maggy.config import HyperparameterOptConfig
+    from maggy.optimizer import Asha
+
+    def train(hparams, dataset, reporter):
+        reporter.broadcast(hparams["x"])
+        return {"value": hparams["x"], "budget": hparams["budget"], "rows": len(dataset)}
+
+    config = HyperparameterOptConfig(4, Asha(2, 1, 2), SPACE, "value", dataset=[1, 2, 3])
+    result = lagom(train, config)
+    assert {trial.metrics["budget"] for trial in result.trials} == {1, 2}
+    assert (result["num_trials"], result.best_trial.metrics["rows"]) == (4, 3)
