@@ -34,7 +34,8 @@ class AbstractOptimizer(ABC):
     direction: str | None = None
     pruner = None
 
-    _known = 0  # the number of the last trial that was seen
+    _study: Study | None = None  # for which it has begun
+    _known = 0  # the number of the last trial of it that was seen
     _expected: tuple[int, Trial] | None = None  # what was suggested last, and the number that it will have
 
     def __init__(self, pruner: str | None = None, pruner_kwargs: Mapping[str, Any] | None = None) -> None:
@@ -48,7 +49,7 @@ class AbstractOptimizer(ABC):
 
     @abstractmethod
     def initialize(self) -> None:
-        """Prepare: called once, before the first suggestion."""
+        """Prepare: called once for each call of `lagom`, before its first suggestion."""
 
     @abstractmethod
     def get_suggestion(self, trial: Trial | None = None) -> Trial | Mapping[str, Any] | str | None:
@@ -102,27 +103,36 @@ class AbstractOptimizer(ABC):
 
     def ask(self, study: Study, rng: Random) -> Suggestion | Answer:
         """Ask for a suggestion as Maggy did."""
-        begins = self.searchspace is None
+        begins = study is not self._study
         if begins:
-            self.searchspace = Space(study.searchspace, rng)
-            self.trial_store, self.final_store = {}, []  # a subclass need not have called __init__
-            self._numbers: dict[str, int] = {}  # of those in trial_store
-            self._ended: deque[Trial] = deque()  # and not handed on yet
+            self._begin(study, rng)
         self.searchspace.rng, self.num_trials, self.direction = rng, study.num_trials, study.objective.direction
         self._catch_up(study)
         if begins:
-            self._ended.clear()
+            self._ended.clear()  # no news
             self.initialize()
         if not study.remaining:
             return DONE
         answer = self.get_suggestion(self._ended.popleft() if self._ended else None)
         if answer is None:
             return DONE
-        if isinstance(answer, str):
+        if answer == "IDLE":
             return WAIT
+        if not isinstance(answer, Trial | Mapping):
+            kind = f"{type(answer).__name__}, not a Trial, its parameters, 'IDLE' or None"
+            raise TypeError(f"{self.name()}.get_suggestion() returned a {kind}")
         trial = answer if isinstance(answer, Trial) else Trial(answer)
         self._expected = study.next_id, trial
         return Suggestion(*self._told_apart(trial.params))
+
+    def _begin(self, study: Study, rng: Random) -> None:
+        """Forget another study; a subclass need not have called `__init__`."""
+        self._study = study
+        self.searchspace = Space(study.searchspace, rng)
+        self.trial_store, self.final_store = {}, []
+        self._numbers: dict[str, int] = {}  # of those in trial_store
+        self._ended: deque[Trial] = deque()  # and not handed on yet
+        self._known, self._expected = 0, None
 
     def _catch_up(self, study: Study) -> None:
         """Bring both stores up to date."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, ParamSpec, TypeVar, cast
 
 from maggy import compat, trainfn
@@ -13,6 +13,7 @@ from maggy.compat.configs import LagomConfig
 from maggy.compat.functions import RESOURCE, AsBefore
 from maggy.earlystop import AbstractEarlyStop, Median
 from maggy.errors import ConfigError
+from maggy.searchspace import Searchspace
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
@@ -93,7 +94,7 @@ def _named(given: Mapping[str, Any], provided: Mapping[str, Any]) -> dict[str, A
     """Return what is provided and the function names."""
     if not provided or isinstance(given.get("train_fn"), Command):
         return {}
-    takes, _ = trainfn.parameters(given.get("train_fn", None))
+    takes, _ = trainfn.parameters(cast("trainfn.TrainFn", given.get("train_fn")))
     return {name: value for name, value in provided.items() if name in takes}
 
 
@@ -104,7 +105,7 @@ def _policy(given: dict[str, Any]) -> None:
     if isinstance(rule, AbstractEarlyStop):
         compat.tell(f"{type(rule).__name__}, an AbstractEarlyStop,")
         given[asked] = rule.every(*(given.pop(name, None) for name in when))
-    elif rule == Median() and not given.keys().isdisjoint(when):
+    elif asked == "es_policy" and rule == Median() and not given.keys().isdisjoint(when):
         given[asked] = "median"  # with when it looks
     elif asked == "es_policy" and (rule is None or (isinstance(rule, str) and rule.lower() == "none")):
         for name in when:
@@ -128,5 +129,5 @@ def _function(given: dict[str, Any], fixed: Mapping[str, Any] | None) -> None:
 def _defines(given: Mapping[str, Any], name: str) -> bool:
     space: Any = given.get("searchspace")
     space = space.components if isinstance(space, AblationStudy) else space
-    known: Sequence[Any] = [space or (), given.get("train_args") or ()]
+    known = [each for each in (space, given.get("train_args")) if isinstance(each, Mapping | Searchspace)]
     return any(name in each for each in known)

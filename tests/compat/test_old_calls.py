@@ -157,6 +157,7 @@ def test_when_a_custom_rule_looks():
     [
         ({"es_policy": Median(), "es_min": 5}, {"es_policy": "median", "es_min": 5}),
         ({"es_policy": "none", "es_min": 5, "es_interval": 1}, {"es_policy": "none"}),
+        ({"earlystop": Median(), "es_min": 5}, {"earlystop": Median(), "es_min": 5}),  # so is this, by today's name
         ({"es_policy": Threshold(), "es_min": 5}, {"es_policy": Threshold(), "es_min": 5}),  # refused, as it was
     ],
 )

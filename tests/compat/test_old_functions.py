@@ -3,7 +3,7 @@
 import cloudpickle
 import pytest
 
-from maggy import AblationStudy, Command, trainfn
+from maggy import AblationStudy, Command, Searchspace, trainfn
 from maggy.compat.calls import today
 from maggy.compat.configs import BaseConfig, HyperparameterOptConfig, OptimizationConfig
 from maggy.compat.functions import AsBefore
@@ -41,6 +41,7 @@ def test_a_resource_of_the_users_is_theirs():
 
     assert before(train_fn, searchspace={"resource": (1, 5)}) is train_fn
     assert before(train_fn, train_args={"resource": 1}) is train_fn
+    assert before(train_fn, searchspace=Searchspace(resource=[1, 5])) is train_fn
     assert before(train_fn, searchspace=AblationStudy(components=["resource"])) is train_fn
     assert run(AsBefore(train_fn, in_hparams=False, fixed={}), 4.0, resource=2) == 2
     assert run(AsBefore(train_fn, in_hparams=False, fixed={}), None) == 7

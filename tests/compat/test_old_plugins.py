@@ -115,6 +115,25 @@ def test_the_stores_hold_what_runs_and_what_has_ended():
     assert {"x": 0.99} in [each.params for each in optimizer.trial_store.values()]
 
 
+def test_an_instance_may_be_used_again():
+    """Each study begins it anew, as Maggy did; what it keeps itself is its own affair."""
+    optimizer = Buffered()
+    for num_trials in (3, 5):
+        study = play(optimizer, lambda trial: trial.params["x"], searchspace=SPACE, num_trials=num_trials)
+        assert len(study.trials) == len(optimizer.final_store) == num_trials
+
+
+def test_an_answer_that_is_none_of_these_is_named():
+    """Maggy failed somewhere else, later."""
+
+    class Mine(Buffered):
+        def get_suggestion(self, trial=None):
+            return ("lr", 0.1)
+
+    with pytest.raises(TypeError, match=r"Mine.get_suggestion\(\) returned a tuple, not a Trial, its parameters"):
+        play(Mine(), lambda trial: 1.0, searchspace=SPACE, num_trials=3)
+
+
 def test_a_value_of_0_is_a_value():
     """As anywhere in maggy."""
     optimizer = Buffered()
