@@ -53,7 +53,8 @@ def today(call: Mapping[str, Any], *, ordered: bool = False) -> dict[str, Any]:
     given = dict(call)
     if ordered:
         compat.tell("the order of these arguments")
-        _apart(given)
+    if ordered or "experiment_type" in given:
+        _apart(given, ordered=ordered)
     if "map_fun" in given:
         compat.tell("map_fun=")
         _give(given, {"train_fn": given.pop("map_fun")}, "map_fun=")
@@ -82,12 +83,14 @@ def _give(given: dict[str, Any], more: Mapping[str, Any], where: str) -> None:
         given[name] = value
 
 
-def _apart(given: dict[str, Any]) -> None:
+def _apart(given: dict[str, Any], *, ordered: bool) -> None:
     """Leave out what Maggy 0.5 took, and had no use for in this kind of experiment."""
-    unused = ("searchspace", "optimizer") if given.get("ablation_study") is not None else ("ablation_study", "ablator")
-    for name in unused:
+    ablation = given.get("ablation_study") is not None
+    for name in ("searchspace", "optimizer") if ablation else ("ablation_study", "ablator"):
         if given.get(name) in (None, "loco", "none"):
             given.pop(name, None)
+    if ablation and ordered:
+        given.pop("num_trials", None)  # which had to be there for what came after it
 
 
 def _named(given: Mapping[str, Any], provided: Mapping[str, Any]) -> dict[str, Any]:

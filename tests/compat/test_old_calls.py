@@ -84,7 +84,16 @@ def test_the_order_of_0_5_is_told_by_its_name():
     assert (told.ablation_study, told.ablator) == (STUDY, "loco")
     assert not hasattr(told, "searchspace")
     assert not hasattr(told, "optimizer")
+    assert not hasattr(told, "num_trials")
     assert len(ORDER_0_5) == 15
+
+
+def test_the_keywords_of_0_5_at_their_defaults():
+    """Those of the other kind of experiment contradict nothing, and are no news: they are today's as well."""
+    call = {"train_fn": train, "experiment_type": "optimization", "searchspace": SPACE, "optimizer": "asha"}
+    assert today({**call, "ablation_study": None, "ablator": "loco"}) == call
+    call = {"train_fn": train, "experiment_type": "ablation", "ablation_study": STUDY, "num_trials": 3}
+    assert today({**call, "searchspace": None, "optimizer": None}) == call
 
 
 def test_what_is_wrong_with_a_call_is_said_by_the_function():
