@@ -5,6 +5,8 @@ import signal
 import pytest
 from hypothesis import settings
 
+pytest_plugins = ["postgres"]
+
 # Modules whose tests wait for real leases, outages and crowds: the chaos suite, together with what is marked so itself.
 CHAOS = {
     "test_attacks_door",

@@ -524,7 +524,7 @@ def test_a_study_that_is_unknown(path, command):
         (["logs", "a:1"], "study 'a' keeps no logs: it was run with log_dir=None"),
         (["best", "a"], "no trial of study 'a' has completed with a finite value"),
         (["stop", "a"], "nobody runs study 'a', so there is nobody to tell"),
-        (["-db", "postgresql://u:geheim@h/d", "list"], "stores in PostgreSQL come with"),
+        (["-db", "postgresql+asyncpg://u:geheim@h/d", "list"], "maggy uses psycopg; write postgresql://"),
         (["-db", "dynamodb,t", "list"], "maggy keeps no studies in DynamoDB"),
         (["-db", "memory:", "list"], "a store in memory is seen by its own process alone"),
         (["-C", "nowhere", "list"], "Directory 'nowhere' does not exist"),

@@ -7,11 +7,13 @@ import: only opening one does.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
-from maggy.errors import ConfigError, StoreError
+from maggy.errors import ConfigError
 from maggy.store.base import LEASE, Fact, Owner, Reader, Store, StudyEntry, check_name
 from maggy.store.memory import MemoryStore
 
@@ -29,14 +31,15 @@ __all__ = [
 ]
 
 DEFAULT = "./maggy.db"
-_FORMS = "a path, 'sqlite:///FILE', 'local,FILE' or 'memory:'"
+_SERVER = re.compile(r"postgres(?:ql)?(?:\+(\w*))?://")
+_FORMS = "a path, 'sqlite:///FILE', 'local,FILE', 'postgresql://USER@HOST/DATABASE' or 'memory:'"
 
 
 def open_store(where: str | os.PathLike[str] | Store | None = None, *, existing: bool = False) -> Store:
-    """Open the store at `where`: a path, `sqlite:///FILE`, `local,FILE`, `memory:`, or a store, which is returned.
+    """Open the store at `where`: a path or URL (`docs/store.md`), `memory:`, or a store, which is returned.
 
     None means the environment's MAGGY_STORE, else `./maggy.db`. Raises `ConfigError` or `StoreError` where the store
-    is of a kind that there is not, or cannot be written; or, with `existing`, where there is no such file yet.
+    is of a kind that there is not, or cannot be written; or, with `existing`, where there is none yet.
     """
     if where is None:
         where = os.environ.get("MAGGY_STORE") or DEFAULT
@@ -44,7 +47,12 @@ def open_store(where: str | os.PathLike[str] | Store | None = None, *, existing:
         if isinstance(where, Store):
             return where
         raise ConfigError(f"store={where!r} is a {type(where).__name__}: give {_FORMS}, or a Store")
-    return MemoryStore() if where == "memory:" else _open_file(_path(where), existing)
+    if where == "memory:":
+        return MemoryStore()
+    with _needing_sqlalchemy():
+        from maggy.store.sql import SqlStore
+
+        return SqlStore(_database(where), existing=existing)
 
 
 def open_reader(where: str | os.PathLike[str] | None = None) -> Reader:
@@ -55,10 +63,24 @@ def open_reader(where: str | os.PathLike[str] | None = None) -> Reader:
     where = os.environ.get("MAGGY_STORE") or DEFAULT if where is None else where
     if where == "memory:":
         raise ConfigError("a store in memory is seen by its own process alone; name a file")
-    path = _path(where)
     with _needing_sqlalchemy():
         from maggy.store.reader import SqlReader
-    return SqlReader(path)
+
+        return SqlReader(_database(where))
+
+
+def _database(where: str | os.PathLike[str]) -> Any:
+    """Return the `Database` that is meant. Raises `ConfigError` where it is none that there is."""
+    if isinstance(where, str) and (url := _SERVER.match(where)):
+        if url[1] not in (None, "psycopg"):
+            raise ConfigError(f"store='postgresql+{url[1]}://…': maggy uses psycopg; write postgresql://…")
+        from maggy.store.postgres import Server
+
+        return Server(where[url.end() :])
+    path = _path(where)
+    from maggy.store.sqlite import File
+
+    return File(path)
 
 
 def _path(where: str | os.PathLike[str]) -> Path:
@@ -72,8 +94,6 @@ def _path(where: str | os.PathLike[str]) -> Path:
 def _plain(where: str) -> str:
     """Return `where` if it can only be a path. Says no more of a URL than its scheme: it may hold a password."""
     scheme, url, _ = where.partition("://")
-    if url and scheme.partition("+")[0] in ("postgresql", "postgres"):
-        raise ConfigError(f"store='{scheme}://…': stores in PostgreSQL come with maggy[postgres] later; give {_FORMS}")
     if where.startswith("dynamodb,"):
         raise ConfigError(f"store='dynamodb,…': maggy keeps no studies in DynamoDB; give {_FORMS}")
     if url or where in ("", "local,", ":memory:"):
@@ -81,15 +101,6 @@ def _plain(where: str) -> str:
             f"store={scheme + url + '…' if url else where!r} is none of the stores there are: give {_FORMS}"
         )
     return where
-
-
-def _open_file(path: Path, existing: bool) -> Store:
-    if existing and not path.exists():
-        raise StoreError(f"there is no store at {path}; store= or MAGGY_STORE names it")
-    with _needing_sqlalchemy():
-        from maggy.store.sql import SqlStore
-        from maggy.store.sqlite import file_url
-    return SqlStore(file_url(path))
 
 
 @contextmanager
@@ -100,5 +111,5 @@ def _needing_sqlalchemy() -> Iterator[None]:
         if (error.name or "").partition(".")[0] != "sqlalchemy":
             raise
         raise ConfigError(
-            "a store in a file needs SQLAlchemy: `pip install sqlalchemy`, or give store='memory:'"
+            "a store in a file or database needs SQLAlchemy: `pip install sqlalchemy`, or give store='memory:'"
         ) from None

@@ -37,9 +37,14 @@ _STATE, _STARTED = 0, 19  # of /proc/<pid>/stat behind the command's name: proc(
 _serving: set[str] = set()  # tokens of this process's owners that still serve
 
 
+def is_name(name: object) -> bool:
+    """Whether a study may be called so: any other name is in no store, and some databases refuse to look for it."""
+    return isinstance(name, str) and _NAME.fullmatch(name) is not None
+
+
 def check_name(name: str) -> str:
     """Return `name` where a study may be called so. Raises `ConfigError` otherwise."""
-    if isinstance(name, str) and _NAME.fullmatch(name):
+    if is_name(name):
         return name
     raise ConfigError(
         f"{name!r} cannot name a study: a name has 1 to 100 letters, digits, '_', '.', '-' or spaces of ASCII "

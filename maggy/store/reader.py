@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, cast
 from zlib import crc32
 
@@ -17,8 +16,9 @@ from sqlalchemy import Connection, Engine, select
 from maggy.errors import StoreError
 from maggy.events import Event, Reported, restored
 from maggy.jsonvalue import loads, loads_own
-from maggy.store import schema, sqlite
-from maggy.store.base import Fact, Owner, StudyEntry, no_study
+from maggy.store import schema
+from maggy.store.base import Fact, Owner, StudyEntry, is_name, no_study
+from maggy.store.database import Database
 from maggy.store.schema import studies
 
 _PAGE = 4096
@@ -27,27 +27,29 @@ _LAST = 50_000  # reports among which each trial's last one is looked for: some 
 
 
 class SqlReader:
-    """What can be read of the store in a file; a `SqlStore` can also be written.
+    """What can be read of the store in a database; a `SqlStore` can also be written.
 
-    Opened as it is it never writes, makes no file, and waits for nobody.
+    Opened as it is it never writes, makes no store, and waits for nobody who writes.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._path = path.absolute()
+    def __init__(self, database: Database) -> None:
+        self._database = database
         self._engine = self._opened()
         self._closed = False
 
     def _opened(self) -> Engine:
-        return sqlite.open_to_read(self._path)
+        return self._database.open_to_read()
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({str(self._path)!r})"
+        return f"{type(self).__name__}({str(self)!r})"
 
     def __str__(self) -> str:
-        return str(self._path)
+        return str(self._database)
 
     def latest(self, base: str) -> str | None:
         """Return the study with the highest number of that base, else the one of that very name, else None."""
+        if not is_name(base):
+            return None
         of_base = select(studies.c.name).where(studies.c.base == base).order_by(studies.c.number.desc()).limit(1)
         with self._reading() as connection:
             found: str | None = connection.scalar(of_base)
@@ -76,7 +78,8 @@ class SqlReader:
             id_, _ = found_in(connection, study)
             low = connection.scalar(select(studies.c.low).where(studies.c.id == id_)) if unfinished else 0
             # The driver's own rows: SQLAlchemy's would double the time that a long log takes.
-            found: Any = connection.execute(schema.facts(kinds, bodies), {"study": id_, "after": low}).cursor
+            query = schema.facts(kinds, bodies, self._database.number, self._database.text)
+            found: Any = connection.execute(query, {"study": id_, "after": low}).cursor
             return cast("list[Fact]", found.fetchall())
 
     def of_trials(self, study: str, trials: Collection[int]) -> Iterator[Event]:
@@ -119,7 +122,7 @@ class SqlReader:
         return found
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Let go of files and connections."""
         self._closed = True
         self._engine.dispose()
 
@@ -140,12 +143,12 @@ class SqlReader:
     @contextmanager
     def _reading(self) -> Iterator[Connection]:
         self._check_open()
-        with sqlite.explained(self._path), self._engine.connect() as connection:
+        with self._database.explained(), self._engine.connect() as connection:
             yield connection
 
     def _check_open(self) -> None:
         if self._closed:
-            raise StoreError(f"store={str(self._path)!r} has been closed: open it again")
+            raise StoreError(f"store={str(self)!r} has been closed: open it again")
 
 
 def crc_of(study: int, position: int, at: float, kind: str, text: str, trial: int | None) -> int:
@@ -186,9 +189,13 @@ def _event(study: str, id_: int, expected: int, row: Any) -> Event | None:
         raise StoreError(f"position {position} of study {study!r} is not a {kind} event: {error}") from error
 
 
-def found_in(connection: Connection, study: str) -> tuple[int, StudyEntry]:
-    """Return a study's id and entry. Raises `StoreError` where there is none."""
-    row = connection.execute(select(studies).where(studies.c.name == study)).one_or_none()
+def found_in(connection: Connection, study: str, *, hold: bool = False) -> tuple[int, StudyEntry]:
+    """Return a study's id and entry. Raises `StoreError` where there is none.
+
+    With `hold` nobody else changes it until this transaction ends; in SQLite nobody could anyway.
+    """
+    wanted = select(studies).where(studies.c.name == study)
+    row = connection.execute(wanted.with_for_update() if hold else wanted).one_or_none() if is_name(study) else None
     if row is None:
         # In a damaged file a name may be anything.
         raise no_study(study, map(str, connection.scalars(select(studies.c.name))))

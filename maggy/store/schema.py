@@ -6,22 +6,24 @@ whatever the number of reports. Bodies are strict JSON; a metric that is not fin
 
 Each row of a log has a checksum: a database notices damage to its own structure, not a digit that has become another.
 
-A change of the tables raises `VERSION`; a file with a higher version is refused, one with a lower is brought up to date
-by the statements in `UPGRADES` when it is opened for writing.
+A change of the tables raises `VERSION`; a store with a higher version is refused, one with a lower is brought up to
+date when it is opened for writing: a file by the statements in `UPGRADES`, PostgreSQL by its own.
 
 `studies.low` says how far the log may be skipped by those who want only trials that have not ended: those begin behind
 it. It may lag behind, and 0 is always right.
 
-The views are for people; maggy's own code reads the tables. In them a number that is not finite is a text.
+The views are for people; maggy's own code reads the tables. Those here are SQLite's; in them a number that is not
+finite is a text.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from hashlib import sha256
 from typing import Any
 
 from sqlalchemy import (
+    BigInteger,
     Column,
     ColumnElement,
     Double,
@@ -34,7 +36,6 @@ from sqlalchemy import (
     and_,
     bindparam,
     case,
-    func,
     insert,
     literal_column,
     null,
@@ -45,21 +46,22 @@ from sqlalchemy import (
 
 VERSION = 4
 METADATA = MetaData()
+NUMBER = BigInteger().with_variant(Integer, "sqlite")  # 64 bits each
 
 studies = Table(
     "studies",
     METADATA,
-    Column("id", Integer, primary_key=True),
+    Column("id", NUMBER, primary_key=True),
     Column("name", Text, nullable=False, unique=True),
     Column("base", Text, nullable=False, index=True),
-    Column("number", Integer, nullable=False),
+    Column("number", NUMBER, nullable=False),
     Column("created", Double, nullable=False),
-    Column("position", Integer, nullable=False, server_default="0"),
-    Column("low", Integer, nullable=False, server_default="0"),
+    Column("position", NUMBER, nullable=False, server_default="0"),
+    Column("low", NUMBER, nullable=False, server_default="0"),
     # Who holds it; the empty token is nobody's.
     Column("token", Text, nullable=False, server_default=""),
     Column("host", Text, nullable=False, server_default=""),
-    Column("pid", Integer, nullable=False, server_default="0"),
+    Column("pid", NUMBER, nullable=False, server_default="0"),
     Column("started", Text, nullable=False, server_default=""),
     Column("since", Double, nullable=False, server_default="0"),
     Column("renewed", Double, nullable=False, server_default="0"),
@@ -72,10 +74,10 @@ def _log(name: str, *columns: Column[Any]) -> Table:
         name,
         METADATA,
         Column("study", ForeignKey("studies.id", ondelete="CASCADE"), primary_key=True, autoincrement=False),
-        Column("position", Integer, primary_key=True, autoincrement=False),
+        Column("position", NUMBER, primary_key=True, autoincrement=False),
         Column("at", Double, nullable=False),
         *columns,
-        Column("crc", Integer, nullable=True),  # null where an earlier version wrote the row
+        Column("crc", NUMBER, nullable=True),  # null where an earlier version wrote the row
         sqlite_with_rowid=False,
     )
 
@@ -83,20 +85,20 @@ def _log(name: str, *columns: Column[Any]) -> Table:
 events = _log(
     "events",
     Column("kind", Text, nullable=False),
-    Column("trial", Integer, nullable=True),
+    Column("trial", NUMBER, nullable=True),
     Column("body", Text, nullable=False),
 )
 reports = _log(
     "reports",
-    Column("trial", Integer, nullable=False),
-    Column("attempt", Integer, nullable=False),
-    Column("step", Integer, nullable=False),
+    Column("trial", NUMBER, nullable=False),
+    Column("attempt", NUMBER, nullable=False),
+    Column("step", NUMBER, nullable=False),
     Column("metrics", Text, nullable=False),
 )
 requests = Table(
     "requests",
     METADATA,
-    Column("id", Integer, primary_key=True),
+    Column("id", NUMBER, primary_key=True),
     Column("study", ForeignKey("studies.id", ondelete="CASCADE"), nullable=False, index=True),
     Column("what", Text, nullable=False),
 )
@@ -159,7 +161,9 @@ UPGRADES = {
     3: ("DROP VIEW trials", _TRIALS),  # the one before took no notice of trials that are queued again
 }
 
-# The three statements of an append; their parameters go by position.
+Member = Callable[[ColumnElement[str], str], ColumnElement[Any]]  # what a body has at a key, in a database's own words
+
+# The three statements of an append.
 ADD_EVENTS = insert(events)
 ADD_REPORTS = insert(reports)
 ADVANCE = (
@@ -217,14 +221,11 @@ LAST_REPORTS = (
 )
 
 
-def facts(kinds: Sequence[str], bodies: Sequence[str]) -> Select[Any]:
+def facts(kinds: Sequence[str], bodies: Sequence[str], number: Member, text: Member) -> Select[Any]:
     """Return the query for `SqlReader.facts`: what it takes out of a body costs half of what Python would take."""
     kind, body = events.c.kind, events.c.body
-    picked = case(
-        (kind == "Ended", func.json_extract(body, "$.value")),
-        (kind == "Suggested", func.json_extract(body, "$.budget")),
-    )
-    status = case((kind == "Ended", func.json_extract(body, "$.status")))
+    picked = case((kind == "Ended", number(body, "value")), (kind == "Suggested", number(body, "budget")))
+    status = case((kind == "Ended", text(body, "status")))
     wanted = case((kind.in_(bodies), body)) if bodies else null()
     columns = (events.c.position, kind, events.c.trial, events.c.at, status, picked, wanted)
     wanted_kinds = (kind.in_(kinds),) if kinds else ()

@@ -1,60 +1,57 @@
-"""A store in an SQL database, through SQLAlchemy; for now in an SQLite file.
+"""A store in an SQL database, through SQLAlchemy: an SQLite file, or PostgreSQL.
 
-There is one connection for writing, behind a lock; how it is read stands in `store.reader`.
-
-The three statements of an append are compiled once and sent to the driver as they are; SQLAlchemy's own execution
-costs 70 µs more for 3 events and 250 µs more for 100, of some 200 and 400 with the disk.
+There is one connection for writing, behind a lock; how it is read stands in `store.reader`, and what is peculiar to
+each database in `store.sqlite` and `store.postgres`.
 
 Most callers wait for other processes' transactions as long as seems right for a person. What a driver does in the midst
-of a study (`append`, `renew`, `requests`, `release`) waits for `HASTE` only: its event loop stands still meanwhile.
+of a study (`append`, `renew`, `requests`, `release`) waits for the database's `haste` only: its event loop stands still
+meanwhile. So a connection that has broken is made anew on a thread, and those in haste are told to try again later.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future
 from contextlib import contextmanager
-from pathlib import Path
-from threading import Lock
+from threading import Lock, Thread
 from typing import Any
 
-from sqlalchemy import URL, Connection, Engine, delete, insert, make_url, select, update
+from sqlalchemy import Connection, Engine, delete, insert, select, update
 
-from maggy.errors import ConfigError, StoreUnavailable
+from maggy.errors import StoreUnavailable
 from maggy.events import Event, Reported, body
 from maggy.jsonvalue import dumps
-from maggy.store import schema, sqlite
 from maggy.store.base import Owner, check_name, numbered
+from maggy.store.database import Database
 from maggy.store.reader import SqlReader, crc_of, crc_of_report, found_in
 from maggy.store.schema import requests, studies
 
 _FREE = {"token": "", "host": "", "pid": 0, "started": "", "since": 0.0, "renewed": 0.0}
+_MOMENT = 0.05  # seconds in which a new connection is there, mostly
 
 
 class SqlStore(SqlReader):
-    """A `Store` in the database at `url`, which is `sqlite:///FILE`."""
+    """A `Store` in a database; with `existing` only in one that is there."""
 
-    def __init__(self, url: str | URL) -> None:
-        parsed = make_url(url)
-        if parsed.get_backend_name() != "sqlite" or not parsed.database or parsed.database == ":memory:":
-            raise ConfigError("SqlStore takes sqlite:///FILE; a store without a file is MemoryStore")
+    def __init__(self, database: Database, *, existing: bool = False) -> None:
+        self._existing = existing
         self._lock = Lock()
         self._tokens: dict[str, tuple[int, str]] = {}  # of the owners that claimed through this store
         self._begun: dict[str, dict[int, int]] = {}  # of those studies: where trials begin that have not ended
-        super().__init__(Path(parsed.database))
-        self._patience = sqlite.PATIENCE  # of the writing connection
-        dialect = self._engine.dialect
-        self._advance = str(schema.ADVANCE.compile(dialect=dialect))
-        self._add_events = str(schema.ADD_EVENTS.compile(dialect=dialect))
-        self._add_reports = str(schema.ADD_REPORTS.compile(dialect=dialect))
+        self._fresh: Future[Connection] | None = None  # a connection to write with, in place of one that has broken
+        super().__init__(database)
+        self._haste = database.haste
+        self._patience: float | None = None  # of the writing connection; None where it is not known
 
     def _opened(self) -> Engine:
-        engine, self._writer = sqlite.open_file(self._path)
+        engine, self._writer = self._database.open(existing=self._existing)
         return engine
 
     def create(self, base: str, now: float) -> str:
         """Create a study under the first free name of that base."""
         check_name(base)
         with self._writing() as connection:
+            self._database.lock_names(connection)
             taken = set(connection.scalars(select(studies.c.name)))
             number, name = next(pair for pair in numbered(base) if pair[1] not in taken)
             connection.execute(insert(studies).values(name=name, base=base, number=number, created=now))
@@ -69,12 +66,12 @@ class SqlStore(SqlReader):
         with self._reading() as connection:
             known = found_in(connection, study)[1].position
             if known:
-                sqlite.check(connection, self._path)
+                self._database.check(connection)
         begun: dict[int, int] = {}
         _note_begun(begun, self.facts(study, ("Suggested", "Ended", "Requeued"), unfinished=True))
         low = next(iter(begun.values()), known + 1) - 1
         with self._writing() as connection:
-            id_, entry = found_in(connection, study)
+            id_, entry = found_in(connection, study, hold=True)
             entry.check_free(owner, now)
             mine = update(studies).where(studies.c.id == id_)
             connection.execute(mine.values(since=now, renewed=now, low=low, **holder))
@@ -83,14 +80,14 @@ class SqlStore(SqlReader):
     def renew(self, study: str, owner: Owner, now: float) -> None:
         """Say that `owner` lives. Raises `StudyMoved` where it is not the study's owner any more."""
         mine = (studies.c.name == study, studies.c.token == owner.token)
-        with self._writing(sqlite.HASTE) as connection:
+        with self._writing(self._haste) as connection:
             if not connection.execute(update(studies).where(*mine).values(renewed=now)).rowcount:
                 raise found_in(connection, study)[1].moved(owner.token)
 
     def release(self, study: str, owner: Owner) -> None:
         """Let the study go, where `owner` still holds it."""
         mine = (studies.c.name == study, studies.c.token == owner.token)
-        with self._writing(sqlite.HASTE) as connection:
+        with self._writing(self._haste) as connection:
             if not connection.execute(update(studies).where(*mine).values(_FREE)).rowcount:
                 found_in(connection, study)
 
@@ -103,13 +100,10 @@ class SqlStore(SqlReader):
         facts, points = _rows(id_, after, events)
         if any(kind == "Requeued" for _, _, _, kind, *_ in facts):
             low = 0  # such a trial may have begun anywhere
-        with self._writing(sqlite.HASTE) as connection:
-            if not connection.exec_driver_sql(self._advance, (last, low, id_, after, token)).rowcount:
+        turn = (last, low, id_, after, token)
+        with self._held(self._haste) as connection:
+            if not self._database.append(connection, turn, facts, points):
                 raise found_in(connection, study)[1].moved(token, after)
-            if facts:
-                connection.exec_driver_sql(self._add_events, facts)
-            if points:
-                connection.exec_driver_sql(self._add_reports, points)
         _note_begun(begun, ((position, kind, trial) for _, position, _, kind, trial, *_ in facts))
         return last
 
@@ -121,15 +115,15 @@ class SqlStore(SqlReader):
 
     def requests(self, study: str) -> list[str]:
         """Take the wishes that were left. Looking costs no write: a driver does it every second."""
-        with self._held(sqlite.HASTE) as connection:
+        with self._held(self._haste) as connection:
             id_, _ = found_in(connection, study)
             if connection.scalar(select(requests.c.id).where(requests.c.study == id_).limit(1)) is None:
                 return []
-        with self._writing(sqlite.HASTE) as connection:
-            wishes = select(requests.c.what).where(requests.c.study == id_).order_by(requests.c.id)
-            taken = list(connection.scalars(wishes))
-            connection.execute(delete(requests).where(requests.c.study == id_))
-        return taken
+        with self._writing(self._haste) as connection:
+            wishes = select(requests.c.id, requests.c.what).where(requests.c.study == id_).order_by(requests.c.id)
+            taken = connection.execute(wishes).fetchall()
+            connection.execute(delete(requests).where(requests.c.id.in_([wish.id for wish in taken])))
+        return [wish.what for wish in taken]
 
     def delete(self, study: str, now: float) -> None:
         """Forget a study and its log. Raises `StudyOwned` where a living owner holds it.
@@ -137,36 +131,42 @@ class SqlStore(SqlReader):
         Whoever else writes to the file waits meanwhile: 2 s for a million events.
         """
         with self._writing() as connection:
-            id_, entry = found_in(connection, study)
+            id_, entry = found_in(connection, study, hold=True)
             entry.check_free(None, now)
             connection.execute(delete(studies).where(studies.c.id == id_))  # its events and reports go with it
         self._tokens.pop(study, None)
 
     def close(self) -> None:
-        """Let go of the file. Studies stay claimed until they are released."""
+        """Let go of files and connections. Studies stay claimed until they are released."""
         with self._lock:
             self._closed = True
             self._writer.close()
+            if self._fresh is not None:
+                self._fresh.add_done_callback(_close)
             self._engine.dispose()
 
     @contextmanager
     def _writing(self, patience: float | None = None) -> Iterator[Connection]:
         """Hold the write lock for one transaction: committed at the end, rolled back by any error."""
-        with self._held(sqlite.PATIENCE if patience is None else patience) as connection:
-            connection.exec_driver_sql(sqlite.BEGIN)
+        with self._held(patience) as connection:
+            self._database.begin(connection)
             yield connection
             connection.commit()
 
     @contextmanager
-    def _held(self, patience: float) -> Iterator[Connection]:
+    def _held(self, patience: float | None) -> Iterator[Connection]:
         """Hold the connection that writes. Other threads and other processes are waited for so long, each."""
+        if patience is None:
+            patience = self._database.patience
         if not self._lock.acquire(timeout=patience):
-            raise StoreUnavailable(f"store={str(self._path)!r} is being written by another thread of this process")
+            raise StoreUnavailable(f"store={str(self)!r} is being written by another thread of this process")
         try:
             self._check_open()
-            with sqlite.explained(self._path):
+            with self._database.explained():
+                if self._writer.invalidated:
+                    self._mend(_MOMENT if patience == self._haste else patience)
                 if patience != self._patience:
-                    sqlite.set_patience(self._writer, patience)
+                    self._database.set_patience(self._writer, patience)
                     self._patience = patience
                 try:
                     yield self._writer
@@ -174,6 +174,36 @@ class SqlStore(SqlReader):
                     self._writer.rollback()  # what has not been committed; nothing, as a rule
         finally:
             self._lock.release()
+
+    def _mend(self, patience: float) -> None:
+        """Take a new connection in place of the one that has broken, if it is there in time."""
+        if self._fresh is None:
+            self._fresh = Future()
+            Thread(target=_settle, args=(self._fresh, self._engine), name="maggy-store", daemon=True).start()
+        fresh = self._fresh
+        try:
+            made = fresh.result(timeout=patience)
+        except TimeoutError:
+            if not fresh.done():
+                raise StoreUnavailable(f"store={str(self)!r} has lost its connection, and waits for another") from None
+            raise
+        finally:
+            if fresh.done():
+                self._fresh = None
+        self._writer.close()
+        self._writer, self._patience = made, None
+
+
+def _settle(fresh: Future[Connection], engine: Engine) -> None:
+    try:
+        fresh.set_result(engine.connect())
+    except BaseException as error:  # noqa: BLE001 - whoever waits for it is told
+        fresh.set_exception(error)
+
+
+def _close(fresh: Future[Connection]) -> None:
+    if fresh.exception() is None:
+        fresh.result().close()
 
 
 def _rows(study: int, after: int, events: Sequence[Event]) -> tuple[list[Any], list[Any]]:
