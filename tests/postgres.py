@@ -45,10 +45,11 @@ def needed():
 
 
 class Postgres:
-    """A server; `start` and `stop` it as often as you like."""
+    """A server; `start` and `stop` it as often as you like. Without `durable` it does not wait for its disk."""
 
-    def __init__(self):
+    def __init__(self, *, durable=True):
         needed()
+        self._settings = [] if durable else ["fsync=off", "full_page_writes=off"]
         self.home = Path(tempfile.mkdtemp(prefix="maggy-pg-"))
         self._as = {}
         if os.geteuid() == 0:
@@ -74,7 +75,12 @@ class Postgres:
     def start(self):
         """Start the server, and wait until it answers: after a crash it has to wait for what is left of it."""
         said = self.home / "log"
-        settings = [f"port={self.port}", "listen_addresses=127.0.0.1", f"unix_socket_directories={self.home}"]
+        settings = [
+            *self._settings,
+            f"port={self.port}",
+            "listen_addresses=127.0.0.1",
+            f"unix_socket_directories={self.home}",
+        ]
         command = [binaries() / "postgres", "-D", self._data, *(part for each in settings for part in ("-c", each))]
 
         def answers():
@@ -131,7 +137,7 @@ class Postgres:
 @pytest.fixture(scope="session")
 def postgres():
     """Give a server that the tests of this process share, each with a schema of its own."""
-    server = Postgres()
+    server = Postgres(durable=False)
     try:
         yield server
     finally:

@@ -55,7 +55,7 @@ class Database(Protocol):
         """Write and commit a turn; return False, having written nothing, where the study is not as the turn says."""
 
     def number(self, body: ColumnElement[str], key: str) -> ColumnElement[Any]:
-        """Return the number that a body has there: where it is not finite a text of it, or itself."""
+        """Return the number that a body has there, or as a text the JSON of one that is not finite."""
 
     def text(self, body: ColumnElement[str], key: str) -> ColumnElement[Any]:
         """Return the text that a body has there."""

@@ -17,14 +17,13 @@ from functools import partial
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from sqlalchemy import ColumnElement, Connection, Engine, Table, Text, cast, create_engine, literal_column
-from sqlalchemy.dialects.postgresql import DOUBLE_PRECISION
+from sqlalchemy import ColumnElement, Connection, Engine, Table, create_engine, literal_column
 from sqlalchemy.exc import DBAPIError
 
 from maggy.errors import ConfigError, StoreError, StoreUnavailable
 from maggy.store import schema
 from maggy.store.database import Turn
-from maggy.store.postgres_schema import APPEND, TABLES, UPGRADES, VIEWS, json_of, number_at
+from maggy.store.postgres_schema import APPEND, TABLES, UPGRADES, VIEWS, json_of
 
 try:
     import psycopg
@@ -34,7 +33,7 @@ except ImportError as error:  # psycopg itself, or the library of PostgreSQL tha
     ) from None
 
 PATIENCE = 60.0  # seconds of silence of the server for which a person waits: a long list may take some
-HASTE = 1.0  # seconds for which a driver does; an append takes milliseconds
+HASTE = 3.0  # seconds for which a driver does; an append takes milliseconds, unless the server's disk is busy
 LOOK = 0.1  # seconds between two looks whether a wait has ended
 MARK = 0x6D616767  # "magg": the lock that who makes a store, or names a study, holds for a moment
 _FORM = "postgresql://USER@HOST:PORT/DATABASE"
@@ -208,12 +207,13 @@ class Server:
         return written
 
     def number(self, body: ColumnElement[str], key: str) -> ColumnElement[Any]:
-        """Return the number that a body has there."""
-        return cast(literal_column(number_at(json_of(str(body)), key)), DOUBLE_PRECISION)
+        """Return the number that a body has there, or as a text the JSON of one that is not finite."""
+        found = f"({json_of(str(body), 'json')} -> '{key}')"
+        return literal_column(f"CASE json_typeof({found}) WHEN 'object' THEN to_json({found}::text) ELSE {found} END")
 
     def text(self, body: ColumnElement[str], key: str) -> ColumnElement[Any]:
         """Return the text that a body has there."""
-        return cast(literal_column(f"({json_of(str(body))} ->> '{key}')"), Text)
+        return literal_column(f"({json_of(str(body), 'json')} ->> '{key}')")
 
     # -- opening ---------------------------------------------------------------------------------------------------
 

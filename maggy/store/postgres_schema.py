@@ -26,23 +26,22 @@ APPEND = """WITH moved AS (
 ) SELECT count(*) FROM moved"""
 
 
-def json_of(text: str) -> str:
+def json_of(text: str, kind: str = "jsonb") -> str:
     """Return a text as JSON. PostgreSQL has no character 0 and no half of a pair, and refuses a body that names one."""
-    strange = r"regexp_replace({0}, '\\u(0000|d[89a-f][0-9a-f]{{2}})', '\\ufffd', 'g')"
-    return rf"(CASE WHEN position('\u' in {{0}}) > 0 THEN {strange} ELSE {{0}} END)::jsonb".format(text)
+    strange = rf"regexp_replace({text}, '\\u(0000|d[89a-f][0-9a-f]{{2}})', '\\ufffd', 'g')"
+    return rf"(CASE WHEN position('\u' in {text}) > 0 THEN {strange} ELSE {text} END)::{kind}"
 
 
-def number_at(json: str, key: str) -> str:
-    """Return the number at a key, as a text that a double precision can be read from."""
-    return f"coalesce({json} #>> '{{{key},$f}}', {json} ->> '{key}')"
+def _number(json: str, key: str) -> str:
+    return f"coalesce({json} #>> '{{{key},$f}}', {json} ->> '{key}')::double precision"
 
 
 _TRIALS = f"""CREATE VIEW trials AS
 SELECT studies.name AS study, life.trial,
        CASE WHEN latest.body IS NOT NULL THEN e ->> 'status' WHEN given > queued THEN 'running' ELSE 'queued' END
          AS status,
-       {number_at("e", "value")}::double precision AS value,
-       {number_at("s", "budget")}::double precision AS budget,
+       {_number("e", "value")} AS value,
+       {_number("s", "budget")} AS budget,
        (s ->> 'parent')::bigint AS parent,
        s -> 'params' AS params,
        e -> 'metrics' AS metrics,

@@ -203,7 +203,7 @@ def _settle(fresh: Future[Connection], engine: Engine) -> None:
 
 def _close(fresh: Future[Connection]) -> None:
     if fresh.exception() is None:
-        fresh.result().close()
+        fresh.result().invalidate()  # closing alone would give it back to a pool that nobody has any more
 
 
 def _rows(study: int, after: int, events: Sequence[Event]) -> tuple[list[Any], list[Any]]:

@@ -186,7 +186,7 @@ class File:
         return True
 
     def number(self, body: ColumnElement[str], key: str) -> ColumnElement[Any]:
-        """Return the number that a body has there, or the text of one that is not finite."""
+        """Return the number that a body has there, or as a text the JSON of one that is not finite."""
         return func.json_extract(body, f"$.{key}")
 
     def text(self, body: ColumnElement[str], key: str) -> ColumnElement[Any]:
