@@ -12,6 +12,7 @@ import signal
 import socket
 import subprocess
 import tempfile
+from contextlib import contextmanager
 from functools import cache
 from importlib.util import find_spec
 from itertools import count
@@ -97,6 +98,11 @@ class Postgres:
         """The process number of the server's first process."""
         return self._process.pid
 
+    @property
+    def dead(self):
+        """Whether there is no server now."""
+        return self._process.poll() is not None
+
     def kill(self):
         """Kill the server as a power cut would."""
         self._process.kill()
@@ -107,6 +113,19 @@ class Postgres:
         if self._process.poll() is None:
             self._process.send_signal(sign)
         self._process.wait(60)
+
+    @contextmanager
+    def frozen(self):
+        """Have the server and all that serves its clients stand still: it takes what it is sent, and says nothing."""
+        children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
+        everybody = [self.pid, *map(int, children)]
+        for pid in everybody:
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for pid in everybody:
+                os.kill(pid, signal.SIGCONT)
 
     def close(self):
         """End the server and forget what it has."""
