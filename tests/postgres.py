@@ -2,7 +2,7 @@
 
 It belongs to another user where the tests are root's, for PostgreSQL refuses to be root. Without Debian's package (or
 another) of the server, or without psycopg, these tests are skipped; with MAGGY_POSTGRES=required, as in `.ci/run`, they
-fail.
+fail instead.
 """
 
 import os

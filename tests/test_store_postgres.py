@@ -2,8 +2,10 @@
 
 import json
 import math
+import re
 import sys
 from contextlib import closing
+from pathlib import Path
 from threading import Thread
 
 import pytest
@@ -165,6 +167,34 @@ def test_view_of_the_best_is_that_of_the_fold(url, store, postgres, direction):
     held(store, events=log)
     best = Study.of(log[:-2]).best
     assert postgres.run("SELECT study, trial, value FROM best", named(url)) == [("digits", best.id, best.value)]
+
+
+def test_what_the_page_of_the_store_asks(url, store, postgres):
+    """The questions of docs/store.md are understood here as well."""
+    held(store, events=[*LOG, Suggested(NOW, 4, {"lr": 0.4}, None, None, 0), Ended(NOW, 4, 1, "completed", 0.9, {})])
+    page = (Path(__file__).parents[1] / "docs" / "store.md").read_text(encoding="utf-8")
+    first, second, third = re.search(r"```sql\n(.*?)```", page, re.DOTALL)[1].splitlines()
+    assert [row[0] for row in postgres.run(first, named(url))][-2:] == [4, 1]
+    assert postgres.run(second.replace("3 AND metric = 'accuracy'", "1 AND metric = 'acc'"), named(url)) == [
+        (0, 0.5),
+        (1, 0.7),
+    ]
+    assert postgres.run(third, named(url)) == [("digits", 4, 0.9, "0.4")]
+
+
+def test_what_a_user_has_to_be_allowed(url, store, postgres):
+    """Who may read can look, who may also leave requests can stop a study, and neither can do more."""
+    held(store, events=[report(1)])
+    name = named(url)
+    postgres.run(f"GRANT USAGE ON SCHEMA {name} TO ada; GRANT SELECT ON ALL TABLES IN SCHEMA {name} TO ada")
+    theirs = postgres.url(name, user=f"ada:{QUOTED}")
+    assert run("-db", theirs, "list") == (0, "digits\n")
+    assert "may not be used so by that user: GRANT it" in run("-db", theirs, "stop", "digits")[1]
+    postgres.run("GRANT INSERT ON requests TO ada; GRANT USAGE ON requests_id_seq TO ada", name)
+    assert run("-db", theirs, "stop", "digits")[0] == 0
+    assert store.requests("digits") == ["stop"]
+    with closing(open_store(theirs)) as other, pytest.raises(StoreError, match="may not be used so by that user"):
+        other.create("faces", NOW)
 
 
 # -- versions and other programs -----------------------------------------------------------------------------------

@@ -41,7 +41,7 @@ def store_option(function: Function) -> Function:
         metavar="STORE",
         callback=_note_store,
         expose_value=False,
-        help="A file, sqlite:///FILE or local,FILE; $MAGGY_STORE or ./maggy.db otherwise.",
+        help="A file or postgresql://USER@HOST/DATABASE; $MAGGY_STORE or ./maggy.db otherwise.",
     )(function)
 
 
