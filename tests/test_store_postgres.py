@@ -2,7 +2,9 @@
 
 import json
 import math
+import os
 import re
+import subprocess
 import sys
 from contextlib import closing
 from pathlib import Path
@@ -17,13 +19,13 @@ from waiting import until
 
 from maggy import experiment
 from maggy.cli.app import app
-from maggy.errors import ConfigError, StoreError, StoreUnavailable, StudyMoved
+from maggy.errors import ConfigError, StoreError, StoreUnavailable, StudyMoved, StudyOwned
 from maggy.events import Ended, Reported, Started, StudyOpened, Suggested
 from maggy.jsonvalue import loads
-from maggy.store import Owner, open_reader, open_store, schema
+from maggy.store import LEASE, Owner, open_reader, open_store, schema
 from maggy.store.sql import _rows
 from maggy.study import Study
-from maggy.testing.store_contract import EXAMPLES, NOW, StoreContract, report
+from maggy.testing.store_contract import EXAMPLES, NOW, StoreContract, elsewhere, report
 
 
 @pytest.fixture
@@ -408,6 +410,32 @@ def test_a14_a15_odd_names(url, name, tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
+STUDY = """
+def train(params):
+    return run_config(system=localsystem("local", 2), script="echo METRICS: loss=%(x)d" % params)
+
+study(name="toy", params={"x": discrete(3, 1, 2)}, objective=minimize("loss"), oracle=grid_search, run=train)
+"""
+
+
+def test_a_study_file_is_run_in_it(url, tmp_path):
+    """`maggy run` and the commands that look at its study find the store by MAGGY_STORE."""
+    (tmp_path / "toy.dv").write_text(STUDY)
+    root = Path(schema.__file__).parents[2]
+    environment = {**os.environ, "MAGGY_STORE": url, "PYTHONPATH": str(root)}
+    for arguments, said in (
+        (["run", "-stream", "-trials", "2", "toy.dv"], "streaming 2 trials"),
+        (["best", "toy"], "value:     1"),
+        (["logs", "toy:1"], "echo METRICS"),
+    ):
+        command = [sys.executable, "-m", "maggy", *arguments]
+        ran = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+        assert ran.returncode == 0, ran.stderr
+        assert said in ran.stdout + ran.stderr
+    with closing(open_reader(url)) as reader:
+        assert [fact[4] for fact in reader.facts("toy", ["Ended"])] == ["completed"] * 3
+
+
 # -- a server that goes away ---------------------------------------------------------------------------------------
 
 
@@ -421,7 +449,7 @@ def test_f39_a_connection_that_breaks_is_made_anew(store, postgres):
     """F39: who is in haste is told to try again, who is not waits, and nothing is lost."""
     study, owner = held(store, events=[report(1)])
     broken(store, postgres)
-    with pytest.raises(StoreUnavailable, match="is shutting down or has been restarted"):
+    with pytest.raises(StoreUnavailable, match="has ended the connection"):
         store.append(study, 1, [report(2)])
     until(lambda: tried(lambda: store.append(study, 1, [report(2)])))
     broken(store, postgres)
@@ -495,6 +523,30 @@ def test_settings_of_a_connection(url, postgres):
             assert ask("search_path") == named(url)
     finally:
         postgres.run("ALTER ROLE maggy RESET synchronous_commit")
+
+
+def test_f38_a_sign_of_life_amid_a_claim(url, store, postgres):
+    """F38: who is about to take a study over, and finds that its owner has just renewed its claim, leaves it there."""
+    study, them = store.create("digits", NOW), elsewhere()
+    store.claim(study, them, NOW)
+    refused = []
+
+    def claim():
+        with closing(open_store(url)) as other:
+            try:
+                other.claim(study, Owner.current(), NOW + LEASE + 1)
+            except StudyOwned as error:
+                refused.append(error)
+
+    claiming = Thread(target=claim)
+    waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%studies%'"
+    with store._writing() as connection:
+        connection.exec_driver_sql("UPDATE studies SET renewed = %s", (NOW + LEASE,))
+        claiming.start()
+        until(lambda: postgres.run(waiting) == [(1,)])
+    claiming.join(30)
+    assert len(refused) == 1
+    assert store.studies()[0].owner == them
 
 
 def test_closing_while_a_connection_is_made(store, postgres, monkeypatch):

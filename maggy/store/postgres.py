@@ -68,13 +68,15 @@ _MEANINGS = {
 }
 _STATES = {
     "08": "has broken the connection",
+    "25P03": "has ended a connection that stood still",
     "25006": "can only be read: name the primary server",
     "42501": "may not be used so by that user: GRANT it, or name another user, database or schema",
     "53100": "has no room left: make room on its disk",
     "53300": "has too many connections: close some, or raise its max_connections",
     "55P03": "was locked by another process: stop that process",
-    "57P": "is shutting down or has been restarted",
-    "XX": "is damaged: go back to a copy of it",
+    "57P": "has ended the connection, or is just starting or ending",
+    "XX001": "is damaged: go back to a copy of it",
+    "XX002": "is damaged: go back to a copy of it",
 }
 _PASSING = ("25006", "25P03", "40")  # beyond what psycopg calls operational
 
@@ -84,9 +86,9 @@ class _Patient(psycopg.Connection[Any]):  # type: ignore[misc]  # the driver may
 
     patience = PATIENCE
 
-    def wait(self, gen: Generator[Any, Any, Any], interval: float = LOOK, **_: Any) -> Any:
+    def wait(self, gen: Generator[Any, Any, Any], interval: float = LOOK, **more: Any) -> Any:
         """Run a conversation with the server. Raises `OperationalError` where it falls silent."""
-        return super().wait(self._listened(gen), interval)
+        return super().wait(self._listened(gen), interval, **more)
 
     def _listened(self, gen: Generator[Any, Any, Any]) -> Generator[Any, Any, Any]:
         """Pass on what `gen` waits for and what comes; psycopg says 0 each `interval` in which nothing has come."""

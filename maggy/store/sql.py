@@ -11,7 +11,7 @@ meanwhile. So a connection that has broken is made anew on a thread, and those i
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from contextlib import contextmanager
 from threading import Lock, Thread
 from typing import Any
@@ -180,16 +180,10 @@ class SqlStore(SqlReader):
         if self._fresh is None:
             self._fresh = Future()
             Thread(target=_settle, args=(self._fresh, self._engine), name="maggy-store", daemon=True).start()
-        fresh = self._fresh
-        try:
-            made = fresh.result(timeout=patience)
-        except TimeoutError:
-            if not fresh.done():
-                raise StoreUnavailable(f"store={str(self)!r} has lost its connection, and waits for another") from None
-            raise
-        finally:
-            if fresh.done():
-                self._fresh = None
+        if not wait([self._fresh], patience).done:
+            raise StoreUnavailable(f"store={str(self)!r} has lost its connection, and waits for another")
+        fresh, self._fresh = self._fresh, None
+        made = fresh.result()
         self._writer.close()
         self._writer, self._patience = made, None
 
