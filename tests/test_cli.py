@@ -542,15 +542,45 @@ def test_sentences(path, command, said, monkeypatch):
     assert "geheim" not in output
 
 
-@pytest.mark.parametrize("name", ["../x", "a; DROP TABLE studies", "a\nb", "x" * 300, "' OR 1=1 --", "\x1b[2J"])
-def test_a14_a15_odd_names(path, name):
+ODD = ["../x", "a; DROP TABLE studies", "a\nb", "x" * 300, "' OR 1=1 --", "\x1b[2J", "a\x00", "\udc80"]
+OF_STUDIES = ["list", "info", "leaderboard", "best", "compare", "export", "watch", "stop", "pause", "resume"]
+OF_TRIALS = ["info", "metrics", "logs", "explain"]
+OF_FILES = ["run", "script"]
+OF_NOBODY = {"create-table", "doctor"}  # they take no name
+
+
+def with_name(name, file):
+    """Yield every command that takes a name, with that one; `file` is a study file."""
+    yield from ([command, name] for command in OF_STUDIES)
+    yield from ([command, f"{name}:1"] for command in OF_TRIALS)
+    yield from ([command, file, name] for command in OF_FILES)
+    yield ["delete", "--yes", name]
+
+
+def refuse_odd_name(name, folder, *store):
+    """Give every command a name that no study has; each says so in a line, and changes nothing."""
+    file = folder / "toy.dv"
+    file.write_text("study(name='a', params={'x': discrete(1)}, objective=minimize('loss'), run=lambda params: None)\n")
+    before = {path.name for path in folder.iterdir()}
+    for command in with_name(name, file):
+        said = run(*store, *command, code=2)
+        assert len(said.splitlines()) == 1, (command, said)
+        assert "\x1b" not in said
+    assert run(*store, "list") == "a\n"
+    assert {path.name for path in folder.iterdir()} == before
+
+
+@pytest.mark.parametrize("name", ODD, ids=ascii)
+def test_a14_a15_odd_names(path, tmp_path, name):
     """Names from the command line are values: they find nothing, change nothing, and drive no terminal."""
     with kept(path, "a", [opened("a"), *begun(1)]):
-        for command in (["info", name], ["info", f"{name}:1"], ["delete", "--yes", name], ["resume", name]):
-            said = run(*command, code=2)
-            assert "\x1b" not in said
-            assert len(said.splitlines()) == 1
-        assert run("list") == "a\n"
+        refuse_odd_name(name, tmp_path)
+
+
+def test_no_command_is_left_out():
+    """Whoever adds a command that takes a name has odd ones tried on it."""
+    tried = {command[0] for command in with_name("a", "toy.dv")}
+    assert tried | OF_NOBODY == set(app.list_commands(None))
 
 
 def test_a14_what_users_wrote_drives_no_terminal(path):

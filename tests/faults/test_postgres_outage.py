@@ -64,9 +64,9 @@ def test_f39_a_server_that_says_nothing(driving, own_postgres, monkeypatch):
         until(lambda: study.server.trouble is not None)
         with study.lag() as late:
             threading.Event().wait(LEASE + 1)
-        assert p99(late) < 0.5
         assert len(study.server.scheduler.executors) == 2
     assert study.server.closed.wait(60)
+    assert p99(late) < 0.5  # with those that had to wait until now
     study.complete()
 
 
