@@ -150,6 +150,12 @@ def test_f37_a_name_that_is_none(tmp_path, sound):
     assert "the store has no study 's'" in str(tried(path))
 
 
+def test_f37_bytes_that_are_no_text(tmp_path):
+    """F37: damage that SQLite cannot even name, since what it would quote is no text, is damage."""
+    with pytest.raises(StoreError, match="is damaged: go back to a copy"), sqlite.File(tmp_path / "a.db").explained():
+        b"\xff".decode()
+
+
 WRITE = """
 import sys
 from maggy.store import Owner, open_store
@@ -218,5 +224,5 @@ def test_f37_a_network_disk_whose_locks_do_not_work(tmp_path, monkeypatch):
     assert len(warned) == 1
     assert [file.name for file in tmp_path.iterdir()] == ["maggy.db"]
     sentence = "is on a file system without working locks: name a file on a local disk"
-    with pytest.raises(StoreError, match=sentence), sqlite.explained(path):
+    with pytest.raises(StoreError, match=sentence), sqlite.File(path).explained():
         raise sqlite3.OperationalError("locking protocol")
