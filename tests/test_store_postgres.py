@@ -12,9 +12,12 @@ from threading import Thread
 
 import pytest
 from click.testing import CliRunner
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from postgres import PASSWORD, QUOTED
 from test_cli import MNIST, ODD, begun, ended, kept, opened, refuse_odd_name
 from test_reader import LOG
+from test_store import EVENTS
 from waiting import until
 
 from maggy import experiment
@@ -71,6 +74,17 @@ class TestPostgresStore(StoreContract):
 
     def again(self, store):
         return open_store(str(store))
+
+
+@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(logged=st.lists(st.lists(st.one_of(*EVENTS.values()), max_size=5), max_size=4))
+def test_any_event_round_trip(store, logged):
+    """Whatever the events hold, what is read is what was written, in its order."""
+    study, position = store.create("digits", NOW), 0
+    store.claim(study, Owner.current(), NOW)
+    for turn in logged:
+        position = store.append(study, position, turn)
+    assert repr(list(store.read(study))) == repr([event for turn in logged for event in turn])
 
 
 # -- reading -------------------------------------------------------------------------------------------------------
