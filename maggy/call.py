@@ -194,7 +194,8 @@ def _check(train_fn: TrainFn, config: StudyConfig, train_args: Mapping[str, Any]
         config.command.check(dict(space.items()), budgets=_budgets(config.optimizer))
     if config.command is not None or config.guide is not None:
         return
-    trainfn.check(train_fn, space.keys(), train_args, {name: each.when for name, each in space.items() if each.when})
+    names = [name for name in space.keys() if not space.open or trainfn.names_any(train_fn, (name, "hparams"))]  # noqa: SIM118
+    trainfn.check(train_fn, names, train_args, {name: each.when for name, each in space.items() if each.when})
     optimizer = config.optimizer
     if not isinstance(optimizer, Halving):
         return

@@ -262,7 +262,7 @@ def _size(value: Any) -> int:
 
 def _optimizer(given: str | Optimizer | None, space: Searchspace) -> Optimizer:
     if given == "default":
-        given = "randomsearch" if len(space) else None
+        given = "randomsearch" if len(space) or space.open else None
     if given is None:
         return SingleRun()
     if isinstance(given, str):

@@ -52,6 +52,17 @@ class Suggested:
 
 
 @dataclass(frozen=True, slots=True)
+class Drawn:
+    """The training function has named parameters itself: all that the trial has by now, and the domains of new ones."""
+
+    at: float
+    trial: int
+    attempt: int
+    params: Mapping[str, Any]
+    domains: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
 class Started:
     """An executor was given the trial at this attempt."""
 
@@ -138,6 +149,7 @@ Event = (
     StudyOpened
     | StudyResumed
     | Suggested
+    | Drawn
     | Started
     | Reported
     | Saved

@@ -19,6 +19,7 @@ from maggy.optimizers import OPTIMIZERS
 from maggy.places import is_url, place, root_of
 from maggy.plugins import to_json
 from maggy.points import facts
+from maggy.searchspace import OPEN, Searchspace
 from maggy.store.base import LEASE, Owner, Store, StudyEntry, check_name
 from maggy.study import Study
 from maggy.trial import KNOWN, Status, Trial
@@ -244,7 +245,10 @@ def history(store: Store, name: str) -> Iterator[Event | None]:
 
 
 def _reconciled(name: str, study: Study, config: StudyConfig, given: Given) -> StudyConfig:
-    if given.searchspace and (differences := study.searchspace.differences(config.searchspace)):
+    known, wanted = study.searchspace, config.searchspace
+    if known.open and wanted.open:  # what trials have named is no difference
+        known = Searchspace({name: each for name, each in known.to_dict().items() if name in wanted or name == OPEN})
+    if given.searchspace and (differences := known.differences(wanted)):
         raise ConfigError(
             f"study {name!r} has another searchspace: {'; '.join(differences)}. "
             "Resume it with its own, or start a new study with resume=False"
@@ -255,8 +259,8 @@ def _reconciled(name: str, study: Study, config: StudyConfig, given: Given) -> S
             raise ConfigError(f"study {name!r} has another objective, {what}={has!r}; resume it with its own")
     if given.seed and config.seed != study.settings["seed"]:
         raise ConfigError(f"study {name!r} has seed={study.settings['seed']}; leave seed= out to go on with it")
-    known = [(trial.params, trial.value) for trial in study.trials.values() if trial.origin == KNOWN]
-    if given.points and (list(config.points), list(config.known)) != (study.points, known):
+    valued = [(trial.params, trial.value) for trial in study.trials.values() if trial.origin == KNOWN]
+    if given.points and (list(config.points), list(config.known)) != (study.points, valued):
         raise ConfigError(f"study {name!r} has begun with other points_to_evaluate; leave them out to go on with it")
     num_trials = config.num_trials if given.num_trials else study.num_trials
     if num_trials is None and config.timeout is None:

@@ -71,7 +71,7 @@ def completed(
     Raises `ConfigError` for a point with which no configuration can be.
     """
     for name, value in point.items():
-        if name not in space or not space[name].contains(value):
+        if (name not in space and not space.open) or (name in space and not space[name].contains(value)):
             space.check({**space.sample(Random(0)), name: value})  # says what is wrong
     for draw in range(DRAWS):
         drawn = space.sample(rng) if draw or not suggested else suggested
@@ -79,6 +79,7 @@ def completed(
         for name, domain in space.items():
             if space.active(name, params):
                 params[name] = point[name] if name in point else drawn.get(name, domain.sample(rng))
+        params |= point if space.open else {}
         if space.contains(params) and point.keys() <= params.keys():
             return params
     raise ConfigError(f"no configuration that is allowed has the values {dict(point)!r}")

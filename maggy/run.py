@@ -100,6 +100,7 @@ class Run:
             checkpoints=self._checkpoints,
             marker=self._depot.marker,
             relay_limit=RELAY_LIMIT,
+            draws=config.seed % 2**63 if config.searchspace.open else None,
         )
         asker: Asker
         if getattr(asked, "quick", False):

@@ -34,6 +34,9 @@ RESERVED = frozenset({"reporter", "budget", "trial", "hparams", "model", "datase
 FORBIDDEN = "!forbidden"
 """The key of the forbidden combinations in JSON, which can name no parameter."""
 
+OPEN = "!open"
+"""The key in JSON that says that trials may name parameters themselves, with `reporter.suggest`."""
+
 DRAWS = 1000
 """How many configurations in a row may be drawn that are forbidden."""
 
@@ -56,11 +59,12 @@ class Searchspace:
         self._forbidden: dict[Condition, Case] = {}
         self._numbered: Grid | None = None
         if isinstance(params, Searchspace):
-            params = {**dict(params.items()), FORBIDDEN: params.forbidden}
+            params = {**dict(params.items()), FORBIDDEN: params.forbidden, OPEN: params.open}
         if not isinstance(params, Mapping):
             raise ConfigError(f"a searchspace is a mapping from names to domains, not {params!r}")
         forbidden = [*_combinations(params), *_combinations(more)]
-        given = [pair for each in (params, more) for pair in each.items() if pair[0] != FORBIDDEN]
+        given = [pair for each in (params, more) for pair in each.items() if pair[0] not in (FORBIDDEN, OPEN)]
+        self._open = params.get(OPEN) is True or more.get(OPEN) is True
         names = [name for name, _ in given]
         for rank, (name, domain) in enumerate(given):
             self._add(name, domain, later=names[rank + 1 :])
@@ -151,6 +155,11 @@ class Searchspace:
         return bool(self._conditions)
 
     @property
+    def open(self) -> bool:
+        """Whether trials may name further parameters, and need not have all: `Searchspace({"!open": True})`."""
+        return self._open
+
+    @property
     def forbidden(self) -> list[Condition]:
         """The combinations that are forbidden."""
         return list(self._forbidden)
@@ -162,7 +171,7 @@ class Searchspace:
         None when any parameter is continuous, or when so many conditions and forbidden combinations cross one another
         that it would take too long to count (over 4,096 states, see `maggy.combinations`).
         """
-        if any(domain.size is None for domain in self._domains.values()):
+        if self._open or any(domain.size is None for domain in self._domains.values()):
             return None
         return self._grid().size
 
@@ -211,13 +220,15 @@ class Searchspace:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Searchspace):
             return NotImplemented
-        return self.items() == other.items() and self._forbidden.keys() == other._forbidden.keys()
+        same = self.items() == other.items() and self._forbidden.keys() == other._forbidden.keys()
+        return same and self._open == other._open
 
     __hash__ = None  # type: ignore[assignment]  # it grows
 
     def __repr__(self) -> str:
-        forbidden = [f"**{ {FORBIDDEN: self.forbidden}!r}"] if self._forbidden else []
-        return f"Searchspace({', '.join([*(f'{name}={domain!r}' for name, domain in self.items()), *forbidden])})"
+        more = ({FORBIDDEN: self.forbidden} if self._forbidden else {}) | ({OPEN: True} if self._open else {})
+        told = [f"{name}={domain!r}" for name, domain in self.items()] + ([f"**{more!r}"] if more else [])
+        return f"Searchspace({', '.join(told)})"
 
     # -- configurations ----------------------------------------------------------------------------
 
@@ -244,10 +255,13 @@ class Searchspace:
     def to_unit(self, params: Mapping[str, Any]) -> list[float]:
         """Return the configuration's point in the unit cube, NaN on the axes of inactive parameters.
 
-        ValueError or KeyError if it is not of this space.
+        ValueError or KeyError if it is not of this space; in an open one, NaN on the axes of which it says nothing.
         """
         point = []
         for name, domain in self._domains.items():
+            if self._open and not (name in params and domain.contains(params[name])):
+                point.append(math.nan)
+                continue
             active = self.active(name, params)
             if not active and name in params:
                 raise ValueError(self._inactive(name, params[name]))
@@ -279,16 +293,16 @@ class Searchspace:
     def _flaw(self, params: object) -> str | None:
         if not isinstance(params, Mapping):
             return f"a configuration is a mapping from names to values, not {params!r}"
-        for name in params:
+        for name in params if not self._open else ():
             if name not in self._domains:
                 return self._unknown(name)
         for name, domain in self._domains.items():
             if not self.active(name, params):
                 if name in params:
                     return self._inactive(name, params[name])
-            elif name not in params:
+            elif name not in params and not self._open:
                 return f"parameter {name!r} is missing; it takes a value of {domain!r}"
-            elif not domain.contains(params[name]):
+            elif name in params and not domain.contains(params[name]):
                 return f"parameter {name!r} is {params[name]!r}, which is not a value of {domain!r}"
         if (banned := self._banned(params)) is not None:
             return f"it is forbidden that {banned}"
@@ -312,8 +326,9 @@ class Searchspace:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the space as JSON values; `Searchspace(**space.to_dict()) == space`."""
-        forbidden = {FORBIDDEN: [each.to_json() for each in self._forbidden]} if self._forbidden else {}
-        return {name: domain.to_json() for name, domain in self._domains.items()} | forbidden
+        more: dict[str, Any] = {FORBIDDEN: [each.to_json() for each in self._forbidden]} if self._forbidden else {}
+        more |= {OPEN: True} if self._open else {}
+        return {name: domain.to_json() for name, domain in self._domains.items()} | more
 
     def json(self) -> str:
         """Return the space as JSON, whose order is part of it: do not sort the keys."""

@@ -13,6 +13,7 @@ from typing import Any, Protocol, TypeVar
 
 from maggy.errors import ConfigError, StoreError
 from maggy.events import (
+    Drawn,
     Ended,
     Event,
     Lost,
@@ -147,6 +148,8 @@ class Study:
                 self._suggested(event)
             case Started():
                 self._started(event)
+            case Drawn():
+                self._drawn(event)
             case Ended():
                 self._ended(event)
             case StopRequested():
@@ -196,6 +199,17 @@ class Study:
         trial.executor = event.executor
         trial.started = event.at
         self._given.setdefault(event.executor, deque()).append(trial.id)
+
+    def _drawn(self, event: Drawn) -> None:
+        trial = self.trials[event.trial]
+        trial.suggested = trial.params if trial.suggested is None else trial.suggested
+        trial.params = dict(event.params)
+        new = {name: domain for name, domain in event.domains.items() if name not in self.searchspace}
+        if new:  # whoever keeps the searchspace of before keeps it as it was
+            self.searchspace = Searchspace(self.searchspace, **new)
+            self.settings["searchspace"] = self.searchspace.to_dict()
+            self._indexes.clear()
+        self._changed(trial)
 
     def _reported(self, event: Reported) -> None:
         self.reports += 1

@@ -171,6 +171,7 @@ class Trial:
     group: int | None = None
     replicate: int | None = None
     work: Mapping[str, Any] | None = None
+    suggested: Params | None = None  # what the optimizer had answered, where the trial has named parameters itself
     status: Status = Status.QUEUED
     attempt: int = 1
     executor: str | None = None

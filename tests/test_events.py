@@ -80,6 +80,7 @@ def test_the_kinds_and_fields_of_version_one():
             "replicate",
             "work",
         ],
+        "Drawn": ["at", "trial", "attempt", "params", "domains"],
         "Started": ["at", "trial", "attempt", "executor"],
         "Reported": ["at", "trial", "attempt", "step", "metrics"],
         "Saved": ["at", "trial", "attempt", "checkpoint", "bytes"],

@@ -22,7 +22,7 @@ STATES = {
     Status.FAILED: "failure",
     Status.STOPPED: "stopped",
 }
-KINDS = ("Suggested", "Started", "Lost", "Ended", "Requeued")
+KINDS = ("Suggested", "Drawn", "Started", "Lost", "Ended", "Requeued")
 LEFT = "left behind: its driver is gone; it runs again when the study is resumed"
 
 
@@ -77,7 +77,7 @@ class Outline:
 
     @property
     def params(self) -> dict[str, Any]:
-        """Its parameters, where the body of its suggestion was asked for."""
+        """Its parameters, where the bodies of what says so were asked for."""
         return dict(loads(self.suggested)["params"]) if self.suggested else {}
 
 
@@ -93,6 +93,8 @@ def outlines(
             found[trial] = Outline(study, trial, at, number, held, suggested=body)
         elif trial is None or (outline := found.get(trial)) is None:
             continue  # it began before what is read here
+        elif kind == "Drawn":
+            outline.suggested = body
         elif kind == "Started":
             outline.status, outline.started = running, at
             outline.attempts += 1

@@ -1,12 +1,16 @@
-"""What an executor says of a trial's end, judged; and what such ends say of the study."""
+"""What an executor says of a trial's parameters and its end, judged; and what such ends say of the study."""
 
 from __future__ import annotations
 
 import math
+from contextlib import suppress
+from typing import Any
 
-from maggy.errors import amount, last_line
-from maggy.events import Ended, Lost
+from maggy.errors import ConfigError, amount, last_line
+from maggy.events import Drawn, Ended, Lost, Saved
+from maggy.rpc import messages
 from maggy.rpc.messages import LOST, Finished
+from maggy.searchspace import Searchspace
 from maggy.study import Study
 from maggy.trial import Status, Trial
 
@@ -34,6 +38,18 @@ def outcome(trial: Trial, message: Finished, study: Study, now: float) -> Ended 
             status = Status.FAILED
     reason = (trial.stop_reason or "train_fn raised StopTrial") if status == Status.STOPPED else None
     return Ended(now, trial.id, message.attempt, status, value, message.metrics, reason, error)
+
+
+def told(message: messages.Saved | messages.Drawn, study: Study, now: float) -> list[Saved | Drawn]:
+    """Return what is recorded of a checkpoint, or of parameters that a trial has named where it may name any."""
+    if isinstance(message, messages.Saved):
+        return [Saved(now, message.trial, message.attempt, message.checkpoint, message.bytes)]
+    domains: dict[str, Any] = {}
+    for name, domain in message.domains.items():
+        with suppress(ConfigError):
+            domains |= Searchspace({name: domain}).to_dict()
+    drawn = Drawn(now, message.trial, message.attempt, message.params, domains)
+    return [drawn] if study.searchspace.open else []
 
 
 def poisoned(trial: Trial, cause: str, now: float) -> Ended:

@@ -21,9 +21,9 @@ from maggy.driver import invariants
 from maggy.driver.actions import Action, Ask, Close, Drop, Record, Send
 from maggy.driver.asking import Asking
 from maggy.driver.crew import SURPRISE, Given, Worker
-from maggy.driver.outcome import Failures, outcome, poisoned
+from maggy.driver.outcome import Failures, outcome, poisoned, told
 from maggy.driver.terms import Terms
-from maggy.events import Ended, Event, Lost, Reported, Saved, Started, StopRequested, StudyClosed, Suggested
+from maggy.events import Ended, Event, Lost, Reported, Started, StopRequested, StudyClosed, Suggested
 from maggy.rpc import messages
 from maggy.rpc.messages import Beat, Bye, Finished, Join, Message, Reports, Run, Stop
 from maggy.study import Study
@@ -86,8 +86,9 @@ class Scheduler:
                 self._reported(worker, message, now)
             case Finished() if self.holds(executor, message.trial, message.attempt):
                 self._finished(worker, message, now)
-            case messages.Saved() if self.holds(executor, message.trial, message.attempt):
-                self._record(Saved(now, message.trial, message.attempt, message.checkpoint, message.bytes))
+            case messages.Saved() | messages.Drawn() if self.holds(executor, message.trial, message.attempt):
+                for event in told(message, self.study, now):
+                    self._record(event)
             case Beat() | messages.Log() | messages.Chunk() | messages.Fetch() | messages.Notice():
                 return []  # that it was heard is all
         return self._turn(now)

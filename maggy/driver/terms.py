@@ -33,6 +33,7 @@ class Terms:
     fresh_process: bool = False
     marker: str = ""
     relay_limit: int = 0
+    draws: int | None = None
 
     @property
     def silence(self) -> float:

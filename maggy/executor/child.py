@@ -28,6 +28,7 @@ from typing import Any
 from maggy.errors import RetryTrial, StopTrial
 from maggy.executor import leftovers
 from maggy.executor.checkpoints import Checkpoints, Terms
+from maggy.executor.draws import Draws
 from maggy.executor.nospark import forbid_spark
 from maggy.executor.reporter import CURRENT, Reporter, as_number, bounded, single_out
 from maggy.executor.session import WITHDRAWN
@@ -166,6 +167,7 @@ class TrialProcess:
         self._function = function
         self._objective = Objective(None)
         self._kept: dict[str, Any] = {}  # where checkpoints are kept
+        self._seed: int | None = None  # of what trials draw that name parameters themselves
         self._loaded: tuple[TrainFn, Mapping[str, Any]] | None = None
         self._takes: Parameters | None = None  # until the function has been called, the agent waits for a word of it
         self._pid = os.getpid()
@@ -183,6 +185,7 @@ class TrialProcess:
             kind, body = order
             if kind == "terms":
                 self._objective, self._kept = Objective(body["metric"]), body["checkpoints"]
+                self._seed = body.get("draws")
             elif kind == "withdrawn":
                 self._end(_outcome(WITHDRAWN), clear=True)
             elif kind == "run":
@@ -216,12 +219,14 @@ class TrialProcess:
         objective = self._objective
         terms = Terms(run["trial"], run["attempt"], restore=run["restore"], **self._kept)
         checkpoints = self._checkpoints = Checkpoints(terms, self._tell, self._orders.piece)
+        draws = Draws(run["params"], run["trial"], self._seed, lambda body: self._tell("Drawn", body))
         reporter = Reporter(
             run["trial"],
             run["attempt"],
             budget=run["budget"],
             parent=run["parent"],
             work=run.get("work"),
+            draws=draws,
             objective=objective,
             checkpoints=checkpoints,
             send=lambda step, metrics: self._tell("report", [step, metrics]),
@@ -240,7 +245,9 @@ class TrialProcess:
             if self._takes is None:
                 self._takes = parameters(train_fn)
                 self._tell("began", None)
-            returned = train_fn(**arguments(self._takes, run["params"], provided))
+            taken = arguments(self._takes, run["params"], provided)
+            draws.taken(run["params"] if "hparams" in taken else taken)
+            returned = train_fn(**taken)
             value, metrics = judged(returned, objective, reporter.last)
         except StopTrial:
             return _outcome("stopped", metrics=reporter.last)
@@ -251,6 +258,7 @@ class TrialProcess:
         finally:
             if os.getpid() != self._pid:  # a fork that came back: only the trial's own process has an outcome
                 os._exit(1)
+            draws.settle()
             reporter.close()
         return _outcome("completed", value, metrics)
 

@@ -10,8 +10,9 @@ from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from typing import Any
 
-from maggy.errors import StopTrial
+from maggy.errors import ConfigError, StopTrial
 from maggy.executor.checkpoints import Checkpoints
+from maggy.executor.draws import Draws
 from maggy.trial import Objective
 
 LAST_STEP = 2**63 - 2  # one less than the largest: units are steps plus one where steps count from 0
@@ -34,11 +35,13 @@ class Reporter:
         send: Callable[[int, dict[str, float]], None],
         stop: Callable[[], str | None],
         work: Mapping[str, Any] | None = None,
+        draws: Draws | None = None,
     ) -> None:
         self.trial = trial
         self.attempt = attempt
         self.budget = budget
         self.work = work
+        self._draws = draws
         self._parent = parent
         self.objective = objective
         self._checkpoints = checkpoints
@@ -74,6 +77,19 @@ class Reporter:
             self._stopped = self._stopped or self._stop()
             if self._stopped is not None:
                 raise StopTrial(self._stopped)
+
+    def suggest(self, name: str, domain: Any) -> Any:
+        """Return the trial's value of a parameter that the searchspace need not know: it has to be open for that.
+
+        It is the optimizer's, where that knows the parameter by now and its value is one of the domain's; else it is
+        drawn. `domain` is whatever a `Searchspace` takes. Raises `ConfigError` for a name or domain that cannot be, and
+        for one that is new where the searchspace is not open.
+        """
+        self._own("name parameters")
+        if self._draws is None:
+            raise ConfigError("a function that is called without a study has no parameters to suggest")
+        with self._lock:
+            return self._draws.value(name, domain)
 
     def follows(self, step: int) -> bool:
         """Whether a report may have this step, after those that there were."""

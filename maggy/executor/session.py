@@ -13,7 +13,7 @@ from typing import Any
 
 from maggy.errors import ProtocolError
 from maggy.rpc.messages import (
-    KEPT,
+    TOLD,
     Beat,
     Bye,
     Fetch,
@@ -195,14 +195,14 @@ class Session:
         return self._taken()
 
     def kept(self, kind: str, body: Any, now: float) -> list[Order]:
-        """Take in what the trial's process wants the driver to know of its checkpoints; it is a sign of life, too.
+        """Take in what the trial's process wants the driver to know, of its checkpoints above all: a sign of life, too.
 
         Raises `ProtocolError` for what no process of ours would say.
         """
         if self.run is None:
             return []
         message = rebuilt(kind, {**_fields(body), "trial": self.run.trial, "attempt": self.run.attempt})
-        if not isinstance(message, KEPT):
+        if not isinstance(message, TOLD):
             raise ProtocolError(f"{kind} is no word of a trial's process")
         self._limit_at = self._limit(now)
         self._fetching = isinstance(message, Fetch)

@@ -334,6 +334,7 @@ class Agent:
             "terms",
             {
                 "metric": terms.metric if terms else None,
+                "draws": terms.draws if terms else None,
                 "checkpoints": {
                     "root": terms.checkpoints if terms else "",
                     "marker": terms.marker if terms else "",

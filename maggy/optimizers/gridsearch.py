@@ -24,6 +24,8 @@ class GridSearch(QuickOptimizer):
 
     def check(self, searchspace: Searchspace) -> None:
         """Raise `ConfigError` where a parameter is continuous and has no `step`, or the grid cannot be counted."""
+        if searchspace.open:
+            raise ConfigError("grid search needs to know all parameters before the first trial: write a Searchspace")
         for name, domain in searchspace.items():
             if domain.size is None:
                 raise ConfigError(

@@ -18,7 +18,7 @@ class SingleRun(QuickOptimizer):
 
     def check(self, searchspace: Searchspace) -> None:
         """Raise `ConfigError` where there is something to search."""
-        if len(searchspace):
+        if len(searchspace) or searchspace.open:
             raise ConfigError(
                 "a searchspace was given, but optimizer=None runs the function as it is: "
                 "name an optimizer, such as 'asha' or 'randomsearch', or leave the searchspace out"

@@ -33,5 +33,7 @@ class Sobol:
         from maggy.optimizers.bayes.sobol import point
 
         encoding = Encoding(study.searchspace)
+        if not len(encoding):
+            return study.searchspace.sample(rng)
         params = encoding.params(point(encoding, study.settings.get("seed") or 0, study.sampled))
         return params if study.searchspace.contains(params) else study.searchspace.sample(rng)

@@ -13,6 +13,7 @@ from executor  Join                   here I am; the first message
                Chunk                  a piece of a checkpoint that only the driver can keep
                Fetch                  let me have a piece of a checkpoint that only the driver sees
                Notice                 something that the user should know, once
+               Drawn                  the trial has named parameters itself
                Ack                    so many of your messages have come
                Beat                   I am alive
 from driver    Welcome                you are in; how this study is run
@@ -187,6 +188,16 @@ class Notice:
 
 
 @dataclass(frozen=True, slots=True)
+class Drawn:
+    """The attempt's function has named parameters: all that the trial has by now, and the domains of new ones."""
+
+    trial: int
+    attempt: int
+    params: dict[str, Any]
+    domains: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
 class Beat:
     """A sign of life, either way."""
 
@@ -198,7 +209,8 @@ class Welcome:
     Seconds between beats, of silence that mean death, to heed a stop; limits of a trial in seconds, in seconds without
     a report and in bytes, where there are any; whether each trial gets a process of its own. `checkpoints` is a path or
     a URL; `marker` is a file in that path, and whoever does not see it there sees another file system
-    and sends checkpoints through the driver, if they have no more than `relay_limit` bytes.
+    and sends checkpoints through the driver, if they have no more than `relay_limit` bytes. `draws` is the seed for
+    what trials draw that name parameters themselves; None where they may not.
     """
 
     beat: float
@@ -212,6 +224,7 @@ class Welcome:
     fresh_process: bool = False
     marker: str = ""
     relay_limit: int = 0
+    draws: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,10 +263,11 @@ class Bye:
 
 
 Kept = Saved | Chunk | Fetch | Notice  # what a trial's process has its agent say, about its checkpoints
-FromExecutor = Join | Rejoin | Reports | Finished | Log | Kept | Ack | Beat
+Told = Kept | Drawn  # and all that it has it say
+FromExecutor = Join | Rejoin | Reports | Finished | Log | Told | Ack | Beat
 FromDriver = Welcome | Resumed | Fenced | Run | Stop | Piece | Bye | Ack | Beat
 Message = FromExecutor | FromDriver
-KEPT = typing.get_args(Kept)
+TOLD = typing.get_args(Told)
 FROM_EXECUTOR: tuple[type[Message], ...] = typing.get_args(FromExecutor)
 FROM_DRIVER: tuple[type[Message], ...] = typing.get_args(FromDriver)
 _KINDS: dict[str, type[Message]] = {kind.__name__: kind for kind in {*FROM_EXECUTOR, *FROM_DRIVER}}

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from maggy.errors import amount
 from maggy.events import (
+    Drawn,
     Ended,
     Event,
     Lost,
@@ -95,7 +96,9 @@ def _flaw(study: Study, event: Event) -> str | None:
             return _started(study, event)
         case Saved() if not event.checkpoint.startswith(f"{event.trial}/{event.attempt}-"):
             return "the checkpoint is another's"
-        case Reported() | Saved() | StopRequested() | Lost() | Ended():
+        case Drawn() if not study.searchspace.open:
+            return "the searchspace is not open"
+        case Reported() | Drawn() | Saved() | StopRequested() | Lost() | Ended():
             return _running(study, event)
         case Requeued():
             trial = study.trials.get(event.trial)
@@ -126,7 +129,7 @@ def _started(study: Study, event: Started) -> str | None:
     return None
 
 
-def _running(study: Study, event: Reported | Saved | StopRequested | Lost | Ended) -> str | None:
+def _running(study: Study, event: Reported | Drawn | Saved | StopRequested | Lost | Ended) -> str | None:
     trial = study.running.get(event.trial)
     if trial is None:
         return "the trial does not run"

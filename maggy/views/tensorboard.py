@@ -24,7 +24,7 @@ from queue import Empty, SimpleQueue
 from typing import Any
 
 from maggy.errors import amount
-from maggy.events import Ended, Event, Reported, Suggested
+from maggy.events import Drawn, Ended, Event, Reported, Suggested
 from maggy.jsonvalue import dumps
 from maggy.trial import DEFAULT_METRIC, Status
 
@@ -130,6 +130,7 @@ class _Run:
     trial: int
     born: float
     fresh: bool = False
+    budget: float | None = None
     attempt: int = 1
     step: int = 0
     last: dict[str, float] = field(default_factory=dict)
@@ -159,8 +160,11 @@ class _Runs:
             case Reported():
                 self._reported(event)
             case Suggested():
-                run = self._runs[event.trial] = _Run(event.trial, event.at, fresh=True)
-                self._add(run, self._start(event))
+                run = self._runs[event.trial] = _Run(event.trial, event.at, fresh=True, budget=event.budget)
+                self._add(run, self._start(event, event.budget))
+            case Drawn() if (run := self._runs.get(event.trial)) is not None and not run.last:
+                run.fresh, run.records = True, bytearray()  # nobody has seen it: its file begins anew
+                self._add(run, self._start(event, run.budget))
             case Ended():
                 self._ended(event)
 
@@ -232,12 +236,12 @@ class _Runs:
             last[name] = value
         return record
 
-    def _start(self, event: Suggested) -> Any:
+    def _start(self, event: Suggested | Drawn, budget: float | None) -> Any:
         data = self._plugin_data()
         start = data.session_start_info
         start.start_time_secs = event.at
-        budget = {} if event.budget is None else {"budget": event.budget}  # a reserved name: no parameter has it
-        for name, value in (*event.params.items(), *budget.items()):
+        more = {} if budget is None else {"budget": budget}  # a reserved name: no parameter has it
+        for name, value in (*event.params.items(), *more.items()):
             field, told = _hparam(value)
             setattr(start.hparams[_text(name)], field, told)
         return self._hparams(event.at, "session_start_info", data)

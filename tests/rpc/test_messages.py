@@ -49,6 +49,7 @@ messages = st.one_of(
         Finished, integers, integers, st.sampled_from(OUTCOMES), st.none() | floats, metrics, st.none() | st.text()
     ),
     st.builds(Log, integers, integers, st.text(), integers),
+    st.builds(Drawn, integers, integers, st.dictionaries(names, values, max_size=3), st.just({})),
     st.builds(Beat),
     st.builds(Welcome, floats, floats, floats, st.none() | st.text(), st.text()),
     st.builds(

@@ -9,7 +9,7 @@ from maggy.cli.ranking import ranked
 from maggy.cli.text import BLOCK, block, shown
 from maggy.cli.trials import finite, objective_of, said, settings, the_study
 from maggy.errors import ConfigError
-from maggy.events import Suggested
+from maggy.events import Drawn, Suggested
 from maggy.views.summary import plain
 
 
@@ -28,7 +28,8 @@ def command(study: str, as_json: bool) -> None:
         if not rows:
             raise ConfigError(f"no trial of study {study!r} has completed with a finite value")
         row, best = rows[0], rows[0].first
-        suggested = next(each for each in reader.of_trials(study, [best.trial]) if isinstance(each, Suggested))
+        facts = reader.of_trials(study, [best.trial])
+        params = dict([each for each in facts if isinstance(each, Suggested | Drawn)][-1].params)
     told = {
         "study": study,
         "trial": best.trial,
@@ -36,7 +37,7 @@ def command(study: str, as_json: bool) -> None:
         "objective": said(objective),
         "value": row.value,
         "budget": best.budget,
-        "params": dict(suggested.params),
+        "params": params,
     }
     if as_json:
         say(told)
@@ -45,5 +46,5 @@ def command(study: str, as_json: bool) -> None:
     value = shown(row.value) if len(row.entrants) == 1 else row.told
     click.echo(f"{row.name}:")
     click.echo("\n".join(block([("objective", said(objective)), ("value", value), *budget])))
-    values = [(plain(name), shown(value)) for name, value in sorted(suggested.params.items())]
+    values = [(plain(name), shown(value)) for name, value in sorted(params.items())]
     click.echo("\n".join([f"{BLOCK}values:", *block(values, depth=2)]))

@@ -14,7 +14,7 @@ from maggy.cli.options import query, reading, say
 from maggy.cli.text import BLOCK, block, date, duration, shown
 from maggy.cli.trials import LEFT, Outline, is_trial, objective_of, outlines, said, settings, the_study, the_trial
 from maggy.errors import amount
-from maggy.events import Ended, Event, Lost, Requeued, Started, Suggested
+from maggy.events import Drawn, Ended, Event, Lost, Requeued, Started, Suggested
 from maggy.searchspace import Searchspace
 from maggy.store import Reader, StudyEntry
 from maggy.trial import Status
@@ -87,6 +87,8 @@ def _outlined(entry: StudyEntry, facts: Sequence[Event], now: float) -> tuple[Ou
     ended = None
     for event in facts:
         match event:
+            case Drawn():
+                suggested = replace(suggested, params=event.params)
             case Started():
                 outline.status, outline.started, outline.attempts = Status.RUNNING, event.at, outline.attempts + 1
             case Lost():

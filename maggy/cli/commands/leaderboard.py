@@ -12,7 +12,7 @@ from maggy.cli.ranking import Entrant, Row, ranked, table
 from maggy.cli.text import columns
 from maggy.cli.trials import finite, matching, objective_of, said, settings
 from maggy.errors import ConfigError, amount
-from maggy.events import Ended, Suggested
+from maggy.events import Drawn, Ended, Suggested
 from maggy.store import Reader, StudyEntry
 from maggy.trial import Objective
 
@@ -82,7 +82,7 @@ def _complete(reader: Reader, rows: Sequence[Row]) -> None:
     for study in {row.first.study for row in rows}:
         mine = {each.trial: row for row in rows for each in row.entrants if each.study == study}
         for event in reader.of_trials(study, mine):
-            if isinstance(event, Suggested):
+            if isinstance(event, Suggested | Drawn):
                 mine[event.trial].values = dict(event.params)
             elif isinstance(event, Ended):
                 mine[event.trial].metrics[event.trial] = dict(event.metrics)

@@ -104,7 +104,7 @@ def _words(state: str | None) -> set[str]:
 
 
 def _bodies(with_status: bool, values: str | None, as_json: bool) -> list[str]:
-    return [*(["Suggested"] if values or as_json else []), *(["Ended"] if with_status or as_json else [])]
+    return [*(["Suggested", "Drawn"] if values or as_json else []), *(["Ended"] if with_status or as_json else [])]
 
 
 def _since(reader: Reader, entries: list[StudyEntry], after: float, now: float) -> list[StudyEntry]:

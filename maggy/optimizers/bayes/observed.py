@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from maggy.optimizers.bayes.encoding import Encoding, Rows
 from maggy.optimizers.rungs import Milestones
 from maggy.study import Study
-from maggy.trial import Status, Trial
+from maggy.trial import Params, Status, Trial
 
 Losses = NDArray[np.float64]
 
@@ -91,11 +91,11 @@ class Observed:
     def __init__(self, study: Study) -> None:
         self.encoding = Encoding(study.searchspace)
         self.rungs: dict[float, Rung] = {}
-        self.tried: set[bytes] = set()
         self._study = study
         self._known: dict[int, list[float]] = {}
         self._open: dict[int, list[float]] = {}
         self._keys: dict[int, bytes] = {}
+        self._of: dict[int, Params] = {}
         self._measured: dict[float, dict[int, float]] = {}
         self._began: Counter[float] = Counter()  # trials that were measured at the budget at which they began
         self._levels: set[float] = set()
@@ -106,17 +106,22 @@ class Observed:
 
     def update(self, trial: Trial) -> None:
         """Take in a trial; the same one comes again and again."""
-        row = self._known.get(trial.id)
-        if row is None:
+        if self._of.get(trial.id) is not trial.params:  # it is new, or has named parameters itself
+            self._of[trial.id] = trial.params
             row = self._known[trial.id] = self._open[trial.id] = self.encoding.row(trial.params)
-            key = self._keys[trial.id] = self.encoding.key(row)
-            self.tried.add(key)
+            self._keys[trial.id] = self.encoding.key(row)
+        row = self._known[trial.id]
         if trial.status.final and self._open.pop(trial.id, None) is not None:
             self._ended(trial, row)
 
     def row(self, trial: Trial) -> list[float]:
         """Return a trial's configuration."""
         return self._known[trial.id]
+
+    @property
+    def tried(self) -> set[bytes]:
+        """The keys of all configurations that were suggested."""
+        return set(self._keys.values())
 
     @property
     def measured(self) -> int:

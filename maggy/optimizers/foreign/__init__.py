@@ -76,7 +76,8 @@ class Replay:
             live = _Live(make(self._study.searchspace, int(self._study.settings.get("seed", 0))))
         while live.settled < len(self._asked):
             self._ask(live)
-            live.settle(self._asked[live.settled].params)
+            asked = self._asked[live.settled]
+            live.settle(asked.params if asked.suggested is None else asked.suggested)
         proposal = self._ask(live)
         self._live[key] = live
         return proposal
@@ -93,10 +94,16 @@ class Replay:
             number, position = self._due(live.settled)
             while live.told < len(self._ended) and self._ended[live.told][0] <= position:
                 trial = self._study.trials[self._ended[live.told][1]]
-                live.object.tell(trial.params, self._study.loss(trial) if trial.usable else None)
+                live.object.tell(_tried(trial), self._study.loss(trial) if trial.usable else None)
                 live.told += 1
             live.out = number, position, live.asked(self._study.searchspace)
         return live.out[2]
+
+
+def _tried(trial: Trial) -> Mapping[str, Any]:
+    """Return a trial's configuration as it was asked for, if all that it has used was."""
+    suggested = trial.suggested
+    return suggested if suggested is not None and trial.params.items() <= suggested.items() else trial.params
 
 
 @dataclass

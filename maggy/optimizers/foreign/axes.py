@@ -46,6 +46,11 @@ class Axis:
             return self.domain.nth(min(max(round(code), 0), self.size - 1))
         return self.domain.from_unit(min(max(float(code), 0.0), 1.0))
 
+    def of_params(self, params: Mapping[str, Any]) -> float:
+        """Return the code of a configuration: the middle where it says nothing of this parameter."""
+        value = params.get(self.name)
+        return self.code(value) if self.name in params and self.domain.contains(value) else self.middle
+
     def code(self, value: Any) -> float:
         """Return the code of a value."""
         return self.domain.rank(value) if self.size else self.domain.to_unit(value)
@@ -83,7 +88,7 @@ class Coded:
     def tell(self, params: Mapping[str, Any], loss: float | None) -> None:
         """Take in a loss; of a configuration that the library has not asked for as well."""
         asked = self._open.get(dumps(params), [])
-        codes = {a.name: a.code(params[a.name]) if a.name in params else a.middle for a in self._axes}
+        codes = {axis.name: axis.of_params(params) for axis in self._axes}
         self._library.tell(asked.pop(0) if asked else None, codes, loss)
         if not asked:
             self._open.pop(dumps(params), None)
