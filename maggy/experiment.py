@@ -20,6 +20,7 @@ from maggy.command import Command
 from maggy.compat.calls import as_before
 from maggy.earlystop import StopRule
 from maggy.errors import ConfigError, nearest
+from maggy.migrate.styles import adopted
 from maggy.opening import Given, history
 from maggy.optimizers import Optimizer
 from maggy.result import Result
@@ -158,10 +159,12 @@ def lagom(
     """
     call, usual = dict(locals()), signature(lagom).parameters
     again = {option: call[option] for option in configuration.PER_CALL if call[option] != usual[option].default}
-    study = _ablation(searchspace, experiment_type, ablation_study)
+    direction = configuration.one_of("direction", direction, None, "mode", mode)
+    train_fn, wanted, direction = adopted(train_fn, searchspace, direction, resume=resume)
+    study = _ablation(wanted, experiment_type, ablation_study)
     optimizer = configuration.one_of("optimizer", optimizer, DEFAULT, "ablator", ablator, unset=DEFAULT)
     asked = optimizer != DEFAULT
-    space = None if isinstance(searchspace, AblationStudy) else searchspace
+    space = None if isinstance(wanted, AblationStudy) else wanted
     if study is not None:
         if isinstance(train_fn, Command):
             raise ConfigError(
@@ -171,7 +174,6 @@ def lagom(
         study.check(train_fn, train_args or {})
         train_fn, space, again = Ablated(train_fn, study), study.searchspace(), again | {"ablation_study": study}
         optimizer = optimizer if asked else "loco"
-    direction = configuration.one_of("direction", direction, None, "mode", mode)
     metric = configuration.one_of("metric", metric, None, "optimization_key", optimization_key)
     stops = configuration.one_of("earlystop", earlystop, DEFAULT, "es_policy", es_policy, unset=DEFAULT)
     config = configuration.configure(

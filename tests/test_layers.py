@@ -48,7 +48,7 @@ ROWS = {
     "2a bases": ["optimizers.model", "optimizers.base"],
     "2a libraries": ["optimizers.foreign", "optimizers.foreign.*"],
     "2b": ["optimizers", "optimizers.*", "earlystop", "earlystop.*"],
-    "2c": ["ablation", "ablation.*"],
+    "2c": ["ablation", "ablation.*", "migrate.forms", "migrate.hyperspace", "migrate.tunespace"],
     "3": ["configuration"],
     "4": [
         "driver.scheduler",
@@ -72,7 +72,7 @@ ROWS = {
     "5a": ["rpc.stream", "rpc.door", "places", "store", "store.*"],
     "5a pictures": ["views.plots", "views.plots.*"],
     "5b": ["ablation.trials", "driver", "driver.*", "executor", "executor.*", "views", "views.*"],
-    "5c": ["compat", "compat.*"],
+    "5c": ["compat", "compat.*", "migrate.objectives", "migrate.styles", "callbacks", "callbacks.*"],
     "6": ["experiment", "call", "opening", "platforms", "run", "result", "testing", "testing.*"],
     "6b": ["studyfile", "studyfile.*"],
     "7": ["cli", "cli.*", "migrate", "migrate.*"],

@@ -162,8 +162,9 @@ class _Runs:
             case Suggested():
                 run = self._runs[event.trial] = _Run(event.trial, event.at, fresh=True, budget=event.budget)
                 self._add(run, self._start(event, event.budget))
-            case Drawn() if (run := self._runs.get(event.trial)) is not None and not run.last:
-                run.fresh, run.records = True, bytearray()  # nobody has seen it: its file begins anew
+            case Drawn() if event.trial in self._runs and not self._runs[event.trial].last:
+                run = self._runs[event.trial]
+                run.fresh, run.records = True, bytearray()  # it has shown nothing yet: its file begins anew
                 self._add(run, self._start(event, run.budget))
             case Ended():
                 self._ended(event)

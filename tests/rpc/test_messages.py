@@ -21,6 +21,7 @@ from maggy.rpc.messages import (
     Ack,
     Beat,
     Bye,
+    Drawn,
     Finished,
     Join,
     Log,
