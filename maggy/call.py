@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -42,11 +43,16 @@ class How:
     quiet: bool
     again: Mapping[str, Any]  # what a resume would have to be given
     shares: tuple[str, ...] = ()  # of this machine's GPUs, one for each executor
+    mlflow: str | bool = False
 
     def __post_init__(self) -> None:
         if self.launcher not in get_args(Launcher):
             raise ConfigError(f"launcher={self.launcher!r}; it must be 'spark' or 'local'")
         configuration.count_or_none("num_executors", self.num_executors)
+        if not isinstance(self.mlflow, bool | str) or self.mlflow == "":
+            raise ConfigError(f"mlflow={self.mlflow!r}; it must be the URI of a tracking server, or True")
+        if self.mlflow and importlib.util.find_spec("mlflow") is None:
+            raise ConfigError(f"mlflow={self.mlflow!r} needs MLflow, which is missing: pip install 'maggy[mlflow]'")
         if self.launcher == "local" and self.profile is not None:
             raise ConfigError("resource_profile is for Spark; with launcher='local' pass gpus_per_trial instead")
         if self.inline and self.launcher != "local":
@@ -150,7 +156,7 @@ def _run_in(
             opened = begin(where, base, config, how.folder, owner, how.place)
             if opened.name != base and not resume:
                 console.say(f"A study {base!r} exists; this one is called {opened.name!r}.")
-        run = Run(opened, config, platform, console, verbose=how.verbose, again=how.again)
+        run = Run(opened, config, platform, console, verbose=how.verbose, again=how.again, mlflow=how.mlflow)
     except BaseException:
         console.close()
         if opened:

@@ -67,6 +67,7 @@ def lagom(
     resource_profile: Any = None,
     tls: bool | None = None,
     train_args: Mapping[str, Any] | None = None,
+    mlflow: str | bool = False,
     verbose: bool = False,
     quiet: bool = False,
     mode: str | None = None,
@@ -144,6 +145,8 @@ def lagom(
         tls: whether what driver and executors say is encrypted (TLS 1.3, with a certificate made for this study); by
             default where it leaves the machine.
         train_args: further arguments of `train_fn`, the same for all trials, sent to each executor once.
+        mlflow: log each trial as a run of MLflow, from the driver: the URI of a tracking server or store, or True for
+            the one that MLflow's environment names. A server that is not there costs no trial.
         verbose: show what trials print as they print it.
         quiet: show nothing at all.
         hb_interval: seconds between an executor's signs of life, 1 by default.
@@ -222,6 +225,7 @@ def lagom(
         profile=resource_profile,
         inline=config.isolation == "inline",
         tls=tls,
+        mlflow=mlflow,
         verbose=verbose,
         quiet=quiet,
         again=again,

@@ -34,6 +34,8 @@ from maggy.study import Study
 from maggy.trial import Status
 from maggy.views import summary
 from maggy.views.console import Console
+from maggy.views.mlflow import MLflow
+from maggy.views.sink import Sink
 from maggy.views.tensorboard import TensorBoard
 
 LOOK = 0.2  # seconds between two looks at the study while it runs
@@ -57,6 +59,7 @@ class Run:
         *,
         verbose: bool,
         again: Mapping[str, Any],  # options of the call that the log does not hold
+        mlflow: str | bool = False,
     ) -> None:
         self._opened, self._given = opened, again
         self._config = config
@@ -71,6 +74,11 @@ class Run:
         self.failure: str | None = None  # why the study was given up, if it was
         self._scratch = None if opened.files else Path(tempfile.mkdtemp(prefix="maggy-"))
         self.tensorboard = TensorBoard(opened.files) if opened.files else None
+        self._mlflow: MLflow | None = None
+        if mlflow:
+            uri = mlflow if isinstance(mlflow, str) else None
+            self._mlflow = MLflow(uri, opened.name, opened.facts[0].at, opened.files, late=config.searchspace.open)
+        self._told_of_mlflow: str | None = None
         self.study = opened.study
         self._logs = TrialLogs(opened.files, verbose=verbose)
         root = opened.checkpoints or str((opened.files or self._scratch or Path()) / "checkpoints")
@@ -107,12 +115,12 @@ class Run:
             asker = InlineAsker(asked, config.seed)
         else:
             asker = ThreadAsker(asked, config.seed, opened.store.read(opened.name))
-        views: list[Watcher] = [self._logs, self.tensorboard] if self.tensorboard else [self._logs]
-        shown = [*views, self._depot]
+        sinks = [sink for sink in (self.tensorboard, self._mlflow) if sink is not None]
+        shown: list[Watcher] = [self._logs, *sinks, self._depot]
         journal = self._journal = Journal(opened.store, opened.name, opened.owner, opened.study.position, shown)
         self._logs.recorded(opened.facts)
-        if self.tensorboard:
-            self._show(self.tensorboard)
+        for sink in sinks:
+            self._show(sink)
         opened.facts.clear()
         return Server(
             Scheduler(self.study, terms),
@@ -125,8 +133,8 @@ class Run:
             depot=self._depot,
         )
 
-    def _show(self, board: TensorBoard) -> None:
-        """Show what its files lack of the log so far: trials that had not ended by then, each from its beginning."""
+    def _show(self, board: Sink) -> None:
+        """Show what it lacks of the log so far: trials that had not ended by then, each from its beginning."""
         study, complete = self.study, board.complete()
         if complete > study.position:  # they are another log's
             complete = 0
@@ -185,6 +193,7 @@ class Run:
             self._mind_store()
             self._mind_wishes()
             self._mind_notices()
+            self._mind_mlflow()
             if self._mind_driver(late=time.monotonic() > ends_at):
                 return None
             if self.study.queued:
@@ -252,6 +261,13 @@ class Run:
         elif before and not self._told_of_pause:
             self._console.say("The study is not paused any more.")
 
+    def _mind_mlflow(self) -> None:
+        """Tell the user, once, that MLflow is not told all."""
+        trouble = self._mlflow.trouble if self._mlflow else None
+        if trouble is not None and self._told_of_mlflow is None:
+            self._told_of_mlflow = trouble
+            self._console.warn(trouble)
+
     def _reread(self) -> None:
         """Fold the log anew where the store has not taken all that was decided: a result holds what is durable."""
         if self._server.unrecorded:
@@ -287,13 +303,15 @@ class Run:
             self._reread()
             self._logs.close(timeout=2.0)
             self._depot.close(timeout=5.0)
-            if self.tensorboard:
-                self.tensorboard.close(timeout=5.0)
+            for sink in (self.tensorboard, self._mlflow):
+                if sink is not None:
+                    sink.close(timeout=5.0)
             with suppress(StoreError):  # a store that fails has said so already
                 self._opened.release()
             if self._scratch:
                 shutil.rmtree(self._scratch, ignore_errors=True)
         self._mind_notices()
+        self._mind_mlflow()
         views = (self._journal, self._logs, self.tensorboard, self._depot)
         for trouble in (self._server.left, *(view.trouble for view in views if view is not None)):
             if trouble is not None:

@@ -12,7 +12,7 @@ from tensorboardX.proto.plugin_hparams_pb2 import HParamsPluginData
 from tensorboardX.record_writer import masked_crc32c
 
 from maggy.events import Ended, Lost, Reported, Started, StudyClosed, StudyOpened, Suggested
-from maggy.views import tensorboard
+from maggy.views import sink, tensorboard
 from maggy.views.tensorboard import TensorBoard
 
 AT = 1_700_000_000.0
@@ -179,7 +179,7 @@ def test_the_files_say_how_much_of_the_log_they_hold(tmp_path):
     assert TensorBoard(tmp_path / "none").complete() == 0
     board = written(tmp_path, suggested(), reported(0, acc=0.5), ended())
     assert board.complete() == board.position == 3
-    (board.directory / tensorboard.POSITION).write_text("torn…")
+    (board.directory / sink.POSITION).write_text("torn…")
     assert board.complete() == 0
 
 

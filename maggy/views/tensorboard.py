@@ -14,113 +14,36 @@ from __future__ import annotations
 
 import os
 import struct
-import threading
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from queue import Empty, SimpleQueue
 from typing import Any
 
-from maggy.errors import amount
 from maggy.events import Drawn, Ended, Event, Reported, Suggested
 from maggy.jsonvalue import dumps
 from maggy.trial import DEFAULT_METRIC, Status
+from maggy.views.sink import MAX_BATCHES, Sink
 
 FOLDER = "tensorboard"
 FILE = "events.out.tfevents.maggy"
-POSITION = "position"
-MAX_BATCHES = 10_000
-GATHER = 0.25  # seconds for which events gather before they are written: fewer writes, fewer switches of threads
-CHUNK = 500  # batches at a time, after which a backlog is written without waiting for more
 MAX_GATHERED = 4 * 1024 * 1024  # bytes of records held in memory
 
 
-class TensorBoard:
-    """Writes what a study records, on a thread of its own; it never delays the study and never fails it.
+class TensorBoard(Sink):
+    """Writes what a study records, on a thread of its own."""
 
-    `trouble` is None, or the sentence that says why the files are not what they should be.
-    """
+    NAME = "tensorboard"
+    WHAT = "TensorBoard files"
 
     def __init__(self, log_dir: Path, *, max_batches: int = MAX_BATCHES) -> None:
         self.directory = log_dir / FOLDER
-        self.trouble: str | None = None
-        self.dropped = 0  # batches that found the queue full
-        self.position = 0  # of the log, behind what was recorded last
-        self._max_batches = max_batches
-        self._batches: SimpleQueue[tuple[Sequence[Event], int] | None] = SimpleQueue()
-        self._closing = threading.Event()
-        self._given_up = threading.Event()
-        # It starts at once, so that tensorboardX (0.1 s) is imported while the executors start.
-        self._thread = threading.Thread(target=self._write, name="maggy-tensorboard", daemon=True)
-        self._thread.start()
+        self.WHERE = f" in {self.directory}"
+        super().__init__(self.directory, max_batches=max_batches)
 
-    def complete(self) -> int:
-        """Return the position of the log up to which the files hold all of it; 0 where that is not known."""
-        try:
-            return int((self.directory / POSITION).read_text(encoding="ascii"))
-        except (OSError, ValueError):
-            return 0
-
-    def recorded(self, events: Sequence[Event]) -> None:
-        """Queue events for writing, or drop them where writing has fallen too far behind."""
-        self.position += len(events)
-        self.again(events)
-
-    def again(self, events: Sequence[Event]) -> None:
-        """Queue events of an earlier part of the log."""
-        if self.trouble is not None or self._closing.is_set():
-            return
-        if self._batches.qsize() >= self._max_batches:
-            self.dropped += 1
-        else:
-            self._batches.put((events, self.position))
-
-    def close(self, timeout: float) -> None:
-        """Write what is queued, but give up after `timeout` seconds."""
-        self._closing.set()
-        self._batches.put(None)
-        self._thread.join(timeout)
-        if self._thread.is_alive():
-            self._given_up.set()
-            lack = f"their end: they were not finished within {timeout:g} s"
-        elif self.dropped:
-            dropped = amount(self.dropped, "batch of events", "batches of events")
-            lack = f"{dropped}, which came faster than they could be written"
-        else:
-            return
-        self.trouble = self.trouble or f"the TensorBoard files in {self.directory} lack {lack}"
-
-    # -- on the thread ---------------------------------------------------------------------------------------------
-
-    def _write(self) -> None:
-        try:
-            runs = _Runs(self.directory)
-            while self._write_some(runs):
-                pass
-        except Exception as error:  # noqa: BLE001 - whatever is wrong with the disk or tensorboardX, the study goes on
-            self.trouble = f"TensorBoard files are no longer written: {type(error).__name__}: {error}"
-            self._batches = SimpleQueue()
-
-    def _write_some(self, runs: _Runs) -> bool:
-        """Write what has come; return whether more may come."""
-        batches, position = [self._batches.get()], 0
-        if self._batches.qsize() < CHUNK:
-            self._closing.wait(GATHER)
-        with suppress(Empty):
-            while len(batches) < CHUNK:
-                batches.append(self._batches.get_nowait())
-        for batch in batches:
-            events, position = batch or ((), position)
-            for event in events:
-                if self._given_up.is_set():
-                    return False
-                runs.take(event)
-        runs.flush()
-        if position and not self.dropped:
-            runs.note(position)
-        return all(batch is not None for batch in batches)
+    def opened(self) -> _Runs:
+        """Return what writes the files; tensorboardX is imported here."""
+        return _Runs(self.directory)
 
 
 @dataclass(slots=True)
@@ -169,7 +92,7 @@ class _Runs:
             case Ended():
                 self._ended(event)
 
-    def flush(self) -> None:
+    def flush(self) -> bool:
         """Append what has gathered."""
         for run in self._gathered.values():
             self._append(run)
@@ -177,11 +100,7 @@ class _Runs:
             run.records = bytearray()
         self._gathered.clear()
         self._size = 0
-
-    def note(self, position: int) -> None:
-        """Note that the files hold the log up to there."""
-        self._directory.mkdir(parents=True, exist_ok=True)
-        (self._directory / POSITION).write_text(str(position), encoding="ascii")
+        return True
 
     def _append(self, run: _Run) -> None:
         """Write a run's records; a file object would take three times as many calls of the system."""
