@@ -85,6 +85,49 @@ def test_code_for_maggy_1_is_as_its_page_says(tmp_path):
     assert re.findall(r"page.py:(\d+): FutureWarning", ran.stderr) == ["2"]
 
 
+def migrations(before):
+    """Return the blocks of docs/migrate.md by their headings; `before` with the imports of the other library."""
+    page = (ROOT / "docs" / "migrate.md").read_text(encoding="utf-8")
+    found = dict(re.findall(r"^## ([^\n]+)\n[^#]*?```python\n(.*?)```", page, re.DOTALL | re.MULTILINE))
+    return {name: re.sub(r"# (.*)\n.*\n", r"\1\n", code, count=1) if before else code for name, code in found.items()}
+
+
+@pytest.mark.parametrize(
+    ("library", "heading"), [("hyperopt", "Hyperopt"), ("optuna", "Optuna"), ("ray.tune", "Ray Tune")]
+)
+def test_a_migration_is_as_its_page_says(tmp_path, library, heading):
+    """The block of docs/migrate.md runs with maggy, and, but for Ray's own processes, with the import before."""
+    pytest.importorskip(library, reason=f"{library} is not installed")
+    local = "launcher='local', num_executors=2, quiet=True)"
+    after = re.sub(r"(fmin\(.*|optimize\(.*)\)\n", rf"\1, {local}\n", migrations(before=False)[heading])
+    after = after.replace(".fit()", f".fit({local}")
+    before = migrations(before=True)[heading].replace("SparkTrials(parallelism=2)", "None")
+    for number, code in enumerate([after] if heading == "Ray Tune" else [after, before]):
+        (tmp_path / f"page{number}.py").write_text(code, encoding="utf-8")
+        command = [sys.executable, "-W", "ignore", f"page{number}.py"]
+        ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert ran.returncode == 0, ran.stderr
+        assert re.search("kind|classifier|lr", ran.stdout), ran.stdout
+    assert (tmp_path / "maggy.db").exists()
+
+
+def test_an_old_objective_is_known_as_the_page_says(tmp_path, monkeypatch):
+    """The last block of docs/migrate.md."""
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    code = migrations(before=False)["Without any of this"].replace("=5)", "=5, launcher='local', quiet=True)")
+    exec(code, names)  # noqa: S102 - the page is ours
+    assert names["result"].best_value <= 1
+
+
+def test_the_page_of_callbacks_names_those_that_there_are():
+    """And no other."""
+    from maggy import callbacks
+
+    page = (ROOT / "docs" / "callbacks.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"`(\w+)\(", page)) >= set(callbacks.__all__)
+
+
 def test_the_page_of_plots_names_those_that_there_are():
     """Each plot of a result is a row of docs/plots.md, and the other way around."""
     page = (ROOT / "docs" / "plots.md").read_text(encoding="utf-8")
