@@ -38,6 +38,7 @@ from maggy.views.mlflow import MLflow
 from maggy.views.sink import Sink
 from maggy.views.tensorboard import TensorBoard
 
+LAST_WORDS = 60.0  # seconds that a tracking server may take for what it has not been told when a study is done
 LOOK = 0.2  # seconds between two looks at the study while it runs
 SILENT_TRIALS = 3  # completed trials without a report: then there will not be any
 SLOT_TIMEOUT = 600.0  # seconds without an executor after which the call gives up: clusters queue
@@ -303,9 +304,10 @@ class Run:
             self._reread()
             self._logs.close(timeout=2.0)
             self._depot.close(timeout=5.0)
-            for sink in (self.tensorboard, self._mlflow):
-                if sink is not None:
-                    sink.close(timeout=5.0)
+            if self.tensorboard:
+                self.tensorboard.close(timeout=5.0)
+            if self._mlflow:  # a server takes its time, and one that is not there takes none
+                self._mlflow.close(timeout=LAST_WORDS if self.study.closed == "done" else 5.0)
             with suppress(StoreError):  # a store that fails has said so already
                 self._opened.release()
             if self._scratch:

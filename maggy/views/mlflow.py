@@ -11,7 +11,7 @@ import contextlib
 import os
 import re
 import socket
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,8 @@ from maggy.views.sink import MAX_BATCHES, Sink
 
 FOLDER = "mlflow"
 STUDY, TRIAL, ATTEMPT = "maggy.study", "maggy.trial", "maggy.attempt"  # tags by which a run is known
-AT_ONCE = 1000  # metrics in a request, as many as MLflow allows; of parameters 100
+AT_ONCE = 1000  # metrics, parameters and tags in a request, as many as MLflow allows
+PARAMS = 100  # of them parameters
 LONGEST = 500  # characters of a parameter, with which old servers can cope
 KNOCK = 2.0  # seconds to wait for a server: MLflow's own client would try for minutes
 MAX_WAITING = 1_000_000  # points that wait for a server
@@ -57,7 +58,8 @@ class MLflow(Sink):
         super().__init__(files / FOLDER if files else None, max_batches=max_batches)
 
     def opened(self) -> Runs:
-        """Return what writes the runs; MLflow is imported here."""
+        """Return what writes the runs; MLflow is imported here, which takes seconds."""
+        os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # it would print two lines for each run
         import mlflow
 
         uri = self._uri or mlflow.get_tracking_uri()
@@ -220,18 +222,17 @@ class Runs:
             self._begin(run)
         if not run.closed:
             entities = self._mlflow.entities
-            while run.metrics:
-                some = len(run.metrics[:AT_ONCE])
+            tags = [entities.RunTag(*each) for each in run.tags.items()]
+            params = [entities.Param(*each) for each in run.params.items()]
+            while run.metrics or params or tags:
+                room = AT_ONCE - len(params[:PARAMS]) - len(tags)
+                some = len(run.metrics[:room])
                 points = [entities.Metric(k, v, _ms(at), step) for k, v, at, step in run.metrics[:some]]
                 new = [point for point in points if _point(point) not in run.known]
-                if new:
-                    self._client.log_batch(run.id, metrics=new)
+                if new or params or tags:
+                    self._client.log_batch(run.id, metrics=new, params=params[:PARAMS], tags=tags)
                 self._waiting -= some
-                del run.metrics[:some]
-            for piece in _pieces(list(run.params.items()), 100):
-                self._client.log_batch(run.id, params=[entities.Param(*each) for each in piece])
-            if run.tags:
-                self._client.log_batch(run.id, tags=[entities.RunTag(*each) for each in run.tags.items()])
+                del run.metrics[:some], params[:PARAMS], tags[:]
             run.params, run.tags = {}, {}
             if run.end is not None:
                 self._client.set_terminated(run.id, run.end[0], _ms(run.end[1]))
@@ -255,10 +256,6 @@ class Runs:
 
 def _point(metric: Any) -> tuple[str, int, int]:
     return metric.key, int(metric.step), int(metric.timestamp)
-
-
-def _pieces(items: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
-    return (items[start : start + size] for start in range(0, len(items), size))
 
 
 def _ms(at: float) -> int:
