@@ -350,6 +350,14 @@ def test_the_only_metric_needs_no_name():
         picked({"valid-auc": 0.5, "valid-loss": 0.5}, None)
 
 
+def test_f14_a_misspelt_metric_is_an_error():
+    """It is no 0.0: the nearest names, and those that there are."""
+    with pytest.raises(ValueError, match=r"no metric 'val_acc' to report; did you mean 'val_accuracy' or 'accuracy'"):
+        picked({"accuracy": 0.5, "val_accuracy": 0.4, "loss": 1.0}, "val_acc")
+    with pytest.raises(ValueError, match=r"no metric 'x' to report \(there is none\)"):
+        picked({}, "x")
+
+
 def test_what_there_is_is_told():
     """A name that there is not: those that there are."""
     with pytest.raises(AttributeError, match="has no attribute 'KerasEpoch'; it has KerasBatchEnd"):

@@ -24,6 +24,13 @@ def client(tmp_path, monkeypatch):
     return mlflow.MlflowClient(tracking_uri=f"sqlite:///{tmp_path / 'mlflow.db'}")
 
 
+@pytest.fixture
+def files(client, tmp_path, monkeypatch):
+    """Return a client of a store in files, which keeps what it is sent twice."""
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
+    return type(client)(tracking_uri=(tmp_path / "runs").as_uri())
+
+
 def written(client, files, *events, began=AT, **options):
     sink = MLflow(client.tracking_uri, "digits", began, files, **options)
     sink.recorded(list(events))
@@ -76,8 +83,10 @@ def test_an_attempt_that_is_lost_is_a_run_of_its_own(client, tmp_path):
 
 
 @quietly
-def test_f41_a_resumed_study_has_no_doubles(client, tmp_path):
+@pytest.mark.parametrize("store", ["client", "files"])
+def test_f41_a_resumed_study_has_no_doubles(store, request):
     """What is shown again, since it is not known how far MLflow was told, is there once; runs that ended stay so."""
+    client = request.getfixturevalue(store)
     written(client, None, *BEGUN, *POINTS)
     written(client, None, *BEGUN, *POINTS, ENDED)
     written(client, None, *BEGUN, *POINTS, ENDED)

@@ -3,13 +3,9 @@
 import pytest
 
 from maggy import Asha, Float, Median, NoProgress, Percentile, Searchspace, Threshold, experiment
-from maggy.errors import ConfigError, StopTrial, StudyFailed
-from maggy.executor.checkpoints import Checkpoints, Terms
-from maggy.executor.draws import Draws
-from maggy.executor.reporter import Reporter
+from maggy.errors import ConfigError, StudyFailed
 from maggy.migrate import optuna
-from maggy.migrate.objectives import Trial, WithTrial
-from maggy.trial import Objective
+from maggy.migrate.objectives import WithTrial
 
 theirs = pytest.importorskip("optuna", reason="optuna is not installed")
 
@@ -17,32 +13,6 @@ theirs = pytest.importorskip("optuna", reason="optuna is not installed")
 @pytest.fixture
 def places(tmp_path):
     return {"launcher": "local", "num_executors": 2, "store": tmp_path / "maggy.db", "log_dir": None, "quiet": True}
-
-
-@pytest.fixture
-def told():
-    return []
-
-
-@pytest.fixture
-def stops():
-    return []
-
-
-@pytest.fixture
-def reporter(told, stops, tmp_path):
-    checkpoints = Checkpoints(Terms(1, 1, str(tmp_path), "", 0, str(tmp_path), ()), print, print)
-    return Reporter(
-        1,
-        1,
-        budget=None,
-        parent=None,
-        objective=Objective(),
-        checkpoints=checkpoints,
-        send=lambda step, metrics: told.append((step, metrics)),
-        stop=lambda: stops[0] if stops else None,
-        draws=Draws({"lr": 0.5}, 1, 7, told.append),
-    )
 
 
 def objective(trial):
@@ -109,53 +79,6 @@ def test_a_pruned_trial_is_stopped(places):
 
     result = experiment.lagom(WithTrial(prune), {"!open": True}, num_trials=2, **places)
     assert [str(trial.status) for trial in result.trials] == ["stopped", "stopped"]
-
-
-def test_a_stop_is_what_should_prune_says(reporter, told, stops):
-    """`report` keeps it, `should_prune` tells it; who does not heed it is stopped by the next report."""
-    trial = Trial(reporter, 1)
-    trial.report(0.5, 0)
-    assert not trial.should_prune()
-    stops.append("below the median")
-    trial.report(0.4, 1)
-    assert trial.should_prune()
-    with pytest.raises(StopTrial, match="below the median"):
-        trial.report(0.3, 2)
-    assert told == [(0, {"metric": 0.5}), (1, {"metric": 0.4})]
-
-
-def test_f15_a_stop_is_not_swallowed_by_the_objective(reporter, stops):
-    """An objective that catches every Exception, and reports again, ends all the same."""
-    stops.append("below the median")
-
-    def stubborn(trial):
-        for step in range(10):
-            try:
-                trial.report(0.5, step)
-            except Exception:  # noqa: BLE001 - that is what it tries
-                pytest.fail("a stop is no Exception")
-        return 1.0
-
-    with pytest.raises(StopTrial):
-        WithTrial(stubborn)(reporter, 1)
-
-
-def test_the_suggestions_are_optunas(reporter):
-    """Bounds, steps, logarithms, choices that are no JSON, names twice: as there."""
-    trial = Trial(reporter, 1)
-    assert trial.suggest_float("lr", 0, 1) == 0.5
-    assert trial.suggest_float("lr", 0, 1) == 0.5
-    assert trial.suggest_float("a", 0, 1, step=0.25) in (0, 0.25, 0.5, 0.75, 1)
-    assert trial.suggest_float("wide", 0, 1, step=3) == 0
-    assert trial.suggest_int("b", 1, 10, step=4) in (1, 5, 9)
-    assert trial.suggest_int("c", 3, 3) == 3
-    assert trial.suggest_categorical("d", [(1, 2), int]) in ((1, 2), int)
-    assert trial.suggest_loguniform("e", 1e-3, 1) <= 1
-    assert trial.suggest_discrete_uniform("f", 0, 1, 0.5) in (0, 0.5, 1)
-    assert trial.params["lr"] == 0.5
-    assert trial.number == 0
-    with pytest.raises(ValueError, match="'a_b' and 'a b' would both be called"):
-        [trial.suggest_float(name, 0, 1) for name in ("a b", "a_b")]
 
 
 @pytest.mark.parametrize(
