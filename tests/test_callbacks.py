@@ -368,6 +368,6 @@ def test_a_library_that_is_missing_is_named(monkeypatch):
     """With where to import the callback."""
     monkeypatch.setitem(__import__("sys").modules, "xgboost", None)
     monkeypatch.delitem(__import__("sys").modules, "maggy.callbacks.xgboost", raising=False)
-    monkeypatch.delattr(callbacks, "XGBoostIteration", raising=False)
+    monkeypatch.delitem(vars(callbacks), "XGBoostIteration", raising=False)
     with pytest.raises(ModuleNotFoundError, match="XGBoostIteration needs xgboost, which is not installed here"):
         _ = callbacks.XGBoostIteration
