@@ -163,7 +163,9 @@ def lagom(
     call, usual = dict(locals()), signature(lagom).parameters
     again = {option: call[option] for option in configuration.PER_CALL if call[option] != usual[option].default}
     direction = configuration.one_of("direction", direction, None, "mode", mode)
-    train_fn, wanted, direction = adopted(train_fn, searchspace, direction, resume=resume)
+    wanted: Any = searchspace
+    if ablation_study is None:
+        train_fn, wanted, direction = adopted(train_fn, wanted, direction, train_args or (), resume=resume)
     study = _ablation(wanted, experiment_type, ablation_study)
     optimizer = configuration.one_of("optimizer", optimizer, DEFAULT, "ablator", ablator, unset=DEFAULT)
     asked = optimizer != DEFAULT

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from inspect import Parameter
 from typing import Any
 
@@ -11,17 +11,24 @@ from maggy.command import Command
 from maggy.errors import ConfigError
 from maggy.migrate import hyperspace, tunespace
 from maggy.migrate.objectives import Objective, WithDict, WithTrial, names_in
-from maggy.searchspace import OPEN, Searchspace
+from maggy.searchspace import OPEN, RESERVED, Searchspace
 from maggy.trainfn import PROVIDED, TrainFn
 
 Adopted = tuple[TrainFn | Command, Any, str | None]
 
 
-def adopted(train_fn: TrainFn | Command, space: Any, direction: str | None, *, resume: bool = False) -> Adopted:
+def adopted(
+    train_fn: TrainFn | Command,
+    space: Any,
+    direction: str | None,
+    filled: Collection[str] = (),
+    *,
+    resume: bool = False,
+) -> Adopted:
     """Return a training function, a searchspace and a direction; what is of no other library as it is.
 
-    Hyperopt minimizes. Raises `ConfigError` where no direction is given for those that may do either, or where it
-    cannot be told what an objective wants.
+    `filled` are the names of arguments that are given besides. Hyperopt minimizes. Raises `ConfigError` where no
+    direction is given for those that may do either, or where it cannot be told what an objective wants.
     """
     if isinstance(train_fn, Command | Objective):
         return train_fn, space, direction
@@ -33,7 +40,7 @@ def adopted(train_fn: TrainFn | Command, space: Any, direction: str | None, *, r
         return WithDict(train_fn, found.form), found.searchspace, _named(direction, "Ray Tune's spaces", resume=resume)
     if space is not None and not isinstance(space, Searchspace | Mapping):
         return train_fn, space, direction  # an ablation study, or what will be refused
-    alone = _alone(train_fn)
+    alone = _alone(train_fn, filled)
     if alone is None or (space and alone in space):
         return train_fn, space, direction
     words = set(names_in(train_fn))
@@ -41,7 +48,7 @@ def adopted(train_fn: TrainFn | Command, space: Any, direction: str | None, *, r
         known = {} if space is None else Searchspace(space).to_dict()
         direction = _named(direction, "Optuna's objectives, which minimize by default", resume=resume)
         return WithTrial(train_fn), Searchspace({**known, OPEN: True}), direction
-    if alone in PROVIDED:
+    if alone in {*PROVIDED, *RESERVED}:
         return train_fn, space, direction
     if not space:
         raise ConfigError(
@@ -59,10 +66,10 @@ def _named(direction: str | None, whose: str, *, resume: bool) -> str | None:
     return direction
 
 
-def _alone(train_fn: Any) -> str | None:
+def _alone(train_fn: Any, filled: Collection[str]) -> str | None:
     """Return the name of the only argument that a function cannot do without, if there is just one."""
     if isinstance(train_fn, type) or not callable(train_fn):
         return None
     wanted, _ = trainfn.parameters(train_fn)
-    needed = [name for name, each in wanted.items() if each.default is Parameter.empty]
+    needed = [name for name, each in wanted.items() if each.default is Parameter.empty and name not in filled]
     return needed[0] if len(needed) == 1 else None

@@ -165,6 +165,10 @@ def test_maggys_own_functions_stay_what_they_are():
     """Whatever they are given by name."""
     for function in (lambda x: x, lambda hparams: 1.0, lambda reporter: 1.0, lambda trial: 1.0, lambda: 1.0):
         assert adopted(function, {"x": (0, 1)}, None) == (function, {"x": (0, 1)}, None)
+    for function in (lambda model: 1.0, lambda dataset: 1.0):  # Maggy's names
+        assert adopted(function, None, None) == (function, None, None)
+    function = lambda data: 1.0  # noqa: E731 - one of train_args
+    assert adopted(function, None, None, {"data": 1}) == (function, None, None)
     assert adopted(lambda trial, x: 1.0, {"x": (0, 1)}, None)[1] == {"x": (0, 1)}
 
 
