@@ -29,7 +29,7 @@ def is_grid(value: object) -> bool:
 def has_domains(space: object) -> bool:
     """Whether this is one of Ray Tune's searchspaces."""
     if isinstance(space, Mapping):
-        return is_grid(space) or any(map(has_domains, space.values()))
+        return any(is_grid(each) or has_domains(each) for each in space.values())
     return is_domain(space)
 
 

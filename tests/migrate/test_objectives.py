@@ -167,6 +167,8 @@ def test_maggys_own_functions_stay_what_they_are():
         assert adopted(function, {"x": (0, 1)}, None) == (function, {"x": (0, 1)}, None)
     for function in (lambda model: 1.0, lambda dataset: 1.0):  # Maggy's names
         assert adopted(function, None, None) == (function, None, None)
+    space = {"grid_search": [1, 2]}
+    assert adopted(function, space, None)[2] is None  # a parameter of this name, and nothing of Ray's
     function = lambda data: 1.0  # noqa: E731 - one of train_args
     assert adopted(function, None, None, {"data": 1}) == (function, None, None)
     assert adopted(lambda trial, x: 1.0, {"x": (0, 1)}, None)[1] == {"x": (0, 1)}
