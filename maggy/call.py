@@ -120,9 +120,9 @@ def _run_in(
     """Open the study, run it, and return its result: shells come up only when all that can be checked is checked."""
     from maggy.platforms import inline_platform, local_platform, spark_platform
     from maggy.run import Run
-    from maggy.views.console import Console
+    from maggy.views import notebook
 
-    console = Console(quiet=how.quiet, live=not how.inline)  # a debugger's prompt needs its line
+    console = notebook.console(quiet=how.quiet, live=not how.inline)  # a debugger's prompt needs its line
     found = where.latest(base) if resume else None
     opened = None
     try:

@@ -371,4 +371,4 @@ def test_of_many_effects_the_worst_and_the_best_are_shown():
     assert (told[1][0], told[1][1]) == ("without part_with_a_rather_long_name_0", "-1")
     assert told[8][1] == "… 4 more: print(result.ablation)"
     assert len(told) == 17
-    assert "name_0  -1" in console._laid_out(told).plain
+    assert "name_0  -1" in console.laid_out(told).plain

@@ -199,7 +199,7 @@ class Console:
     def _show(self, name: str, headline: str, told: list[Row]) -> None:
         stream = self._out or sys.stdout
         terminal = _terminal(stream)
-        head, body = Text.assemble((name, "bold"), "  ", headline), _laid_out(told)
+        head, body = Text.assemble((name, "bold"), "  ", headline), laid_out(told)
         try:
             if terminal is None:
                 print(_ascii(f"\n{head.plain}\n\n{body.plain}", stream), file=stream, flush=True)
@@ -284,7 +284,8 @@ def _who(group: Group) -> str:
 # -- how it looks --------------------------------------------------------------------------------------------------
 
 
-def _laid_out(told: list[Row]) -> Text:
+def laid_out(told: list[Row]) -> Text:
+    """Return the rows as lines, the texts below each other."""
     width = min(LABEL_WIDTH, max((cell_len(label) for label, _, _ in told), default=0))
     text = Text()
     for label, value, style in told:
