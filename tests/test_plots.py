@@ -289,3 +289,25 @@ def test_without_plotly_a_sentence_says_what_to_install(monkeypatch):
     code = "import sys, maggy.result; print(*(name in sys.modules for name in ('plotly', 'pandas', 'sklearn')))"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert loaded.split() == ["False"] * 3
+
+
+def test_pictures_of_many_trials_show_some():
+    """Of 2,500 trials 2,000 are drawn, the best among them, and the title says so; a report stays below 10 MB."""
+    result = played(function=good, num_trials=2500, limit=5000)
+    for figure, what in ((result.plot_history(), "2,000 of 2,500"), (result.plot_timeline(), "the last 2,000 of")):
+        assert what in figure.layout.title.text
+    dots = result.plot_history().data[0]
+    assert len(dots.x) == 2000
+    assert result.best_value in dots.y
+    assert len(result.plot_slice().to_json()) < 1_000_000
+    assert len(result.plot_parallel().data[0].dimensions[0]["values"]) == 2000
+
+
+def test_of_rungs_with_many_trials_ladders_are_whole():
+    """With a trial that is shown comes what it continues: each line has both its ends."""
+    result = played(Asha(resource_max=27), function=curve, num_trials=2500, limit=9000)
+    figure = result.plot_rungs()
+    assert "2,000 of" in figure.layout.title.text
+    lines, *dots = figure.data
+    ends = {(x, y) for x, y in zip(lines.x, lines.y, strict=True) if x is not None}
+    assert ends <= {(x, y) for each in dots for x, y in zip(each.x, each.y, strict=True)}

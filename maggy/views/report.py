@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from html import escape
+from pathlib import Path
 from typing import Any
 
 from maggy.errors import ConfigError
 from maggy.study import Study
 from maggy.trial import Trial
 from maggy.views.effects import HEADS, Ablation
+from maggy.views.markup import Markup, joined, tag
 from maggy.views.plots import effects, params, trials
 from maggy.views.plots.base import plotly
 from maggy.views.summary import is_ablation, number, plain, shown, table, title
 
+CONFIG = {"displaylogo": False, "responsive": True}
 ROWS = 100  # trials in the table, the best ones
 PICTURES: tuple[Callable[[Study], Any], ...] = (
     trials.history,
@@ -26,17 +28,25 @@ PICTURES: tuple[Callable[[Study], Any], ...] = (
     trials.timeline,
 )
 
-# Nothing is loaded from anywhere; what users wrote is escaped, and would find nobody to talk to if it were not.
-POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:"
+# Nothing is loaded from anywhere; what users wrote is escaped, and would find nobody to talk to if it were not. Plotly
+# makes functions of text for what it draws by WebGL (parallel coordinates), which is 'unsafe-eval'.
+POLICY = "default-src 'none'; script-src 'unsafe-inline' 'unsafe-eval'; style-src 'unsafe-inline'; img-src data: blob:"
+THEME = Path(__file__).with_name("plots") / "theme.js"
 STYLE = """
-body { font: 15px/1.5 system-ui, sans-serif; color: #223; margin: 2rem auto; max-width: 1100px; padding: 0 1rem }
-h1 { font-size: 1.6rem; margin: 0 }
+:root { color-scheme: light dark; --ground: #fff; --ink: #1f2630; --dim: #5b6673; --line: #d5dae1; --stripe: #f5f7f9 }
+@media (prefers-color-scheme: dark) {
+  :root { --ground: #14171c; --ink: #dfe3e8; --dim: #98a2ae; --line: #343a44; --stripe: #1a1e25 }
+}
+body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--ground); margin: 2rem auto;
+       max-width: 1100px; padding: 0 1rem }
+h1 { font-size: 1.6rem; margin: 0; overflow-wrap: anywhere }
 h2 { font-size: 1.1rem; margin: 2rem 0 .5rem }
-p.head { color: #567; margin: .2rem 0 }
-table { border-collapse: collapse; font-size: 13px }
+p.head { color: var(--dim); margin: .2rem 0 }
+table { border-collapse: collapse; font-size: 13px; font-variant-numeric: tabular-nums }
 td, th { padding: .2rem .7rem; text-align: right; white-space: nowrap }
-td.text, th.text { text-align: left } tr:nth-child(even) td { background: #f4f6f9 } th { border-bottom: 1px solid #9ab }
-div.wide { overflow-x: auto }
+td.text, th.text { text-align: left } tr:nth-child(even) td { background: var(--stripe) }
+th { border-bottom: 1px solid var(--line) }
+div.wide { overflow-x: auto; margin: 1rem 0 }
 """
 
 
@@ -44,8 +54,8 @@ def report(study: Study) -> str:
     """Return the page. Raises `ConfigError` where plotly is not installed."""
     plotly()
     told = table(study)
-    parts = [f"<h1>{escape(title(study))}</h1>", f'<p class="head">{escape(_headline(study))}</p>']
-    parts += [f"<p>{escape(plain(told.why_no_best))}</p>"] if told.why_no_best else []
+    parts = [tag("h1", title(study)), tag("p", _headline(study), class_="head")]
+    parts += [tag("p", plain(told.why_no_best))] if told.why_no_best else []
     if study.best is not None and not told.effects:
         parts.append(_section("Best", _table(["", ""], [*_best(study, study.best)])))
     parts += [_section("What was left out", _effects(study))] if told.effects else []
@@ -55,9 +65,10 @@ def report(study: Study) -> str:
             rows = [[group.what, f"{group.count:,}", f"{group.example}"] for group in groups]
             parts.append(_section(heading, _table(["why", "trials", "the first"], rows)))
     parts.append(_section(*_trials(study)))
-    body = "\n".join(parts)
+    body = joined(*parts, tag("script", Markup(THEME.read_text(encoding="utf-8"))))
     return (
-        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(title(study))}</title>'
+        f'<!doctype html><html lang="en"><head><meta charset="utf-8">{tag("title", title(study))}'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f'<meta http-equiv="Content-Security-Policy" content="{POLICY}"><style>{STYLE}</style></head>'
         f"<body>{body}</body></html>"
     )
@@ -69,7 +80,7 @@ def _headline(study: Study) -> str:
     return table(study).headline(max(ends) - min(starts) if ends and starts else 0.0)
 
 
-def _pictures(study: Study) -> Iterator[str]:
+def _pictures(study: Study) -> Iterator[Markup]:
     from plotly import io
 
     library: bool = True  # with the first one only
@@ -78,7 +89,7 @@ def _pictures(study: Study) -> Iterator[str]:
             found = draw(study)
         except ConfigError:
             continue  # there is nothing of the kind in this study
-        yield io.to_html(found, full_html=False, include_plotlyjs=library, config={"displaylogo": False})
+        yield Markup(io.to_html(found, full_html=False, include_plotlyjs=library, config=CONFIG))
         library = False
 
 
@@ -91,11 +102,11 @@ def _best(study: Study, best: Trial) -> Iterator[list[str]]:
         yield [name, shown(value)]
 
 
-def _effects(study: Study) -> str:
+def _effects(study: Study) -> Markup:
     return _table(list(HEADS), [list(row) for row in Ablation(study).rows()])
 
 
-def _trials(study: Study) -> tuple[str, str]:
+def _trials(study: Study) -> tuple[str, Markup]:
     ranked = sorted(
         study.trials.values(), key=lambda trial: (-(trial.budget or 0), not trial.usable, study.loss(trial))
     )
@@ -116,15 +127,14 @@ def _trials(study: Study) -> tuple[str, str]:
     return f"Trials{some}", _table(heads, rows)
 
 
-def _section(heading: str, content: str) -> str:
-    return (f"<h2>{escape(heading)}</h2>" if heading else "") + f'<div class="wide">{content}</div>'
+def _section(heading: str, content: Markup) -> Markup:
+    return joined(tag("h2", heading) if heading else "", tag("div", content, class_="wide"))
 
 
-def _table(heads: list[str], rows: list[list[str]]) -> str:
-    head = "".join(_cell("th", rank, cell) for rank, cell in enumerate(heads))
-    body = "".join(f"<tr>{''.join(_cell('td', rank, cell) for rank, cell in enumerate(row))}</tr>" for row in rows)
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+def _table(heads: list[str], rows: list[list[str]]) -> Markup:
+    head = tag("thead", _row("th", heads)) if any(heads) else ""
+    return tag("table", head, tag("tbody", *(_row("td", row) for row in rows)))
 
 
-def _cell(tag: str, rank: int, text: str) -> str:
-    return f"<{tag}{' class=text' if rank == 0 else ''}>{escape(plain(text))}</{tag}>"
+def _row(kind: str, cells: list[str]) -> Markup:
+    return tag("tr", *(tag(kind, plain(cell), class_=None if rank else "text") for rank, cell in enumerate(cells)))

@@ -5,7 +5,7 @@ What users wrote passes `said`: plotly reads a little HTML in every text.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import Any
@@ -16,19 +16,17 @@ from maggy.errors import ConfigError
 from maggy.numeric import Float, Integer
 from maggy.study import Study
 from maggy.trial import Status, Trial
+from maggy.views import sketches
+from maggy.views.sketches import GOOD
 from maggy.views.summary import number, plain, shortened, shown, title
 
-BLUE, GREEN, ORANGE, RED, GREY = "#3366aa", "#2a9d5c", "#e0872b", "#cc3344", "#9aa3ad"
-COLOURS = {
-    Status.COMPLETED: BLUE,
-    Status.STOPPED: ORANGE,
-    Status.FAILED: RED,
-    Status.RUNNING: GREY,
-    Status.QUEUED: GREY,
-}
+GREY, GREEN = "#9aa3ad", GOOD
+COLOURS = {status: colour if status.final else GREY for status, colour in sketches.COLOURS.items()}
+BLUE, RED = COLOURS[Status.COMPLETED], COLOURS[Status.FAILED]
 SCALE = "Viridis"
 WIDTH = 40  # characters of a label
 PARAMS = 12  # of a trial that its label lists
+POINTS = 2000  # trials that one picture shows: more make a browser slow, and a report large
 
 
 def plotly() -> Any:
@@ -84,6 +82,17 @@ def usable(study: Study) -> list[Trial]:
     return found
 
 
+def thinned(trials: Sequence[Trial], study: Study, most: int = POINTS) -> tuple[list[Trial], str]:
+    """Return so many of the trials at most, spread evenly, the best among them; and what the title says of it."""
+    if len(trials) <= most:
+        return list(trials), ""
+    found = [trials[rank * len(trials) // most] for rank in range(most)]
+    best = study.best
+    if best is not None and any(each is best for each in trials) and all(each is not best for each in found):
+        found[-1] = best
+    return found, f" ({most:,} of {len(trials):,} trials)"
+
+
 def comparable(study: Study) -> list[Trial]:
     """Return trials that were measured at one budget: the largest that thirty have completed, or most."""
     by_budget: dict[float, list[Trial]] = {}
@@ -129,7 +138,7 @@ class Axis:
         if not (isinstance(self.domain, Float | Integer) and self.domain.log):
             return told
         many = self.domain.high / self.domain.low >= 1000  # noqa: PLR2004 - enough powers of ten to mark these alone
-        return told | {"type": "log", "exponentformat": "power"} | ({"dtick": 1} if many else {})
+        return told | {"type": "log", "exponentformat": "power", "tickangle": 0} | ({"dtick": 1} if many else {})
 
 
 def axes(study: Study, names: Iterable[str] | None = None) -> list[Axis]:

@@ -11,12 +11,13 @@ import numpy as np
 from maggy.errors import ConfigError
 from maggy.study import Study
 from maggy.trial import Trial
-from maggy.views.plots.base import BLUE, SCALE, Axis, about, axes, comparable, figure, metric, plotly, said
+from maggy.views.plots.base import BLUE, SCALE, Axis, about, axes, comparable, figure, metric, plotly, said, thinned
 from maggy.views.plots.importance import importances
 from maggy.views.summary import shown
 
 ABSENT = -0.25  # where a parameter that a trial has not got stands in [0, 1]
 GRID = 30  # places along each side of a contour plot
+BRIEF = 1000  # points, of twice as many of which little is told each
 OTHERS = 40  # configurations over which what is not shown is averaged
 TREES = 60
 
@@ -49,10 +50,11 @@ def slices(study: Study, params: Sequence[str] | None = None) -> Any:
     """Draw the objective over each parameter by itself; the later a trial, the darker."""
     from plotly.subplots import make_subplots
 
-    shown_axes, trials = axes(study, params), comparable(study)
+    shown_axes, (trials, some_of) = axes(study, params), thinned(comparable(study), study)
     columns = min(4, len(shown_axes))
     rows = math.ceil(len(shown_axes) / columns)
-    found = figure(study, "slices", height=80 + 260 * rows, showlegend=False)
+    brief = len(shown_axes) * len(trials) > 2 * BRIEF  # each trial stands in as many panels as there are axes
+    found = figure(study, f"slices{some_of}", height=80 + 260 * rows, showlegend=False)
     grid = make_subplots(rows, columns, shared_yaxes=True, horizontal_spacing=0.03, vertical_spacing=0.32 / rows)
     grid.update_layout(found.layout)
     for index, axis in enumerate(shown_axes):
@@ -64,8 +66,8 @@ def slices(study: Study, params: Sequence[str] | None = None) -> Any:
             mode="markers",
             marker={"color": [trial.id for trial in some], "colorscale": "Blues", "cmin": -len(trials) / 3, "size": 6}
             | {"line": {"width": 0.4, "color": "#445"}},
-            hovertext=[about(trial) for trial in some],
-            hoverinfo="text",
+            hovertext=[f"trial {trial.id}" if brief else about(trial) for trial in some],
+            hoverinfo="x+y+text" if brief else "text",
             row=row + 1,
             col=column + 1,
         )
@@ -77,11 +79,10 @@ def slices(study: Study, params: Sequence[str] | None = None) -> Any:
 
 def parallel(study: Study, params: Sequence[str] | None = None) -> Any:
     """Draw each trial as a line over all parameters, coloured by its value."""
-    go, trials, shown_axes = plotly(), comparable(study), axes(study, params)
+    go, shown_axes, (trials, some_of) = plotly(), axes(study, params), thinned(comparable(study), study)
     values = [trial.value for trial in trials]
-    found = figure(
-        study, f"parallel coordinates ({len(trials):,} trials)", margin={"l": 90, "r": 60, "t": 110, "b": 40}
-    )
+    some_of = some_of or f" ({len(trials):,} trials)"
+    found = figure(study, f"parallel coordinates{some_of}", margin={"l": 90, "r": 60, "t": 110, "b": 40})
     last = {"label": metric(study), "values": values}
     found.add_trace(
         go.Parcoords(
@@ -118,7 +119,7 @@ def contour(study: Study, params: Sequence[str] | None = None) -> Any:
 
     The two that matter most by default. It is a model's picture: where there are no points it guesses.
     """
-    go, trials = plotly(), comparable(study)
+    go, (trials, some_of) = plotly(), thinned(comparable(study), study)
     if params is None:
         shares = importances(study)
         params = sorted(shares, key=lambda name: -shares[name])[:2]
@@ -129,7 +130,7 @@ def contour(study: Study, params: Sequence[str] | None = None) -> Any:
     rows = np.array([[ABSENT if (unit := axis.unit(trial)) is None else unit for axis in every] for trial in trials])
     values = [trial.value for trial in trials]
     surface = _surface(rows, values, names.index(across.name), names.index(up.name), across, up)
-    found = figure(study, f"{said(across.name)} and {said(up.name)}", height=520)
+    found = figure(study, f"{said(across.name)} and {said(up.name)}{some_of}", height=520)
     found.add_trace(
         go.Contour(
             x=_places(across),

@@ -3,14 +3,29 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from typing import Any
 
 from maggy.errors import ConfigError
 from maggy.study import Study
 from maggy.trial import Status, Trial
-from maggy.views.plots.base import BLUE, COLOURS, GREEN, GREY, about, figure, metric, plotly, said, usable
+from maggy.views.plots.base import (
+    BLUE,
+    COLOURS,
+    GREEN,
+    GREY,
+    POINTS,
+    about,
+    figure,
+    metric,
+    plotly,
+    said,
+    thinned,
+    usable,
+)
 from maggy.views.summary import number, title
 
+CROWD = 500  # dots of which each is small
 CURVES = 300  # learning curves that one picture can take
 
 
@@ -18,25 +33,28 @@ def history(study: Study) -> Any:
     """Draw each trial's value in the order in which they ended, and the best so far."""
     go, trials = plotly(), sorted(usable(study), key=lambda trial: trial.end or 0)
     place = {trial.id: rank for rank, trial in enumerate(trials, 1)}
-    found = figure(study, "history", xaxis_title="completed trials", yaxis_title=metric(study))
+    shown, some_of = thinned(trials, study)
+    found = figure(study, f"history{some_of}", xaxis_title="completed trials", yaxis_title=metric(study))
     budgets = sorted({trial.budget or 0 for trial in trials})
     for budget in budgets:
-        some = [trial for trial in trials if (trial.budget or 0) == budget]
+        some = [trial for trial in shown if (trial.budget or 0) == budget]
         last = budget == budgets[-1]
         found.add_scatter(
             x=[place[trial.id] for trial in some],
             y=[trial.value for trial in some],
             mode="markers",
             name="trials" if len(budgets) == 1 else f"budget {number(budget)}",
-            marker={"color": BLUE if last else GREY, "size": 8 if last else 5, "opacity": 0.8},
+            marker={"color": BLUE if last else GREY, "size": 7 if last and len(some) < CROWD else 5, "opacity": 0.8},
             hovertext=[about(trial) for trial in some],
             hoverinfo="text",
         )
     finals = [trial for trial in trials if (trial.budget or 0) == budgets[-1]]
-    best, line = math.inf, []
+    best = math.inf
+    line: list[tuple[int, float]] = []
     for trial in finals:
         best = min(best, study.loss(trial))
-        line.append((place[trial.id], study.objective.value(best)))
+        if not line or best != study.objective.loss(line[-1][1]):
+            line.append((place[trial.id], study.objective.value(best)))
     line.append((len(trials), line[-1][1]))
     found.add_trace(
         go.Scatter(
@@ -57,9 +75,8 @@ def curves(study: Study) -> Any:
     reported = [trial for trial in study.trials.values() if len(trial.curve)]
     if not reported:
         raise ConfigError(f"study {title(study)!r} has no curves: no trial has reported {study.objective.key!r}")
-    shown = reported[:: math.ceil(len(reported) / CURVES)]
-    some = "" if len(shown) == len(reported) else f" ({len(shown):,} of {len(reported):,})"
-    found = figure(study, f"learning curves{some}", xaxis_title="step", yaxis_title=metric(study))
+    shown, some_of = thinned(reported, study, CURVES)
+    found = figure(study, f"learning curves{some_of}", xaxis_title="step", yaxis_title=metric(study))
     for status in (Status.COMPLETED, Status.STOPPED, Status.FAILED, Status.RUNNING, Status.QUEUED):
         trials = [trial for trial in shown if trial.status is status and trial is not study.best]
         if trials:
@@ -110,11 +127,15 @@ def timeline(study: Study) -> Any:
     first = min(trial.started or 0 for trial in ran)
     names = list(dict.fromkeys(trial.executor for trial in sorted(ran, key=lambda trial: trial.started or 0)))
     busy = sum(trial.duration or 0 for trial in ran)
+    latest, some_of = ran, ""
+    if len(ran) > POINTS:
+        latest = sorted(ran, key=lambda trial: trial.ended or 0)[-POINTS:]
+        some_of = f" (the last {POINTS:,} of {len(ran):,} trials)"
     whole = max(trial.ended or 0 for trial in ran) - first
     share = f", {busy / (len(names) * whole):.0%} busy" if whole > 0 else ""
     found = figure(
         study,
-        f"timeline{share}",
+        f"timeline{share}{some_of}",
         xaxis_title="seconds",
         barmode="overlay",
         height=140 + 34 * len(names),
@@ -122,7 +143,7 @@ def timeline(study: Study) -> Any:
         | {"categoryorder": "array", "categoryarray": [said(name) for name in reversed(names)]},
     )
     for status in (Status.COMPLETED, Status.STOPPED, Status.FAILED):
-        some = [trial for trial in ran if trial.status is status]
+        some = [trial for trial in latest if trial.status is status]
         if some:
             found.add_bar(
                 orientation="h",
@@ -142,16 +163,27 @@ def rungs(study: Study) -> Any:
 
     Where trials have no budget of their own (ASHA by stopping), what they have done stands in its place.
     """
-    trials = [(trial, _done(trial)) for trial in study.trials.values()]
-    placed = {trial.id: (done, value) for trial, done in trials if done and (value := _value(trial)) is not None}
-    if len({done for done, _ in placed.values()}) < 2:  # noqa: PLR2004
+    every = {
+        trial.id: (done, value)
+        for trial in study.trials.values()
+        if (done := _done(trial)) and (value := _value(trial)) is not None
+    }
+    counts = Counter(done for done, _ in every.values())
+    if len(counts) < 2:  # noqa: PLR2004
         raise ConfigError(f"study {title(study)!r} has no rungs: all its trials had the same budget")
-    found = figure(study, "rungs", yaxis_title=metric(study))
+    sample, some_of = thinned([study.trials[number] for number in every], study)
+    placed = {trial.id: trial for trial in sample}
+    for trial in sample:  # with each comes what it continues
+        parent = trial.parent
+        while parent in every and parent not in placed:
+            placed[parent] = study.trials[parent]
+            parent = study.trials[parent].parent
+    found = figure(study, f"rungs{some_of}", yaxis_title=metric(study))
     x: list[float | None] = []
     y: list[float | None] = []
-    for trial, _ in trials:
-        if trial.parent in placed and trial.id in placed:
-            for done, value in (placed[trial.parent], placed[trial.id]):
+    for trial in placed.values():
+        if trial.parent in placed:
+            for done, value in (every[trial.parent], every[trial.id]):
                 x.append(done)
                 y.append(value)
             x.append(None)
@@ -161,23 +193,20 @@ def rungs(study: Study) -> Any:
             x=x, y=y, mode="lines", line={"color": GREY, "width": 0.7}, name="promoted", hoverinfo="skip", opacity=0.6
         )
     for status in (Status.COMPLETED, Status.STOPPED, Status.FAILED, Status.RUNNING):
-        some = [trial for trial, _ in trials if trial.status is status and trial.id in placed]
+        some = [trial for trial in placed.values() if trial.status is status]
         if some:
             found.add_scatter(
-                x=[placed[trial.id][0] for trial in some],
-                y=[placed[trial.id][1] for trial in some],
+                x=[every[trial.id][0] for trial in some],
+                y=[every[trial.id][1] for trial in some],
                 mode="markers",
                 name=str(status),
                 marker={"color": COLOURS[status], "size": 7, "opacity": 0.75},
                 hovertext=[about(trial) for trial in some],
                 hoverinfo="text",
             )
-    counts: dict[float, int] = {}
-    for done, _ in placed.values():
-        counts[done] = counts.get(done, 0) + 1
-    ladder = sorted(counts)
-    few = len(ladder) <= 12  # noqa: PLR2004 - more than that is no ladder
-    ticks = {"tickvals": ladder, "ticktext": [f"{number(each)}<br>{counts[each]:,}" for each in ladder]} if few else {}
+    levels = sorted(counts)
+    few = len(levels) <= 12  # noqa: PLR2004 - more than that is no ladder
+    ticks = {"tickvals": levels, "ticktext": [f"{number(each)}<br>{counts[each]:,}" for each in levels]} if few else {}
     found.update_xaxes(
         type="log", title={"text": "budget, and how many trials had it" if few else "units done"}, **ticks
     )
