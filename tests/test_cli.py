@@ -694,6 +694,26 @@ def test_export(path):
     assert Path("out.csv").read_text().splitlines()[1] == first
 
 
+def test_a_report_from_the_store(path):
+    """The file is named after the study, or as is said; nothing is escaped by chance."""
+    pytest.importorskip("plotly", reason="plotly is not installed")
+    with kept(path, "digits", DIGITS):
+        assert run("report", "digits") == "study 'digits' is told in digits.html\n"
+        run("report", "-o", "else.html", "digits")
+    page = Path("digits.html").read_text()
+    assert "<title>digits</title>" in page
+    assert "Plotly.newPlot" in page
+    assert Path("else.html").read_text()[:15] == page[:15] == "<!doctype html>"
+
+
+def test_a_report_that_cannot_be_written(path):
+    """It is a sentence, not a traceback."""
+    pytest.importorskip("plotly", reason="plotly is not installed")
+    with kept(path, "digits", DIGITS):
+        said = run("report", "-o", "no/such/place.html", "digits", code=2)
+    assert "the report cannot be written" in said
+
+
 def test_export_to_parquet(path):
     """Parquet has a column for each parameter and metric, of whatever types."""
     parquet = pytest.importorskip("pyarrow.parquet")

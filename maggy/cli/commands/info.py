@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
-from collections.abc import Sequence
-from dataclasses import replace
 from textwrap import dedent
 from typing import Any
 
@@ -13,12 +10,10 @@ import click
 
 from maggy.cli.options import query, reading, say
 from maggy.cli.text import BLOCK, block, date, duration, shown
-from maggy.cli.trials import LEFT, Outline, is_trial, objective_of, outlines, said, settings, the_study, the_trial
+from maggy.cli.told import study_told, trial_told
+from maggy.cli.trials import is_trial, the_study, the_trial
 from maggy.errors import amount
-from maggy.events import Drawn, Ended, Event, Lost, Requeued, Started, Suggested
 from maggy.searchspace import Searchspace
-from maggy.store import Reader, StudyEntry
-from maggy.trial import Status
 from maggy.views.summary import harmless, plain
 
 
@@ -46,59 +41,6 @@ def command(ids: tuple[str, ...], verbose: bool, as_json: bool) -> None:
 
 
 # -- a trial -------------------------------------------------------------------------------------------------------
-
-
-def trial_told(reader: Reader, entry: StudyEntry, number: int, now: float) -> dict[str, Any]:
-    """Gather what there is to tell of a trial, as JSON values."""
-    facts = list(reader.of_trials(entry.name, [number]))
-    outline, suggested, ended = _outlined(entry, facts, now)
-    reports = list(reader.reports(entry.name, number))
-    last: dict[str, Any] = {}
-    for report in reports:
-        last |= report.metrics
-    return {
-        "study": entry.name,
-        "trial": number,
-        "state": outline.state,
-        "status": outline.status,
-        "created": outline.created,
-        "started": outline.started,
-        "ended": outline.ended,
-        "runtime": outline.runtime(now),
-        "restarts": max(outline.attempts - 1, 0),
-        "replicate": suggested.replicate or 0,
-        "budget": suggested.budget,
-        "parent": suggested.parent,
-        "origin": suggested.origin,
-        "why": suggested.why,
-        "reason": (ended.reason if ended else None) or (LEFT if outline.left else None),
-        "error": ended.error if ended else None,
-        "value": ended.value if ended else None,
-        "values": dict(suggested.params),
-        "script": (suggested.work or {}).get("script"),
-        "metrics": last | dict(ended.metrics if ended else {}),
-        "reports": [{"step": report.step, "attempt": report.attempt, "metrics": report.metrics} for report in reports],
-        "lost": [{"attempt": event.attempt, "cause": event.cause} for event in facts if isinstance(event, Lost)],
-    }
-
-
-def _outlined(entry: StudyEntry, facts: Sequence[Event], now: float) -> tuple[Outline, Suggested, Ended | None]:
-    suggested = next(event for event in facts if isinstance(event, Suggested))
-    outline = Outline(entry.name, suggested.trial, suggested.at, suggested.budget, entry.held(now))
-    ended = None
-    for event in facts:
-        match event:
-            case Drawn():
-                suggested = replace(suggested, params=event.params)
-            case Started():
-                outline.status, outline.started, outline.attempts = Status.RUNNING, event.at, outline.attempts + 1
-            case Lost():
-                outline.status, outline.started = Status.QUEUED, None
-            case Ended():
-                outline.status, outline.ended, ended = Status(event.status), event.at, event
-            case Requeued():
-                outline.status, outline.started, outline.ended, ended = Status.QUEUED, None, None, None
-    return outline, suggested, ended
 
 
 def trial_lines(told: dict[str, Any], *, verbose: bool) -> list[str]:
@@ -135,29 +77,6 @@ def _values(values: dict[str, Any]) -> list[str]:
 
 
 # -- a study -------------------------------------------------------------------------------------------------------
-
-
-def study_told(reader: Reader, entry: StudyEntry, now: float) -> dict[str, Any]:
-    """Gather what there is to tell of a study, as JSON values."""
-    found = settings(reader, entry.name)
-    trials = outlines(reader, entry, now)
-    held = entry.held(now)
-    counts = Counter(str(trial.status) for trial in trials)
-    return {
-        "study": entry.name,
-        "objective": said(objective_of(found)),
-        "params": found.get("searchspace") or {},
-        "oracle": found.get("optimizer"),
-        "replicates": found.get("replicates") or 0,
-        "num_trials": found.get("num_trials"),
-        "created": entry.created,
-        "running": held,
-        "host": entry.owner.host if held and entry.owner else None,
-        "pid": entry.owner.pid if held and entry.owner else None,
-        "counts": {str(status): counts[status] for status in Status},
-        "files": found.get("files"),
-        "events": entry.position,
-    }
 
 
 def study_lines(told: dict[str, Any]) -> list[str]:

@@ -10,9 +10,9 @@ import click
 from maggy.cli.options import query, reading, say, studies_argument
 from maggy.cli.ranking import Entrant, Row, ranked, table
 from maggy.cli.text import columns
+from maggy.cli.told import complete
 from maggy.cli.trials import finite, matching, objective_of, said, settings
 from maggy.errors import ConfigError, amount
-from maggy.events import Drawn, Ended, Suggested
 from maggy.store import Reader, StudyEntry
 from maggy.trial import Objective
 
@@ -49,7 +49,7 @@ def command(
             these, without = finite(reader, entry.name, objective.metric if override else None)
             entrants, lacking = entrants + these, lacking + without
         rows = ranked(entrants, objective, number, expand=expand)
-        _complete(reader, rows)
+        complete(reader, rows)
     if lacking:
         click.echo(f"maggy: {amount(lacking, 'completed trial has', 'completed trials have')} no "
                    f"finite {objective.key!r} and are left out", err=True)  # fmt: skip
@@ -75,17 +75,6 @@ def _objective(reader: Reader, entries: Sequence[StudyEntry], override: str | No
                 "-objective by which metric to rank them"
             )
     return first[1]
-
-
-def _complete(reader: Reader, rows: Sequence[Row]) -> None:
-    """Read what else there is to show of the trials in these rows, and of no others."""
-    for study in {row.first.study for row in rows}:
-        mine = {each.trial: row for row in rows for each in row.entrants if each.study == study}
-        for event in reader.of_trials(study, mine):
-            if isinstance(event, Suggested | Drawn):
-                mine[event.trial].values = dict(event.params)
-            elif isinstance(event, Ended):
-                mine[event.trial].metrics[event.trial] = dict(event.metrics)
 
 
 def _described(row: Row, objective: Objective) -> dict[str, Any]:

@@ -4,24 +4,22 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import click
 
 from maggy.cli.options import chosen, colours, moment, query, reading, say, studies_argument
 from maggy.cli.text import Clock, columns, shown, to_seconds
-from maggy.cli.trials import LEFT, STATES, Outline, matching, outlines, settings
-from maggy.errors import ConfigError, amount, last_line
+from maggy.cli.told import statuses
+from maggy.cli.trials import STATES, Outline, matching, outlines
+from maggy.errors import ConfigError
 from maggy.jsonvalue import loads
 from maggy.store import Reader, StudyEntry
 from maggy.trial import Status
-from maggy.views.summary import plain, shortened
+from maggy.views.summary import plain
 
 WORDS = sorted({*STATES.values(), *map(str, Status)})
 COLOURS = {"pending": "yellow", "success": "green", "failure": "red", "stopped": "blue"}
-TAIL = 4096  # bytes of a log in which its last line is looked for
-STATUS_WIDTH = 120  # columns
 
 
 @click.command(
@@ -148,44 +146,6 @@ def _trials(
         for each in outlines(reader, entry, now, unfinished=unfinished, bodies=bodies)
         if (not wanted or each.is_in(wanted)) and (after is None or each.touched(now) >= after)
     ]
-
-
-def statuses(reader: Reader, entry: StudyEntry, these: list[Outline]) -> dict[str, str]:
-    """Return what each trial does: a running one its last line or report, an ended one how it came out."""
-    running = [each.id for each in these if each.status is Status.RUNNING and each.held]
-    files = settings(reader, entry.name).get("files") if running else None
-    reports = reader.last_reports(entry.name, running) if running else {}
-    found = {}
-    for each in these:
-        if each.left:
-            text = LEFT
-        elif each.status is Status.QUEUED:
-            before = {"failed": each.failed, "lost": each.attempts - each.failed}
-            told = [f"{how} {amount(times, 'time')}" for how, times in before.items() if times > 0]
-            text = ", ".join(["queued again", *told]) if told else "queued"
-        elif each.status is Status.RUNNING:
-            line = _last_line(Path(files, str(each.id), "output.log")) if files else ""
-            if not line and (report := reports.get(each.id)):
-                line = ", ".join(
-                    [f"step {report.step}", *(f"{key} {shown(num)}" for key, num in report.metrics.items())]
-                )
-            text = f"running: {line}"
-        else:
-            end: dict[str, Any] = loads(each.end) if each.end else {}
-            text = end.get("reason") or last_line(end.get("error")) or ""
-        found[each.name] = shortened(plain(text), STATUS_WIDTH)
-    return found
-
-
-def _last_line(log: Path) -> str:
-    """Return the last line of a log that says something; a progress bar's last state counts."""
-    try:
-        with log.open("rb") as file:
-            file.seek(max(0, log.stat().st_size - TAIL))
-            text = file.read().decode("utf-8", "replace")
-    except OSError:
-        return ""  # it has printed nothing yet, or did so elsewhere
-    return last_line(text)
 
 
 def _described(each: Outline, told: dict[str, str], now: float) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 
 from maggy.cli.options import moment, reading, store_option
+from maggy.cli.told import log_of
 from maggy.cli.trials import settings, the_trial
 from maggy.errors import ConfigError
 from maggy.events import Ended
@@ -34,7 +35,7 @@ def command(trial: str, follow: bool, since: str | None) -> None:
         files = settings(reader, entry.name).get("files")
         if not files:
             raise ConfigError(f"study {entry.name!r} keeps no logs: it was run with log_dir=None")
-        log = Path(files, str(number), "output.log")
+        log = log_of(files, number)
         if not follow and not log.exists():
             missing = "has printed nothing" if Path(files).is_dir() else f"has its log in {files}, which is not here"
             raise ConfigError(f"trial {trial!r} {missing}")

@@ -1,0 +1,152 @@
+"""What commands and pages tell of studies and trials, as JSON values: read from the store, and laid out by others."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from maggy.cli.ranking import Row
+from maggy.cli.text import shown
+from maggy.cli.trials import LEFT, Outline, objective_of, outlines, said, settings
+from maggy.errors import amount, last_line
+from maggy.events import Drawn, Ended, Event, Lost, Requeued, Started, Suggested
+from maggy.jsonvalue import loads
+from maggy.store import Reader, StudyEntry
+from maggy.trial import Status
+from maggy.views.summary import plain, shortened
+
+TAIL = 4096  # bytes of a log in which its last line is looked for
+STATUS_WIDTH = 120  # columns
+
+
+def study_told(reader: Reader, entry: StudyEntry, now: float) -> dict[str, Any]:
+    """Gather what there is to tell of a study, as JSON values."""
+    found = settings(reader, entry.name)
+    trials = outlines(reader, entry, now)
+    held = entry.held(now)
+    counts = Counter(str(trial.status) for trial in trials)
+    return {
+        "study": entry.name,
+        "objective": said(objective_of(found)),
+        "params": found.get("searchspace") or {},
+        "oracle": found.get("optimizer"),
+        "replicates": found.get("replicates") or 0,
+        "num_trials": found.get("num_trials"),
+        "created": entry.created,
+        "running": held,
+        "host": entry.owner.host if held and entry.owner else None,
+        "pid": entry.owner.pid if held and entry.owner else None,
+        "counts": {str(status): counts[status] for status in Status},
+        "files": found.get("files"),
+        "events": entry.position,
+    }
+
+
+def trial_told(reader: Reader, entry: StudyEntry, number: int, now: float) -> dict[str, Any]:
+    """Gather what there is to tell of a trial, as JSON values."""
+    facts = list(reader.of_trials(entry.name, [number]))
+    outline, suggested, ended = _outlined(entry, facts, now)
+    reports = list(reader.reports(entry.name, number))
+    last: dict[str, Any] = {}
+    for report in reports:
+        last |= report.metrics
+    return {
+        "study": entry.name,
+        "trial": number,
+        "state": outline.state,
+        "status": outline.status,
+        "created": outline.created,
+        "started": outline.started,
+        "ended": outline.ended,
+        "runtime": outline.runtime(now),
+        "restarts": max(outline.attempts - 1, 0),
+        "replicate": suggested.replicate or 0,
+        "budget": suggested.budget,
+        "parent": suggested.parent,
+        "origin": suggested.origin,
+        "why": suggested.why,
+        "reason": (ended.reason if ended else None) or (LEFT if outline.left else None),
+        "error": ended.error if ended else None,
+        "value": ended.value if ended else None,
+        "values": dict(suggested.params),
+        "script": (suggested.work or {}).get("script"),
+        "metrics": last | dict(ended.metrics if ended else {}),
+        "reports": [{"step": report.step, "attempt": report.attempt, "metrics": report.metrics} for report in reports],
+        "lost": [{"attempt": event.attempt, "cause": event.cause} for event in facts if isinstance(event, Lost)],
+    }
+
+
+def _outlined(entry: StudyEntry, facts: Sequence[Event], now: float) -> tuple[Outline, Suggested, Ended | None]:
+    suggested = next(event for event in facts if isinstance(event, Suggested))
+    outline = Outline(entry.name, suggested.trial, suggested.at, suggested.budget, entry.held(now))
+    ended = None
+    for event in facts:
+        match event:
+            case Drawn():
+                suggested = replace(suggested, params=event.params)
+            case Started():
+                outline.status, outline.started, outline.attempts = Status.RUNNING, event.at, outline.attempts + 1
+            case Lost():
+                outline.status, outline.started = Status.QUEUED, None
+            case Ended():
+                outline.status, outline.ended, ended = Status(event.status), event.at, event
+            case Requeued():
+                outline.status, outline.started, outline.ended, ended = Status.QUEUED, None, None, None
+    return outline, suggested, ended
+
+
+def statuses(reader: Reader, entry: StudyEntry, these: list[Outline]) -> dict[str, str]:
+    """Return what each trial does: a running one its last line or report, an ended one how it came out."""
+    running = [each.id for each in these if each.status is Status.RUNNING and each.held]
+    files = settings(reader, entry.name).get("files") if running else None
+    reports = reader.last_reports(entry.name, running) if running else {}
+    found = {}
+    for each in these:
+        if each.left:
+            text = LEFT
+        elif each.status is Status.QUEUED:
+            before = {"failed": each.failed, "lost": each.attempts - each.failed}
+            told = [f"{how} {amount(times, 'time')}" for how, times in before.items() if times > 0]
+            text = ", ".join(["queued again", *told]) if told else "queued"
+        elif each.status is Status.RUNNING:
+            line = _last_line(log_of(files, each.id)) if files else ""
+            if not line and (report := reports.get(each.id)):
+                line = ", ".join(
+                    [f"step {report.step}", *(f"{key} {shown(num)}" for key, num in report.metrics.items())]
+                )
+            text = f"running: {line}"
+        else:
+            end: dict[str, Any] = loads(each.end) if each.end else {}
+            text = end.get("reason") or last_line(end.get("error")) or ""
+        found[each.name] = shortened(plain(text), STATUS_WIDTH)
+    return found
+
+
+def _last_line(log: Path) -> str:
+    """Return the last line of a log that says something; a progress bar's last state counts."""
+    try:
+        with log.open("rb") as file:
+            file.seek(max(0, log.stat().st_size - TAIL))
+            text = file.read().decode("utf-8", "replace")
+    except OSError:
+        return ""  # it has printed nothing yet, or did so elsewhere
+    return last_line(text)
+
+
+def complete(reader: Reader, rows: Sequence[Row]) -> None:
+    """Read what else there is to show of the trials in these rows, and of no others."""
+    for study in {row.first.study for row in rows}:
+        mine = {each.trial: row for row in rows for each in row.entrants if each.study == study}
+        for event in reader.of_trials(study, mine):
+            if isinstance(event, Suggested | Drawn):
+                mine[event.trial].values = dict(event.params)
+            elif isinstance(event, Ended):
+                mine[event.trial].metrics[event.trial] = dict(event.metrics)
+
+
+def log_of(files: str, trial: int) -> Path:
+    """Return where a trial of a study with such a folder prints to."""
+    return Path(files, str(trial), "output.log")
