@@ -8,14 +8,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from maggy.cli.ranking import Row
+from maggy.cli.ranking import Row, ranked
 from maggy.cli.text import shown
-from maggy.cli.trials import LEFT, Outline, objective_of, outlines, said, settings
+from maggy.cli.trials import LEFT, Outline, finite, objective_of, outlines, said, settings
 from maggy.errors import amount, last_line
 from maggy.events import Drawn, Ended, Event, Lost, Requeued, Started, Suggested
 from maggy.jsonvalue import loads
 from maggy.store import Reader, StudyEntry
 from maggy.trial import Status
+from maggy.views.explanation import optimizer_of
 from maggy.views.summary import plain, shortened
 
 TAIL = 4096  # bytes of a log in which its last line is looked for
@@ -42,6 +43,30 @@ def study_told(reader: Reader, entry: StudyEntry, now: float) -> dict[str, Any]:
         "counts": {str(status): counts[status] for status in Status},
         "files": found.get("files"),
         "events": entry.position,
+    }
+
+
+def compared(reader: Reader, entry: StudyEntry, now: float) -> dict[str, Any]:
+    """Gather what stands beside other studies: what it optimized, how, how its trials came out, and the best."""
+    found = settings(reader, entry.name)
+    objective = objective_of(found)
+    trials = outlines(reader, entry, now)
+    counts = Counter(trial.status for trial in trials)
+    rows = ranked(finite(reader, entry.name)[0], objective, 1)
+    best = rows[0].first if rows else None
+    began = min((trial.created for trial in trials), default=entry.created)
+    return {
+        "study": entry.name,
+        "objective": said(objective),
+        "optimizer": optimizer_of(found),
+        "trials": len(trials),
+        "completed": counts[Status.COMPLETED],
+        "stopped": counts[Status.STOPPED],
+        "failed": counts[Status.FAILED],
+        "seconds": max((trial.touched(now) for trial in trials), default=began) - began,
+        "best": rows[0].value if rows else None,
+        "best_budget": best.budget if best else None,
+        "best_trial": best.trial if best else None,
     }
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from maggy.errors import amount, last_line
@@ -30,11 +30,15 @@ def explained(events: Iterable[Event | None], number: int) -> dict[str, Any]:
         for position, event in enumerate(events, 1):
             if isinstance(event, Ended):
                 ends.append(position)
-            if isinstance(event, Started | Lost | Ended | Requeued) and event.trial == number:
+            if getattr(event, "trial", None) == number and event is not None:
                 story.append(event)
             yield event
 
-    study = Study.of(overheard())
+    return explanation(Study.of(overheard()), number, story, ends)
+
+
+def explanation(study: Study, number: int, story: Iterable[Event], ends: Sequence[int]) -> dict[str, Any]:
+    """Return the same of a study that is folded; `story` is the trial's events, `ends` the positions of all ends."""
     trial = study.trials[number]
     return {
         "trial": number,
@@ -74,7 +78,7 @@ def _by(trial: Trial) -> str:
     return "chance" if trial.origin else "promotion" if trial.parent is not None else "optimizer"
 
 
-def _attempts(story: list[Event]) -> list[dict[str, Any]]:
+def _attempts(story: Iterable[Event]) -> list[dict[str, Any]]:
     found: dict[int, dict[str, Any]] = {}
     latest: Ended | None = None
     for event in story:
