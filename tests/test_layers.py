@@ -88,6 +88,7 @@ ROWS = {
         "tensorboard",
         "ablation.ablator",
     ],
+    "7 pages": ["ui", "ui.*"],
     "8": ["cli.commands", "cli.commands.*", "__main__"],
 }
 ORDER = list(ROWS)

@@ -12,7 +12,7 @@ class Markup(str):
     __slots__ = ()
 
 
-def tag(name: str, *children: Any, **attributes: Any) -> Markup:
+def tag(name: str, /, *children: Any, **attributes: Any) -> Markup:
     """Return an element with its children; a text among these is escaped, and so is an attribute's value.
 
     `class_` is the attribute `class`, `data_live` is `data-live`. An attribute that is None or False is left out, one

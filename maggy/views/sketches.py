@@ -129,6 +129,17 @@ def lines(shown: Sequence[tuple[list[Point], Trial]], study: Study, best: Trial 
     return frame.drawn(*shapes, below="step")
 
 
+def curve(shown: Sequence[Point]) -> Markup | None:
+    """Draw one curve, of whatever was measured; None where that is less than two points."""
+    if len(shown) < 2:  # noqa: PLR2004
+        return None
+    xs, ys = [x for x, _ in shown], [y for _, y in shown]
+    frame = Frame((min(xs), max(xs)), (min(ys), max(ys)))
+    return frame.drawn(
+        _path(frame.line(_thinned(shown, DOTS)), stroke=COLOURS[Status.COMPLETED], stroke_width=1.5), below="step"
+    )
+
+
 def points(trial: Trial) -> list[Point]:
     """Return the finite points of a trial's curve."""
     pairs = zip(trial.curve.steps[:], trial.curve.values[:], strict=False)
