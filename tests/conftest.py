@@ -9,6 +9,7 @@ pytest_plugins = ["postgres"]
 
 # Modules whose tests wait for real leases, outages and crowds: the chaos suite, together with what is marked so itself.
 CHAOS = {
+    "test_ui_browser",
     "test_attacks_door",
     "test_driver_killed",
     "test_frozen",
