@@ -110,7 +110,7 @@ class Result(Mapping[str, Any]):
         return params.contour(self.study, names or None)
 
     def to_html(self, path: str | Path) -> str:
-        """Write a report of the study, one HTML file that needs nothing else (some 5 MB), and return its path."""
+        """Write a report of the study, one HTML file that needs nothing else (5 to 10 MB), and return its path."""
         from maggy.views.report import report
 
         Path(path).write_text(report(self.study), encoding="utf-8")

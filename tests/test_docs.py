@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from maggy import Result
+from maggy import Result, Searchspace
+from maggy.optimizers import RandomSearch
+from maggy.testing.play import play
 
 ROOT = Path(__file__).parent.parent
 PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]
@@ -133,6 +135,17 @@ def test_the_page_of_plots_names_those_that_there_are():
     page = (ROOT / "docs" / "plots.md").read_text(encoding="utf-8")
     there = {name for name in dir(Result) if name.startswith("plot_")}
     assert set(re.findall(r"^\| `(plot_\w+)", page, re.MULTILINE)) == there
+
+
+def test_what_follows_a_notebooks_study_is_as_its_page_says(tmp_path, monkeypatch):
+    """The block of docs/notebook.md runs on a result."""
+    pytest.importorskip("plotly", reason="plotly is not installed")
+    page = (ROOT / "docs" / "notebook.md").read_text(encoding="utf-8")
+    space = Searchspace(x=(0.0, 1.0))
+    result = Result("digits", play(RandomSearch(), lambda trial: trial.params["x"], searchspace=space))
+    monkeypatch.chdir(tmp_path)
+    exec(re.search(r"```python\n(.*?)```", page, re.DOTALL)[1], {"result": result})  # noqa: S102 - the page is ours
+    assert (tmp_path / "digits.html").exists()
 
 
 def test_an_optimizer_is_written_as_its_page_says(tmp_path):

@@ -363,6 +363,14 @@ def test_the_end_of_a_long_log_is_shown(store, tmp_path):
     assert len(page) < 100_000
 
 
+def test_a_pipe_in_the_place_of_a_log_holds_nobody_up(store, tmp_path):
+    """A stranger's store names any folder; what is no file is not opened."""
+    (tmp_path / "logs" / "1").mkdir(parents=True)
+    os.mkfifo(tmp_path / "logs" / "1" / "output.log")
+    with kept(store, "digits", [opened(files=str(tmp_path / "logs")), *trial(1)]):
+        assert "It has printed nothing" in Site(store).text("trial", name="digits", trial=1)
+
+
 def test_pictures_are_figures_of_plotly(store):
     """Each as JSON; where there is nothing of the kind, a sentence."""
     with kept(store, "digits", DIGITS):

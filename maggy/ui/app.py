@@ -252,7 +252,9 @@ def _log(files: Any, number: int) -> str:
     if not isinstance(files, str):
         return ""
     try:
-        with log_of(files, number).open("rb") as file:
+        if not (path := log_of(files, number)).is_file():  # a pipe would keep all who look waiting
+            return ""
+        with path.open("rb") as file:
             size = file.seek(0, 2)
             file.seek(max(0, size - TAIL))
             text = file.read(TAIL).decode("utf-8", "replace")

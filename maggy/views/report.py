@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
+from importlib import resources
 from typing import Any
 
 from maggy.errors import ConfigError
@@ -31,7 +31,7 @@ PICTURES: tuple[Callable[[Study], Any], ...] = (
 # Nothing is loaded from anywhere; what users wrote is escaped, and would find nobody to talk to if it were not. Plotly
 # makes functions of text for what it draws by WebGL (parallel coordinates), which is 'unsafe-eval'.
 POLICY = "default-src 'none'; script-src 'unsafe-inline' 'unsafe-eval'; style-src 'unsafe-inline'; img-src data: blob:"
-THEME = Path(__file__).with_name("plots") / "theme.js"
+THEME = resources.files("maggy.views.plots") / "theme.js"  # maggy itself may run from a zip
 STYLE = """
 :root { color-scheme: light dark; --ground: #fff; --ink: #1f2630; --dim: #5b6673; --line: #d5dae1; --stripe: #f5f7f9 }
 @media (prefers-color-scheme: dark) {
