@@ -228,6 +228,22 @@ def test_a_front_end_that_has_gone_fails_nothing(capsys):
     assert "8 trials in 0:41 on 3 executors" in printed.out
 
 
+def test_f41_a_picture_that_cannot_be_drawn_fails_nothing(monkeypatch, capsys):
+    """It is told once, and the study goes on without."""
+
+    def broken(*args, **more):
+        raise ZeroDivisionError("no picture")
+
+    monkeypatch.setattr(notebook, "picture", broken)
+    shown, _, clock = made()
+    for clock.now in range(10):
+        shown.update(study(), 3)
+    shown.end(study(), 41, 3)
+    printed = capsys.readouterr()
+    assert printed.err == "the notebook shows nothing more (ZeroDivisionError: no picture)\n"
+    assert "8 trials in 0:41 on 3 executors" in printed.out
+
+
 def test_elsewhere_there_is_a_terminals_line(monkeypatch):
     """No kernel, no picture; quiet is quiet in a notebook as well."""
     assert type(notebook.console()) is Console

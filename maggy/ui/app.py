@@ -209,21 +209,18 @@ def _key(each: Outline, by: str, now: float) -> Any:
 def _trial(folds: Folds, request: Request) -> Response:
     entry, number = _named(folds, request)
     where = pages.address("log", name=entry.name, trial=number)
-    ended = next((each.status.final for each in _outline(folds, entry, number)), True)
-    going = entry.held(time.time()) and not ended
-    part = pages.live(where, _told(folds, entry, number), going=going)
+    part = pages.live(where, _told(folds, entry, number), going=_going(folds, entry, number))
     return _page(f"{entry.name}:{number}", folds, part)
 
 
 def _trial_live(folds: Folds, request: Request) -> Response:
     entry, number = _named(folds, request)
-    held = entry.held(time.time()) and not any(each.status.final for each in _outline(folds, entry, number))
-    return HTMLResponse(_told(folds, entry, number), headers={"x-maggy": "running" if held else "ended"})
+    state = "running" if _going(folds, entry, number) else "ended"
+    return HTMLResponse(_told(folds, entry, number), headers={"x-maggy": state})
 
 
-def _outline(folds: Folds, entry: StudyEntry, number: int) -> list[Any]:
-    found = folds.study(entry).trials.get(number)
-    return [] if found is None else [found]
+def _going(folds: Folds, entry: StudyEntry, number: int) -> bool:
+    return entry.held(time.time()) and not folds.study(entry).trials[number].status.final
 
 
 def _named(folds: Folds, request: Request) -> tuple[StudyEntry, int]:

@@ -4,8 +4,9 @@ Rules of this file:
 
 1. The live line and notices go to stderr, the closing table to stdout, so `python study.py > result.txt` keeps what is
    worth keeping.
-2. Only a terminal gets a live line and colours. Notebooks, pipes and files get plain lines, ASCII but for what users
-   wrote themselves. `isatty` decides, not rich, which believes variables that continuous integration sets.
+2. Only a terminal gets a live line and colours. Pipes and files get plain lines, ASCII but for what users wrote
+   themselves; for notebooks there is `views.notebook`. `isatty` decides, not rich, which believes variables that
+   continuous integration sets.
 3. A view never fails its study: a terminal that has gone away is written to no more.
 """
 

@@ -6,7 +6,8 @@ Rules of this file:
    drawing it takes a twentieth of the time.
 2. What is sent is HTML and plain text side by side: front ends without HTML have the line of a terminal, and at the end
    its table.
-3. A view never fails its study: where the front end cannot be reached, plain lines go to stderr as they do elsewhere.
+3. A view never fails its study: where the front end cannot be reached, or a picture not be drawn, plain lines go to
+   stderr as they do elsewhere.
 
 No widgets: a display with an id is what Jupyter, VS Code, Colab and Databricks (since runtime 11.3) have in common,
 needs no package beside the kernel, and stands in the saved notebook as it was last seen. Earlier runtimes of Databricks
@@ -55,15 +56,16 @@ class Notebook(Console):
         self._show_it: Show | None = show
         self._now = now
         self._notices: list[str] = []
-        self._shown = (-1, 0)  # position of the log and notices at the last picture, and when that was
-        self._at = -STILL
+        self._shown = (-1, 0)  # the position of the log, and how many notices there were, at the last picture
+        self._at = -STILL  # when that was
         self._begun = False
 
     def begin(self, doing: str = "") -> None:
         """Start the clock, and say what is being done until there is a study to show."""
         super().begin(doing)
         if doing:
-            self._send(tag("em", f"{summary.plain(doing)} …"), summary.plain(doing))
+            told = summary.plain(doing)
+            self._send(lambda: (tag("em", f"{told} …"), told))
 
     def update(self, study: Study, executors: int) -> None:
         """Draw the picture anew if it is time to; cheap if it is not."""
@@ -97,34 +99,33 @@ class Notebook(Console):
         told = rows(table, places or {}, resume)
         text = f"{table.name}  {table.headline(seconds, executors)}\n\n{laid_out(told).plain}"
         below = [(label, shown) for label, shown, _ in told[_beyond_best(table) :] if label or shown]
-        html = picture(
-            study,
-            elapsed=seconds,
-            now=max((each.ended or 0.0 for each in study.trials.values()), default=0.0),
-            state="done" if study.closed == summary.DONE else summary.plain(study.closed or "interrupted"),
-            notices=self._notices[-NOTICES:],
-            told=below,
-        )
-        self._send(html, text, last=True)
-        if self._show_it is None:  # the front end has gone: say it as elsewhere
+
+        def drawn() -> str:
+            return picture(
+                study,
+                elapsed=seconds,
+                now=max((each.ended or 0.0 for each in study.trials.values()), default=0.0),
+                state="done" if study.closed == summary.DONE else summary.plain(study.closed or "interrupted"),
+                notices=self._notices[-NOTICES:],
+                told=below,
+            )
+
+        self._send(lambda: (drawn(), text), last=True)
+        if self._show_it is None:  # nothing can be shown here: say it as elsewhere
             super().end(study, seconds, executors, places=places, resume=resume, default=default)
 
     def close(self) -> None:
         """Draw nothing any more; what was to be noticed stays."""
         if not self._closed and self._begun:
-            self._send(tag("div", *(tag("div", notice) for notice in self._notices)), "\n".join(self._notices))
+            self._send(self._noticed)
         self._closed = True
 
     def _draw_study(self, study: Study, elapsed: float, state: str, rate: float, executors: int) -> None:
-        html = picture(
-            study,
-            elapsed=elapsed,
-            now=self._now(),
-            state=state,
-            reports_per_s=rate,
-            notices=self._notices[-NOTICES:],
-        )
-        self._send(html, summary.progress(study, elapsed, rate, executors))
+        def drawn() -> str:
+            notices = self._notices[-NOTICES:]
+            return picture(study, elapsed=elapsed, now=self._now(), state=state, reports_per_s=rate, notices=notices)
+
+        self._send(lambda: (drawn(), summary.progress(study, elapsed, rate, executors)))
 
     def _notice(self, message: str, style: str) -> None:
         told = [summary.plain(line) for line in message.splitlines()]
@@ -133,15 +134,19 @@ class Notebook(Console):
             return
         self._notices += told
         if not self._begun:
-            self._send(tag("div", *(tag("div", notice) for notice in self._notices)), "\n".join(self._notices))
+            self._send(self._noticed)
 
-    def _send(self, html: str, text: str, *, last: bool = False) -> None:
+    def _noticed(self) -> tuple[str, str]:
+        return tag("div", *(tag("div", notice) for notice in self._notices)), "\n".join(self._notices)
+
+    def _send(self, make: Callable[[], tuple[str, str]], *, last: bool = False) -> None:
+        """Show HTML and the text beside it."""
         if self._show_it is None:
             return
         try:
-            self._show_it(html, text, last)
+            self._show_it(*make(), last)
             self._begun = True
-        except Exception as error:  # noqa: BLE001 - whatever a kernel raises whose front end has gone
+        except Exception as error:  # noqa: BLE001 - whatever a kernel raises whose front end has gone, and F41
             self._show_it = None
             super()._notice(f"the notebook shows nothing more ({type(error).__name__}: {error})", "")
 

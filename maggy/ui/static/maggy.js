@@ -15,6 +15,7 @@
           element.dataset.tag = answer.headers.get("ETag") || "";
           if (answer.headers.get("X-Maggy") === "ended") return;
         } else if (answer.status !== 304) {
+          document.body.classList.add("gone");
           return;
         }
       } catch {
