@@ -96,6 +96,15 @@ def test_a_study_without_anything_has_a_picture():
     assert "no trial has completed yet" in html
 
 
+def test_an_ablation_has_no_best():
+    """The best of its trials is the luckiest one; what each part does stands below, at the end."""
+    ablation = study()
+    ablation.settings["optimizer"] = {"name": "loco"}
+    html = picture(ablation, elapsed=1, now=AT, told=[("without scale", "-0.485")])
+    assert "best" not in html.partition("</style>")[2]
+    assert "without scale" in html
+
+
 def test_what_users_wrote_is_text_in_the_picture():
     """Names, values and notices bring no element of their own."""
     html = picture(

@@ -17,7 +17,7 @@ from maggy.study import Study
 from maggy.trial import Status, Trial
 from maggy.views import sketches
 from maggy.views.markup import Markup, joined, tag
-from maggy.views.summary import duration, number, plain, shortened, shown, title, why_no_best
+from maggy.views.summary import duration, is_ablation, number, plain, shortened, shown, title, why_no_best
 
 EVENTS = 6  # ends of trials that are told
 LANES = 8  # executors that are drawn
@@ -68,9 +68,12 @@ def picture(
         told: labels and texts to put below, such as where things are.
 
     """
-    parts = [_head(study, elapsed, state), _bar(study), _counts(study, reports_per_s), _best(study)]
+    parts = [_head(study, elapsed, state), _bar(study), _counts(study, reports_per_s)]
+    searches = not is_ablation(study)  # of an ablation the best is the luckiest, and says nothing
+    parts += [_best(study)] if searches else []
     parts += [tag("div", plain(notice), class_="warn") for notice in notices]
-    panels = [_panel("best so far", sketches.history(study)), _panel("learning curves", sketches.curves(study))]
+    panels = [_panel("best so far", sketches.history(study))] if searches else []
+    panels.append(_panel("learning curves", sketches.curves(study)))
     panels.append(_panel("", joined(*filter(None, (_executors(study, now), _events(study))))))
     parts.append(tag("div", *filter(None, panels), class_="panels"))
     if told:
