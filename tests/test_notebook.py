@@ -43,8 +43,8 @@ class Cell:
     def __init__(self):
         self.sent = []
 
-    def __call__(self, html, text, last):
-        self.sent.append((html, text, last))
+    def __call__(self, html, text):
+        self.sent.append((html, text))
 
     @property
     def html(self):
@@ -196,7 +196,6 @@ def test_an_interrupted_study_leaves_a_picture():
     shown.end(broken, 41, 3, resume="experiment.resume('digits', train_fn)")
     assert "interrupted" in cell.html
     assert "experiment.resume(&#x27;digits&#x27;, train_fn)" in cell.html
-    assert cell.sent[-1][2]
 
 
 def test_notices_stand_in_the_picture():
@@ -225,7 +224,7 @@ def test_a_call_that_fails_before_its_study_begins_leaves_what_was_said():
 def test_a_front_end_that_has_gone_fails_nothing(capsys):
     """It is told once, and the table goes where it goes elsewhere."""
 
-    def gone(html, text, last):
+    def gone(html, text):
         raise OSError("no kernel")
 
     shown, _, _ = made(gone)
@@ -264,15 +263,17 @@ def test_elsewhere_there_is_a_terminals_line(monkeypatch):
     assert type(notebook.console(live=False)) is Console
 
 
-def test_where_pictures_cannot_be_replaced_the_last_one_is_shown(monkeypatch):
-    """Runtimes of Databricks without a kernel have `displayHTML`, which only adds."""
+def test_where_pictures_cannot_be_replaced_the_last_one_is_shown(monkeypatch, capsys):
+    """Runtimes of Databricks without a kernel have `displayHTML`, which only adds; notices are lines there."""
     shown = []
     monkeypatch.setenv("DATABRICKS_RUNTIME_VERSION", "10.4")
     monkeypatch.setattr(sys.modules["__main__"], "displayHTML", shown.append, raising=False)
     view = notebook.console()
     view.begin("starting Spark")
     view.update(study(), 3)
+    view.warn("no executor")
     assert shown == []
+    assert capsys.readouterr().err == "Warning: no executor\n"
     view.end(study(), 41, 3)
     assert len(shown) == 1
 

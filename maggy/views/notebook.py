@@ -36,23 +36,45 @@ STILL = 5.0  # seconds after which one is drawn although nothing has happened: t
 SHARE = 20  # of the time that one picture takes, so many parts are left to others
 NOTICES = 6  # the last ones that are shown
 
-Show = Callable[[str, str, bool], None]
-"""Shows HTML, or the text where that cannot be shown; the last picture is shown with True."""
+Show = Callable[[str, str], None]
+"""Shows HTML, or the text where that cannot be shown."""
 
 
 def console(*, quiet: bool = False, live: bool = True) -> Console:
     """Return what shows a study here: in a notebook a picture, elsewhere the terminal's line."""
-    show = None if quiet or not live else _front_end()
-    return Console(quiet=quiet, live=live) if show is None else Notebook(show)
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython is not None else None
+    html = getattr(sys.modules.get("__main__"), "displayHTML", None)
+    if quiet or not live:
+        return Console(quiet=quiet, live=live)
+    if getattr(shell, "kernel", None) is not None:
+        return Notebook(_cell())
+    if callable(html) and "DATABRICKS_RUNTIME_VERSION" in os.environ:
+        return Notebook(lambda told, _: html(told), replaces=False)
+    return Console()
 
 
 class Notebook(Console):
-    """Shows a study in the output of a notebook's cell."""
+    """Shows a study in the output of a notebook's cell.
+
+    Arguments:
+        show: shows a picture in the place of the one before.
+        replaces: whether it does; else only the last is shown, and notices are lines, as elsewhere.
+        clock: seconds, rising.
+        now: seconds since the epoch.
+
+    """
 
     def __init__(
-        self, show: Show, *, clock: Callable[[], float] = time.monotonic, now: Callable[[], float] = time.time
+        self,
+        show: Show,
+        *,
+        replaces: bool = True,
+        clock: Callable[[], float] = time.monotonic,
+        now: Callable[[], float] = time.time,
     ) -> None:
         super().__init__(live=False, clock=clock)
+        self._replaces = replaces
         self._show_it: Show | None = show
         self._now = now
         self._notices: list[str] = []
@@ -129,7 +151,7 @@ class Notebook(Console):
 
     def _notice(self, message: str, style: str) -> None:
         told = [summary.plain(line) for line in message.splitlines()]
-        if self._closed or self._show_it is None:
+        if self._closed or self._show_it is None or not self._replaces:
             super()._notice(message, style)
             return
         self._notices += told
@@ -141,10 +163,10 @@ class Notebook(Console):
 
     def _send(self, make: Callable[[], tuple[str, str]], *, last: bool = False) -> None:
         """Show HTML and the text beside it."""
-        if self._show_it is None:
+        if self._show_it is None or not (self._replaces or last):
             return
         try:
-            self._show_it(*make(), last)
+            self._show_it(*make())
             self._begun = True
         except Exception as error:  # noqa: BLE001 - whatever a kernel raises whose front end has gone, and F41
             self._show_it = None
@@ -158,18 +180,6 @@ def _beyond_best(table: summary.Table) -> int:
     return 1 + len(table.best.params)
 
 
-def _front_end() -> Show | None:
-    """Return what shows HTML here, None where nothing does: a terminal, a file, a program."""
-    ipython = sys.modules.get("IPython")
-    shell = ipython.get_ipython() if ipython is not None else None
-    if getattr(shell, "kernel", None) is not None:
-        return _cell()
-    show = getattr(sys.modules.get("__main__"), "displayHTML", None)
-    if callable(show) and "DATABRICKS_RUNTIME_VERSION" in os.environ:
-        return lambda html, text, last: show(html) if last else None  # noqa: ARG005 - it cannot take one away again
-    return None
-
-
 def _cell() -> Show:
     """Return what shows one output in a cell, and replaces it."""
     from IPython.display import display, update_display
@@ -177,7 +187,7 @@ def _cell() -> Show:
     which = f"maggy-{secrets.token_hex(8)}"
     send: Iterator[Any] = chain([display], repeat(update_display))
 
-    def show(html: str, text: str, last: bool) -> None:  # noqa: ARG001 - every picture can be replaced
+    def show(html: str, text: str) -> None:
         next(send)({"text/html": html, "text/plain": text}, raw=True, display_id=which)
 
     return show
