@@ -125,6 +125,11 @@ class Session:
         return bool(self._ahead)
 
     @property
+    def gathering(self) -> float:
+        """Until when reports are gathered, to be sent together; minus infinity where there are none."""
+        return self._flushed + FLUSH_SECONDS if self._points else -math.inf
+
+    @property
     def terms(self) -> Welcome | None:
         """How the study is run, once the driver has said so."""
         return self._terms

@@ -96,9 +96,10 @@ class Agent:
         if self._process is not None:
             self._process.flush()
         now = time.monotonic()
-        if self._session.stocked and now < self._write_at < math.inf:
-            time.sleep(self._write_at - now)  # the trials need nobody, and what they tell comes together
-            now = self._write_at
+        together = self._write_at if self._session.stocked else self._session.gathering
+        if now < together < math.inf:
+            time.sleep(together - now)  # the trials need nobody, and what they tell comes together
+            now = together
         deadline = min(self._session.deadline(), self._weigh_at, self._line.deadline(), self._write_at)
         for key, _ in self._selector.select(min(max(0.0, deadline - now), 60.0)):
             if self._left is None:
