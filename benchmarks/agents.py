@@ -34,7 +34,7 @@ from maggy.driver.terms import Terms
 from maggy.events import StudyOpened
 from maggy.executor.link import Link
 from maggy.optimizers import RandomSearch
-from maggy.rpc.messages import Beat, Bye, Finished, Join, Reports, Run, Stop, Welcome
+from maggy.rpc.messages import Beat, Bye, Finished, Join, Message, Reports, Run, Stop, Welcome
 from maggy.store import Owner, open_store
 from maggy.study import Study
 from maggy.version import VERSION
@@ -69,6 +69,70 @@ def serve(folder: str) -> None:
     store.close()
 
 
+class Executor:
+    """One of them: it reports, and says how its trials end."""
+
+    def __init__(self, crowd: Crowd, number: int, link: Link, writer: asyncio.StreamWriter) -> None:
+        self._crowd = crowd
+        self._chance = random.Random(number)
+        self._link = link
+        self._writer = writer
+        self._loop = asyncio.get_running_loop()
+        self._told: float | None = None  # when the last outcome left
+        self._bad: float | None = None  # when the trial's bad report did
+        self._spoke = 0.0
+        self._due: list[asyncio.TimerHandle] = []
+        self._beat = self._loop.call_later(self._chance.random(), self.beat)
+
+    def run(self, run: Run) -> None:
+        """Begin a trial."""
+        if self._told and self._crowd.warm:
+            self._crowd.rounds.append(time.monotonic() - self._told)
+        lasts = self._chance.uniform(0.5, 1.5) * self._crowd.seconds
+        first = self._chance.uniform(0, self._crowd.interval)
+        self._due = [self._loop.call_later(lasts, self.finish, run), self._loop.call_later(first, self.report, run)]
+
+    def stop(self, stop: Stop) -> None:
+        """Heed a stop."""
+        if self._bad is not None and self._crowd.warm:
+            self._crowd.stops.append(time.monotonic() - self._bad)
+        self.finish(stop, "stopped")
+
+    def finish(self, trial: Run | Stop, status: str = "completed") -> None:
+        """End a trial."""
+        for each in self._due:
+            each.cancel()
+        self._bad = None
+        self._told = time.monotonic()
+        self.say(Finished(trial.trial, trial.attempt, status, 0.5, {"metric": 0.5}, None))
+
+    def report(self, run: Run, step: int = 0) -> None:
+        """Report, and again after the interval."""
+        value = -1.0 if self._bad is None and self._chance.random() < BAD else 0.5
+        if value < 0:
+            self._bad = time.monotonic()
+        self.say(Reports(run.trial, run.attempt, [[step, {"metric": value}]]))
+        self._due[1] = self._loop.call_later(self._crowd.interval, self.report, run, step + 1)
+
+    def beat(self) -> None:
+        """Give a sign of life, unless something has just been said."""
+        if time.monotonic() >= self._spoke + 1.0:
+            self.say(Beat())
+        self._beat = self._loop.call_later(self._spoke + 1.0 - time.monotonic(), self.beat)
+
+    def say(self, message: Message) -> None:
+        """Send a message."""
+        self._spoke = time.monotonic()
+        self._link.tell(message)
+        self._writer.write(self._link.outgoing())
+
+    def leave(self) -> None:
+        """Go home."""
+        for each in (self._beat, *self._due):
+            each.cancel()
+        self._writer.close()
+
+
 class Crowd:
     """Executors that take a few seconds for each trial."""
 
@@ -78,76 +142,36 @@ class Crowd:
         self.busy: set[int] = set()
         self.warm = False
         self.broken = 0
+        self.seconds = seconds
+        self.interval = interval
         self._port = port
         self._secret = secret
-        self._seconds = seconds
-        self._interval = interval
 
     async def executor(self, number: int) -> None:
         """Be one of them."""
-        chance = random.Random(number)
         await self._coming.acquire()
         reader, writer = await asyncio.open_connection("127.0.0.1", self._port)
         link = Link(Join(f"agent-{number}", "here", 1, number, platform.python_version(), VERSION), self._secret)
         link.connected(secrets.token_bytes(32))
         writer.write(link.outgoing())
-        told: list[float] = []
-        bad: list[float] = []
-        spoke = [0.0]
-        due: list[asyncio.TimerHandle] = []
-        loop = asyncio.get_running_loop()
-
-        def finish(run: Run | Stop, status: str = "completed") -> None:
-            for each in due:
-                each.cancel()
-            due.clear()
-            bad.clear()
-            link.tell(Finished(run.trial, run.attempt, status, 0.5, {"metric": 0.5}, None))
-            told.append(time.monotonic())
-            writer.write(link.outgoing())
-
-        def report(run: Run, step: int = 0) -> None:
-            value = -1.0 if not bad and chance.random() < BAD else 0.5
-            if value < 0:
-                bad.append(time.monotonic())
-            spoke[0] = time.monotonic()
-            link.tell(Reports(run.trial, run.attempt, [[step, {"metric": value}]]))
-            writer.write(link.outgoing())
-            due[:] = [due[0], loop.call_later(self._interval, report, run, step + 1)]
-
-        def beat() -> None:
-            if time.monotonic() >= spoke[0] + 1.0:  # an executor that has just said something need not
-                spoke[0] = time.monotonic()
-                link.tell(Beat())
-                writer.write(link.outgoing())
-            self._beats[number] = loop.call_at(loop.time() + spoke[0] + 1.0 - time.monotonic(), beat)
-
-        self._beats[number] = loop.call_later(chance.random(), beat)
+        executor = Executor(self, number, link, writer)
         while data := await reader.read(65536):
             for message in link.received(data):
                 if isinstance(message, Welcome):
                     self._coming.release()
                 elif isinstance(message, Run):
                     self.busy.add(number)
-                    if told and self.warm:
-                        self.rounds.append(time.monotonic() - told[-1])
-                    lasts = chance.uniform(0.5, 1.5) * self._seconds
-                    first = chance.uniform(0, self._interval)
-                    due[:] = [loop.call_later(lasts, finish, message), loop.call_later(first, report, message)]
+                    executor.run(message)
                 elif isinstance(message, Stop):
-                    if self.warm:
-                        self.stops.append(time.monotonic() - bad[-1])
-                    finish(message, "stopped")
+                    executor.stop(message)
                 elif isinstance(message, Bye):
-                    self._beats.pop(number).cancel()
-                    writer.close()
+                    executor.leave()
                     return
             writer.write(link.outgoing())
         self.broken += 1
 
     async def run(self, agents: int, seconds: float, over: subprocess.Popen[str]) -> tuple[float, float]:
         """Let them join and work for a while; return how long joining took, and the driver's share of a processor."""
-        self._beats: dict[int, asyncio.TimerHandle] = {}
         self._coming = asyncio.Semaphore(AT_ONCE)
         began = time.monotonic()
         tasks = [asyncio.create_task(self.executor(number)) for number in range(agents)]
