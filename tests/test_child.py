@@ -151,16 +151,28 @@ def test_what_has_not_begun_is_withdrawn(pipe):
     assert [orders.next() for _ in runs] == [("run", runs[0]), ("withdrawn", None), ("run", runs[2])]
 
 
+def test_what_is_withdrawn_later_is_not_begun(pipe):
+    """Its order has been read with those before it, and no report of theirs has looked at the pipe since."""
+    orders = Orders(pipe[0])
+    runs = [{"trial": trial, "attempt": 1} for trial in (1, 2)]
+    os.write(pipe[1], framed(["run", runs[0]]) + framed(["run", runs[1]]))
+    assert orders.next() == ("run", runs[0])
+    os.write(pipe[1], framed(["stop", runs[1]]))
+    assert orders.next() == ("withdrawn", None)
+
+
 def test_an_order_that_another_thread_has_read_is_found(pipe):
     """It reads between a look at what has come and the wait for more, and the pipe tells nobody of it any more."""
 
     class Raced(Orders):
         def _wait(self, milliseconds):
+            if come:
+                os.write(pipe[1], come.pop())
             self.stops()
             return super()._wait(milliseconds)
 
+    come = [framed(["run", {}])]
     orders = Raced(pipe[0])
-    os.write(pipe[1], framed(["run", {}]))
     end = threading.Timer(30.0, os.close, pipe[1:])
     end.start()
     assert orders.next() == ("run", {})
@@ -210,6 +222,7 @@ class Child:
         poll.register(self.process.facts, select.POLLIN)
         poll.register(self.process.prints, select.POLLIN)
         while True:
+            poll.register(self.process.orders, 0 if self.process.flush() else select.POLLOUT)
             ready = dict(poll.poll(PATIENCE * 1000))
             assert ready, "the process says nothing"
             if self.process.prints in ready and not self.read_prints():
@@ -546,9 +559,9 @@ def test_the_process_dies_with_its_agent(start):
 def test_an_idle_process_goes_when_there_are_no_more_orders(start):
     """A process whose orders end exits in peace."""
     child = start(waiting())
-    os.close(child.process._orders)
+    os.close(child.process.orders)
     assert child.process._popen.wait(PATIENCE) == 0
-    child.process._orders = os.open(os.devnull, os.O_RDONLY)
+    child.process.orders = os.open(os.devnull, os.O_RDONLY)
 
 
 def test_killing_takes_the_whole_group(start):

@@ -59,6 +59,7 @@ class Orders:
         """Wait for the next order; None when the agent has closed the pipe."""
         while True:
             with self._lock:
+                self._read()  # what has come before may have been taken back
                 if self._come:
                     return self._come.popleft()
             if not self._wait(IDLE):

@@ -33,14 +33,14 @@ _BOOT = (
 class Runner:
     """Whoever runs the trials, as the agent has it: pipes to it, and power over it.
 
-    `facts`, `prints` and, where there is one, `end` are file descriptors to wait on.
+    `orders`, `facts`, `prints` and, where there is one, `end` are file descriptors to wait on.
     """
 
+    orders: int
     facts: int
     prints: int
     end: int | None
     pid: int  # of the process that runs the function; 0 where that is not known
-    _orders: int
     _due: bytes
 
     @property
@@ -67,17 +67,17 @@ class Runner:
 
     def _open(self) -> tuple[int, int, int]:
         """Make the pipes, and return the other ends: of orders, facts and prints."""
-        orders_end, self._orders = os.pipe()
+        orders_end, self.orders = os.pipe()
         self.facts, facts_end = os.pipe()
         self.prints, prints_end = os.pipe()
-        for end in (self.facts, self.prints):
+        for end in (self.orders, self.facts, self.prints):
             os.set_blocking(end, False)
         self._frames = Frames(LARGEST)
         self._due = b""
         return orders_end, facts_end, prints_end
 
     def _close(self, *others: int | None) -> None:
-        for end in (self._orders, self.facts, self.prints, *others):
+        for end in (self.orders, self.facts, self.prints, *others):
             if end is not None:
                 os.close(end)
 
@@ -85,12 +85,20 @@ class Runner:
         """Give an order, which leaves with the next `flush`."""
         self._due += framed(dumps([kind, body]).encode())
 
-    def flush(self) -> None:
-        """Send the orders that are due; a process that is already gone is noticed by its closed pipe of facts."""
-        if self._due:
-            with contextlib.suppress(BrokenPipeError):
-                os.write(self._orders, self._due)
+    def flush(self) -> bool:
+        """Send the orders that are due, and return whether the pipe has taken them all; it never waits.
+
+        A process that is busy does not read: what its pipe has no room for is sent when it does. One that is already
+        gone is noticed by its closed pipe of facts.
+        """
+        try:
+            while self._due:
+                self._due = self._due[os.write(self.orders, self._due) :]
+        except BlockingIOError:
+            return False
+        except BrokenPipeError:
             self._due = b""
+        return True
 
     def told(self) -> list[Any] | None:
         """Return the facts that have come; None when the process has closed its end.

@@ -93,8 +93,7 @@ class Agent:
         return Join(name, host, pid, self._slot, platform.python_version(), VERSION, again=self._again)
 
     def _wait(self) -> None:
-        if self._process is not None:
-            self._process.flush()
+        self._flush()
         now = time.monotonic()
         together = self._write_at if self._session.stocked else self._session.gathering
         if now < together < math.inf:
@@ -138,6 +137,18 @@ class Agent:
             self._listen()
 
     # -- the trial's process ---------------------------------------------------------------------------------------
+
+    def _flush(self) -> None:
+        """Send the process its orders; those that it is too busy to read, when it reads."""
+        process = self._process
+        if process is None:
+            return
+        full = not process.flush()
+        if full != (process.orders in self._selector.get_map()):
+            if full:
+                self._selector.register(process.orders, selectors.EVENT_WRITE, self._flush)
+            else:
+                self._selector.unregister(process.orders)
 
     def _from_process(self) -> None:
         process = self._process
@@ -235,7 +246,7 @@ class Agent:
                 self._selector.register(self._process.end, selectors.EVENT_READ, self._from_end)
 
     def _ignore(self, process: Runner) -> None:
-        for end in (process.facts, process.prints, process.end):
+        for end in (process.orders, process.facts, process.prints, process.end):
             if end is not None and end in self._selector.get_map():
                 self._selector.unregister(end)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from waiting import agent, alive, until_gone
 
-from maggy import Float, Searchspace, experiment
+from maggy import Categorical, Float, Searchspace, experiment
 
 SPACE = Searchspace(x=Float(0, 1))
 
@@ -19,10 +19,10 @@ SPACE = Searchspace(x=Float(0, 1))
 def lagom(tmp_path):
     """Give lagom on one local executor; the first trial gets into trouble, the second does not."""
 
-    def run(train_fn, **options):
+    def run(train_fn, searchspace=SPACE, **options):
         places = {"store": tmp_path / "maggy.db", "log_dir": tmp_path / "logs", "train_args": {"folder": str(tmp_path)}}
         few = {"num_trials": 2, "num_executors": 1, "launcher": "local", "earlystop": None, "quiet": True}
-        return experiment.lagom(train_fn, SPACE, **{**few, **places, **options})
+        return experiment.lagom(train_fn, searchspace, **{**few, **places, **options})
 
     return run
 
@@ -75,6 +75,20 @@ def test_f25_a_hang_is_ended_by_trial_timeout(lagom, train_fn):
     assert (first.status, second.status) == ("failed", "completed")
     assert "its trial_timeout" in first.error
     assert train_fn.__name__ in first.error
+
+
+def test_f25_a_hang_is_ended_whatever_waits_behind_it(lagom):
+    """F25: what its process does not read holds up nobody, though no pipe has room for it."""
+
+    def hangs_later(text, trial, folder):
+        while trial == 30:
+            pass
+        return len(text)
+
+    texts = Searchspace(text=Categorical([letter * 30_000 for letter in "abcdefgh"]))
+    result = lagom(hangs_later, searchspace=texts, num_trials=40, optimizer="random", trial_timeout=1.0, timeout=20)
+    assert [trial.id for trial in result.trials if trial.status != "completed"] == [30]
+    assert "trial_timeout" in result.trials[29].error
 
 
 class Slow:
