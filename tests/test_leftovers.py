@@ -60,17 +60,62 @@ def test_what_is_printed_is_a_trace_until_it_is_read(traces, looks):
     assert not traces.any()
 
 
-def test_a_process_is_a_trace_until_it_has_ended(traces):
-    """A real one, after a look that found none."""
-    script = """if True:
-        import os, subprocess, sys
-        from maggy.executor.leftovers import Traces
-        traces = Traces(os.pipe()[1], os.getpid())
+def run(script):
+    """Run it in a process that has no other below it; return what it prints."""
+    script = "import os, subprocess, sys\nfrom maggy.executor import leftovers\n" + script
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
+    return done.stdout
+
+
+def test_a_process_is_a_trace_until_it_has_ended():
+    """A real one, after a look that found none; whether its parent has noticed its end does not matter."""
+    printed = run("""if True:
+        traces = leftovers.Traces(os.pipe()[1], os.getpid())
         found = [traces.any()]
         left = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
         found += [traces.any(), traces.any()]
-        left.communicate(b"\\n")
+        left.stdin.close()
+        os.waitid(os.P_PID, left.pid, os.WEXITED | os.WNOWAIT)
         print(*found, traces.any())
-        """
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
-    assert done.stdout == "False True True False\n"
+        """)
+    assert printed == "False True True False\n"
+
+
+def test_who_has_no_file_descriptors_left_cannot_tell():
+    """However few are missing: what was started is then looked for by the agent, which has some."""
+    printed = run("""if True:
+        if os.fork():
+            sys.exit(os.waitstatus_to_exitcode(os.wait()[1]))
+        traces = leftovers.Traces(os.pipe()[1], os.getppid())
+        left = subprocess.Popen(["sleep", "600"])
+        held = []
+        try:
+            while True:
+                held.append(os.dup(0))
+        except OSError:
+            pass
+        found = []
+        for end in held[:6]:
+            found.append(traces.any())
+            os.close(end)
+        left.kill()
+        print(*found)
+        """)
+    assert printed.split() == ["True"] * 6
+
+
+def test_what_has_ended_is_not_killed_over_and_over():
+    """A function may start processes and never ask how they ended; its own process stays."""
+    printed = run("""if True:
+        forks = "import os; os.fork() or os._exit(0); print(flush=True); input()"
+        kept = subprocess.Popen([sys.executable, "-c", forks], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        kept.stdout.readline()
+        while leftovers.living(kept.pid):
+            pass
+        looks, look = [], leftovers.descendants
+        leftovers.descendants = lambda pid: looks.append(pid) or look(pid)
+        leftovers.kill_all([kept.pid])
+        print(looks.count(os.getpid()), kept.poll())
+        kept.communicate()
+        """)
+    assert printed == "1 None\n"

@@ -41,10 +41,23 @@ def descendants(pid: int) -> Iterator[int]:
     however many processes the machine has; looking through all of /proc would not.
     """
     with contextlib.suppress(OSError):  # it may end while we look
-        for thread in os.scandir(f"/proc/{pid}/task"):
+        for thread in list(os.scandir(f"/proc/{pid}/task")):  # one file descriptor at a time is enough
             for child in map(int, Path(thread.path, "children").read_text(encoding="ascii").split()):
                 yield child
                 yield from descendants(child)
+
+
+def living(pid: int) -> list[int]:
+    """Return the processes below `pid` that run: not those that have ended, and whose parent has yet to notice."""
+    return [found for found in descendants(pid) if not _ended(found)]
+
+
+def _ended(pid: int) -> bool:
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
+    except OSError:
+        return True
+    return fields[0] in b"ZX" and int(fields[17]) <= 1  # its first thread may end before others
 
 
 class Traces:
@@ -53,11 +66,15 @@ class Traces:
     `prints` is the end of a pipe for what is printed, `guard` the parent of this process and of every orphan below it.
     Linux tells the number of the youngest process or thread (the last field of /proc/loadavg) in 1 µs. As long as it
     has not changed since a look that found nothing, nothing has been started.
+
+    It is to be made before there is anything: who is seen then should be seen ever after, and nobody else. Where this
+    process itself is no longer seen, it has no file descriptors left to look with.
     """
 
     def __init__(self, prints: int, guard: int) -> None:
         self._prints = prints
         self._guard = guard
+        self._before = living(guard)
         self._youngest: bytes | None = None  # when nothing was left
         self._loads: int | None = None
         if sys.platform == "linux":
@@ -75,7 +92,7 @@ class Traces:
     def _started(self) -> bool:
         youngest = self._now()
         if youngest is None or youngest != self._youngest:
-            if any(pid != os.getpid() for pid in descendants(self._guard)):
+            if living(self._guard) != self._before:
                 return True
             self._youngest = youngest
         return False
@@ -97,13 +114,14 @@ def kill_all(keep: Collection[int] = ()) -> int:
     killed = 0
     for _ in range(100):
         found = [pid for pid in descendants(os.getpid()) if pid not in keep]
-        if not found:
-            break
+        alive = not all(map(_ended, found))
         for pid in found:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, signal.SIGKILL)
             with contextlib.suppress(ChildProcessError):  # its parent is the trial's process, which will notice itself
                 killed += os.waitpid(pid, 0)[0] == pid
+        if not alive:
+            break
     return killed
 
 

@@ -174,7 +174,8 @@ class Agent:
                 step, metrics = body
                 self._do(self._session.reported(step, metrics, now))
             elif kind == "finished":
-                outcome, clear = body[0], body[1] and not self._fresh
+                outcome, clear = body
+                clear = clear and not self._fresh
                 if not clear:
                     self._drain_prints()
                 self._do(self._session.finished(**outcome, now=now))

@@ -11,6 +11,7 @@ import pytest
 from waiting import agent, alive, until_gone
 
 from maggy import Categorical, Float, Searchspace, experiment
+from maggy.rpc.frames import framed
 
 SPACE = Searchspace(x=Float(0, 1))
 
@@ -81,6 +82,9 @@ def test_f25_a_hang_is_ended_whatever_waits_behind_it(lagom):
     """F25: what its process does not read holds up nobody, though no pipe has room for it."""
 
     def hangs_later(text, trial, folder):
+        import time
+
+        time.sleep(0.005)  # meanwhile more come than its pipe holds
         while trial == 30:
             pass
         return len(text)
@@ -402,20 +406,21 @@ def test_threads_may_report(lagom):
     assert len(first.curve) > 10
 
 
-def scribbles(x, trial, folder):
+def scribbles(x, trial, folder, text):
     import os
 
     if trial == 1:
         for descriptor in range(3, 30):
             try:
-                os.write(descriptor, b"\xff" * 100)
+                os.write(descriptor, text)
             except OSError:
                 continue
     return x
 
 
-def test_who_writes_into_maggys_pipes_has_failed(lagom):
+@pytest.mark.parametrize("text", [b"\xff" * 100, framed(b'["finished",[]]')])
+def test_who_writes_into_maggys_pipes_has_failed(lagom, tmp_path, text):
     """Garbage where facts are expected fails the trial, not the executor."""
-    first, second = lagom(scribbles).trials
+    first, second = lagom(scribbles, train_args={"folder": str(tmp_path), "text": text}).trials
     assert (first.status, second.status) == ("failed", "completed")
     assert first.executor == second.executor
