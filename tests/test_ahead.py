@@ -7,7 +7,7 @@ from maggy.driver.actions import Drop, Record, Send
 from maggy.driver.crew import AHEAD, MOST_AHEAD, SURPRISE
 from maggy.driver.scheduler import AHEAD_OF_A_LONG_ONE
 from maggy.events import Ended, Lost, Started, Suggested
-from maggy.executor.session import WITHDRAWN, Leave, Session, Signal, Start, Tell, Terminate
+from maggy.executor.session import Leave, Session, Signal, Start, Tell, Terminate
 from maggy.rpc.messages import Bye, Finished, Join, Reports, Run, Stop, Welcome
 from maggy.study import Study
 from maggy.trial import DONE, Suggestion
@@ -259,13 +259,13 @@ def test_a_process_that_died_between_two_trials_has_a_successor():
 
 
 def test_what_has_not_begun_is_taken_back():
-    """A stop for it means that it is another's; the process answers in its turn, and the driver need not know."""
+    """A stop for it means that it is another's; the process answers in its turn, as for a trial that was stopped."""
     session = given(warm=True)
     stop = Stop(2, 1, "taken back")
     assert session.received(stop, 0.0) == [Signal(stop)]
     session.finished(*OVER)
     session.cleared(0.0)
-    assert session.finished(WITHDRAWN, None, {}, None, 0.0) == []
+    session.finished("stopped", None, {}, None, 0.0)
     session.cleared(0.0)
     assert session.run == RUNS[2]
 

@@ -352,6 +352,14 @@ def test_a_stop_is_raised_at_the_next_report(start):
     assert next(body for kind, body in facts if kind == "finished")["status"] == "stopped"
 
 
+def test_a_stop_that_comes_before_the_trial_begins_is_answered(start):
+    """The process is still coming up, or waits for its agent, and the driver for an outcome."""
+    child = start(waiting())
+    child.run()
+    child.stop()
+    assert next(child.facts())[1]["status"] == "stopped"
+
+
 def test_a_stop_of_another_attempt_is_ignored(start):
     """What was meant for another trial, or for a lost attempt, stops nobody."""
 

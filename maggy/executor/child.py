@@ -31,7 +31,6 @@ from maggy.executor.checkpoints import Checkpoints, Terms
 from maggy.executor.draws import Draws
 from maggy.executor.nospark import forbid_spark
 from maggy.executor.reporter import CURRENT, Reporter, as_number, bounded, single_out
-from maggy.executor.session import WITHDRAWN
 from maggy.jsonvalue import dumps, loads
 from maggy.rpc.frames import Frames, framed
 from maggy.trainfn import Parameters, TrainFn, arguments, parameters
@@ -112,7 +111,7 @@ class Orders:
                 return bool(data)
 
     def _add(self, kind: str, body: Any) -> None:
-        """Take in an order: one to stop a trial that has not begun withdraws it, and is answered in its turn."""
+        """Take in an order: a trial that is to stop and has not begun is not begun, and is answered in its turn."""
         if kind == "cleared":
             self._cleared = True
         elif kind != "stop":
@@ -188,7 +187,7 @@ class TrialProcess:
                 self._objective, self._kept = Objective(body["metric"]), body["checkpoints"]
                 self._seed = body.get("draws")
             elif kind == "withdrawn":
-                self._end(_outcome(WITHDRAWN), clear=True)
+                self._end(_outcome("stopped"), clear=True)
             elif kind == "run":
                 try:
                     outcome = self._run(body)

@@ -37,7 +37,6 @@ ERROR_LIMIT = 16 * 1024
 KILL_SECONDS = 2.0  # from SIGTERM, which leaves time for a trace, to SIGKILL
 START_SECONDS = 600.0  # from the order to run a trial to its first line: libraries are imported, by many at once
 ORPHAN_SECONDS = 600.0  # a driver that is silent for so long is gone, whatever TCP thinks
-WITHDRAWN = "withdrawn"  # how a trial ends that is taken back before it has begun: the driver knows
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,7 +242,7 @@ class Session:
     def finished(
         self, status: str, value: float | None, metrics: dict[str, Any], error: str | None, now: float
     ) -> list[Order]:
-        """Take in the outcome of the trial that runs; `cleared` is to follow."""
+        """Take in the outcome of the trial that runs; `cleared` is to follow. If it was taken back nobody heeds it."""
         run = self.run
         if run is None:
             return []
@@ -252,8 +251,7 @@ class Session:
             self._tell(Log(run.trial, run.attempt, "", self._dropped), now)
         if error is not None and len(error) > ERROR_LIMIT:
             error = error[: ERROR_LIMIT // 2] + "\n…\n" + error[-ERROR_LIMIT // 2 :]
-        if status != WITHDRAWN:
-            self._tell(Finished(run.trial, run.attempt, status, value, metrics, error), now)
+        self._tell(Finished(run.trial, run.attempt, status, value, metrics, error), now)
         self.run = None
         return self._taken()
 

@@ -14,7 +14,7 @@ from random import Random
 from typing import Any, Protocol
 
 from maggy.executor.link import Link
-from maggy.executor.session import WITHDRAWN, Kill, Leave, Order, Session, Signal, Start, Tell
+from maggy.executor.session import Kill, Leave, Order, Session, Signal, Start, Tell
 from maggy.rpc.connection import NONCE
 from maggy.rpc.messages import Join, Run, Stop
 from maggy.searchspace import Searchspace
@@ -214,7 +214,7 @@ class VirtualExecutor:
             return
         self._runs = self._waiting.popleft()
         if self._runs is None:
-            self._finish(WITHDRAWN)
+            self._finish("stopped")
             return
         if not self._warm:
             self._warm = True
