@@ -296,6 +296,20 @@ def test_what_had_begun_as_it_was_taken_back_is_a_trial_that_was_stopped():
     assert Terminate() in session.tick(1.0 + GRACE)
 
 
+def test_who_is_hit_by_what_was_meant_for_another_is_not_to_blame():
+    """A trial may end as its process is asked to, which has begun the next one by then: that is lost, not failed."""
+    session = given(warm=True, trial_timeout=1.0)
+    assert Terminate() in session.tick(1.0)
+    session.finished(*OVER)
+    session.cleared(1.0)
+    (told,) = session.died("it was ended by SIGTERM", 1.0)
+    assert (told.message.trial, told.message.status) == (2, "lost")
+    session.cleared(1.0)
+    session.began(1.0)
+    (told,) = session.died("it was ended by SIGSEGV", 1.0)
+    assert (told.message.trial, told.message.status) == (3, "failed")
+
+
 def test_who_goes_home_begins_nothing():
     """All that it was given is others' by then."""
     session = given(warm=True)

@@ -13,6 +13,7 @@ from typing import Any
 
 from maggy.errors import ProtocolError
 from maggy.rpc.messages import (
+    LOST,
     TOLD,
     Beat,
     Bye,
@@ -113,6 +114,7 @@ class Session:
         self._terminate_at = math.inf
         self._kill_at = math.inf
         self._broken: str | None = None  # the limit that the trial has broken
+        self._meant: Run | None = None  # as the process was asked to end: a warm one may be at the next trial by then
         self._fetching = False  # whether the trial waits for a piece of a checkpoint
         self._printed = 0
         self._dropped = 0
@@ -262,7 +264,12 @@ class Session:
 
     def died(self, cause: str, now: float) -> list[Order]:
         """Take in that the trial's process is gone: it was stopped by force, or it failed."""
+        meant = self._meant
         self._cool()
+        if meant not in (None, self.run) and self._broken is None:
+            return self.finished(
+                LOST, None, {}, "its process was asked to end for the sake of the trial before it", now
+            )
         if self._stopping is not None and self._terminate_at == math.inf and self._broken is None:
             return self.finished("stopped", None, self._metrics, None, now)
         why = f"the trial was ended: {self._broken}" if self._broken else f"the trial's process died: {cause}"
@@ -307,6 +314,7 @@ class Session:
         elif now >= self._terminate_at:
             self._terminate_at = math.inf
             self._kill_at = now + KILL_SECONDS
+            self._meant = self.run
             self._orders.append(Terminate())
 
     def _broken_limit(self, terms: Welcome, now: float) -> str:
@@ -354,6 +362,7 @@ class Session:
     def _cool(self) -> None:
         """Take in that there is no warm process: what it had been handed will be handed out anew."""
         self._warm = False
+        self._meant = None
         self._forget_withdrawn()
 
     def _forget_withdrawn(self) -> None:
