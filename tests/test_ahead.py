@@ -310,6 +310,17 @@ def test_who_is_hit_by_what_was_meant_for_another_is_not_to_blame():
     assert (told.message.trial, told.message.status) == (3, "failed")
 
 
+def test_who_goes_on_after_that_is_to_blame_for_what_comes():
+    """A process that catches SIGTERM outlives it, and what ends it later is its own."""
+    session = given(warm=True, trial_timeout=1.0)
+    session.tick(1.0)
+    session.finished(*OVER)
+    session.cleared(1.0)
+    session.reported(0, {"metric": 0.5}, 1.1)
+    (*_, told) = session.died("it was ended by SIGSEGV", 1.2)
+    assert (told.message.trial, told.message.status) == (2, "failed")
+
+
 def test_who_goes_home_begins_nothing():
     """All that it was given is others' by then."""
     session = given(warm=True)

@@ -192,6 +192,8 @@ class Session:
         size = 32 + sum(map(len, metrics)) + 32 * len(metrics)  # a step and a number take less than 32 with their marks
         if self._gathered + size > PIECE:
             self._flush(now)
+        if self._meant is not self.run:
+            self._meant = None  # the process has outlived it
         self._limit_at = self._limit(now)
         self._points.append([step, metrics])
         self._metrics = metrics

@@ -23,7 +23,6 @@ from maggy.trial import Direction, Objective
 
 Point = tuple[float, int | None, Mapping[str, float]]
 SAVES = 0.2  # share of points, besides the last, after which a checkpoint is kept
-SIGNAL_SECONDS = 0.3  # at most, until a trial's process heeds what its agent orders
 SECRET = b"the secret of a simulated study"
 
 
@@ -67,6 +66,7 @@ class Faults:
         echo: share of messages that come a second time, up to 20 s later, when they have become stale.
         restarts: how many times the driver dies and is started again on its log.
         lag: the optimizer looks at the log up to so much later than it was asked; counts with a slow optimizer only.
+        behind: up to so much later an agent hears what its trial's process tells, and the process what it is told.
 
     """
 
@@ -86,6 +86,7 @@ class Faults:
     echo: float = 0.0
     restarts: int = 0
     lag: float = 0.0
+    behind: float = 0.0
 
     def fate(self, rng: Random) -> str | None:
         """Draw what befalls one attempt."""
@@ -127,7 +128,8 @@ class VirtualExecutor:
         self._frozen_until = 0.0
         self._life = 0  # number of the attempt that the trial's process is at; facts of an earlier one are void
         self._stop = False
-        self._warm = False
+        self._warm = self._dead = False
+        self._heard_at = 0.0  # when the last fact is heard; facts keep their order
         self._process = 0  # its number: what was meant for an earlier one is void
         self._runs: Run | None = None
         self._waiting: deque[Run | None] = deque()  # what the trial's process is to run next; None was withdrawn
@@ -177,15 +179,14 @@ class VirtualExecutor:
             match order:
                 case Tell():
                     self._link.tell(order.message)
-                case Start():
+                case Start() if not self._dead:
                     self._waiting.append(order.run)
                     self._next()
                 case Signal():
                     # Meanwhile the trial's process may begin what it is told not to.
-                    delay = self._rng.choice([0.0, self._rng.uniform(0, SIGNAL_SECONDS)])
-                    self._timeline.after(delay, partial(self._signalled, order.stop, self._process))
+                    self._timeline.after(self._delay(), partial(self._signalled, order.stop, self._process))
                 case Kill():
-                    self._died("it was ended by SIGKILL")
+                    self._do(self._buried("it was ended by SIGKILL", self._timeline.now))
                 case Leave():
                     self.sent_home = True
                     self._leave(order.reason)
@@ -208,6 +209,20 @@ class VirtualExecutor:
 
     # -- the trial's process -----------------------------------------------------------------------------------------
 
+    def _tell(self, fact: Callable[[float], list[Order]]) -> None:
+        """Let the session hear of something in its turn: a little later, when the process may be at the next trial."""
+        self._heard_at = max(self._heard_at, self._timeline.now + self._delay())
+        self._timeline.at(self._heard_at, partial(self._told, fact, self._process))
+
+    def _delay(self) -> float:
+        """Return how long agent and process are out of step: often not at all."""
+        return self._rng.choice([0.0, self._rng.uniform(0, self._faults.behind)])
+
+    def _told(self, fact: Callable[[float], list[Order]], process: int) -> None:
+        if process == self._process and not self._asleep(partial(self._told, fact, process)):
+            self._do(fact(self._timeline.now))
+            self._write()
+
     def _next(self) -> None:
         """Begin the next trial, if none runs; the first one of a process is told of."""
         if self._runs is not None or not self._waiting:
@@ -218,7 +233,7 @@ class VirtualExecutor:
             return
         if not self._warm:
             self._warm = True
-            self._do(self._session.began(self._timeline.now))
+            self._tell(self._session.began)
         self._start(self._runs)
 
     def _signalled(self, stop: Stop, process: int) -> None:
@@ -230,14 +245,24 @@ class VirtualExecutor:
         if self._runs is not None and (self._runs.trial, self._runs.attempt) == (stop.trial, stop.attempt):
             self._stop = True
 
-    def _died(self, how: str) -> None:
+    def _die(self, how: str) -> None:
+        """End the process: what it has told is still heard, what it is ordered meanwhile is not."""
+        self._dead = True
+        self._life += 1
+        self._tell(partial(self._buried, how))
+
+    def _buried(self, how: str, now: float) -> list[Order]:
         self._life += 1
         self._process += 1
-        self._warm = False
+        self._warm = self._dead = False
         self._runs = None
         self._waiting.clear()
-        self._do(self._session.died(how, self._timeline.now))
-        self._do(self._session.cleared(self._timeline.now))
+        return [*self._session.died(how, now), *self._session.cleared(now)]
+
+    def _ended(
+        self, status: str, value: float | None, metrics: dict[str, float], error: str | None, now: float
+    ) -> list[Order]:
+        return [*self._session.finished(status, value, metrics, error, now), *self._session.cleared(now)]
 
     def _start(self, run: Run) -> None:
         self._life += 1
@@ -270,7 +295,7 @@ class VirtualExecutor:
             return
         _, step, metrics = attempt.points[index]
         if step is not None:
-            self._do(self._session.reported(step, dict(metrics), self._timeline.now))
+            self._tell(partial(self._session.reported, step, dict(metrics)))
             if index + 1 == len(attempt.points) or self._rng.random() < SAVES:
                 self._save(attempt, index, step + (attempt.points[0][1] == 0))
             self._write()
@@ -279,7 +304,7 @@ class VirtualExecutor:
     def _save(self, attempt: _Attempt, number: int, units: float) -> None:
         name = f"{attempt.run.trial}/{attempt.run.attempt}-{number + 1}.tar"
         self._checkpoints[name] = units
-        self._do(self._session.kept("Saved", {"checkpoint": name, "bytes": 1}, self._timeline.now))
+        self._tell(partial(self._session.kept, "Saved", {"checkpoint": name, "bytes": 1}))
 
     def _strike(self, attempt: _Attempt) -> None:
         now = self._timeline.now
@@ -296,9 +321,8 @@ class VirtualExecutor:
                     self._disturb(self._wire, fate)
                 self._go_on(attempt, reported=attempt.strikes)
             case "death":
-                self._do(self._session.printed("this is the end\n", now))
-                self._died("it was ended by SIGSEGV")
-                self._write()
+                self._tell(partial(self._session.printed, "this is the end\n"))
+                self._die("it was ended by SIGSEGV")
             case "error":
                 self._finish("failed", error="ValueError: simulated")
             case "nan":
@@ -319,10 +343,8 @@ class VirtualExecutor:
         self, status: str, value: float | None = None, metrics: dict[str, float] | None = None, error: str | None = None
     ) -> None:
         self._runs = None
-        self._do(self._session.finished(status, value, metrics or {}, error, self._timeline.now))
-        self._do(self._session.cleared(self._timeline.now))
+        self._tell(partial(self._ended, status, value, metrics or {}, error))
         self._next()
-        self._write()
 
     def _value(self, metrics: Mapping[str, float]) -> float | None:
         terms = self._session.terms

@@ -75,6 +75,7 @@ def drawn(kind: str, seed: int, **fixed: Any) -> dict[str, Any]:
         echo=pick([0.0, 0.3]),
         restarts=rng.randrange(3),
         lag=pick([0.0, 2.0]),
+        behind=pick([0.001, 0.3]),
     )
     chosen = {
         "problem": replace(KINDS[kind]["problem"], direction=pick(["min", "max"])),
