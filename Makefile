@@ -5,7 +5,7 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 SIDE_BY_SIDE := -n 3 --dist loadgroup  # most tests wait most of the time
 
-.PHONY: help demo test test-all test-spark35 lint format bench clean
+.PHONY: help demo test test-slow test-all test-spark35 lint format docs notebooks bench clean
 help:  ## show this list
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
 
@@ -16,9 +16,11 @@ test: $(VENV)/.dev  ## run all tests but those that take minutes
 	$(RUN) -m pytest $(SIDE_BY_SIDE) -m "not chaos and not spark"
 	$(RUN) -m pytest -m "spark and not chaos"
 
-test-all: $(VENV)/.dev  ## run all tests
-	$(RUN) -m pytest $(SIDE_BY_SIDE) -m "not spark"
-	$(RUN) -m pytest -m "spark"
+test-slow: $(VENV)/.dev  ## run the tests that take minutes: faults, crowds, browsers, notebooks, the docs
+	$(RUN) -m pytest $(SIDE_BY_SIDE) -m "chaos and not spark"
+	$(RUN) -m pytest -m "chaos and spark"
+
+test-all: test test-slow  ## run all tests
 
 lint: $(VENV)/.dev  ## check style and types
 	$(VENV)/bin/ruff check .
@@ -29,11 +31,17 @@ format: $(VENV)/.dev  ## format the code
 	$(VENV)/bin/ruff format .
 	$(VENV)/bin/ruff check --fix .
 
+docs: $(VENV)/.dev  ## build the docs site, docs/_build/html; a link that leads nowhere is an error
+	$(RUN) -m sphinx -q -W --keep-going -c docs . docs/_build/html
+
+notebooks: $(VENV)/.dev  ## execute the notebooks anew and keep what they show
+	$(RUN) notebooks/execute.py
+
 bench: $(VENV)/.dev  ## measure trials per second, gaps and stop latency
 	$(RUN) benchmarks/turnaround.py
 
 clean:  ## remove the environment and what tools leave behind
-	rm -rf $(VENV) $(OLD) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info
+	rm -rf $(VENV) $(OLD) .mypy_cache .ruff_cache .pytest_cache .hypothesis build docs/_build dist *.egg-info
 
 $(VENV)/.venv:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "maggy needs Python >= 3.11; this is %d.%d. Name another: make PYTHON=python3.12" % sys.version_info[:2])'

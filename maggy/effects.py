@@ -54,7 +54,7 @@ class Effect:
 
     @property
     def verdict(self) -> str:
-        """Say what the interval allows to be said: `needed`, `harmful`, `unclear`, or nothing where there is none."""
+        """The word for what the interval says, `needed`, `harmful`, `unclear`, or nothing where there is none."""
         if self.effect is None or self.low is None or self.high is None:
             return ""
         if self.low <= 0 <= self.high:

@@ -53,7 +53,7 @@ class Result(Mapping[str, Any]):
 
     @property
     def ablation(self) -> Ablation:
-        """What each change has done to the objective, against the reference: print it, plot it, `to_pandas()`."""
+        """What each change has done to the objective, against the reference; print it, plot it, `to_pandas()`."""
         return Ablation(self.study)
 
     # -- pictures and tables: plotly figures, and pandas' data frames, where these are installed -------------------

@@ -195,5 +195,5 @@ class Trial:
 
     @property
     def usable(self) -> bool:
-        """Whether the trial completed with a finite value: only such trials are compared, promoted or called best."""
+        """Whether the trial completed with a finite value; only such trials are compared, promoted or called best."""
         return self.status is Status.COMPLETED and self.value is not None and math.isfinite(self.value)
