@@ -156,7 +156,7 @@ class Searchspace:
 
     @property
     def open(self) -> bool:
-        """Whether trials may name further parameters, and need not have all, as with `Searchspace({"!open": True})`."""
+        """Whether trials may name further parameters, and need not have all (`"!open"` among those given)."""
         return self._open
 
     @property

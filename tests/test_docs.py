@@ -4,6 +4,7 @@ import re
 import shlex
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -128,6 +129,27 @@ def test_the_page_of_callbacks_names_those_that_there_are():
 
     page = (ROOT / "docs" / "callbacks.md").read_text(encoding="utf-8")
     assert set(re.findall(r"`(\w+)\(", page)) >= set(callbacks.__all__)
+
+
+def test_the_page_of_installing_names_the_extras_that_there_are():
+    """And no other."""
+    page = (ROOT / "docs" / "install.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (`\w+`(?:, `\w+`)*) \|", page, re.MULTILINE)
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+    assert {name for row in rows for name in re.findall(r"\w+", row)} == set(extras)
+
+
+def test_every_page_is_part_of_the_site():
+    """docs/index.md leads to each, and to no other."""
+    index = (ROOT / "docs" / "index.md").read_text(encoding="utf-8")
+    listed = re.findall(
+        r"^(?:[\w ]+ <)?([\w./-]+)>?$", "".join(re.findall(r"```{toctree}.*?```", index, re.DOTALL)), re.MULTILINE
+    )
+    pages = {str(path.relative_to(ROOT / "docs").with_suffix("")) for path in ROOT.glob("docs/[!_]*/*.md")}
+    pages |= {path.stem for path in ROOT.glob("docs/*.md")} - {"index"}
+    assert {page for page in listed if not page.startswith("..")} == {
+        page for page in pages if "decisions/0" not in page
+    }
 
 
 def test_the_page_of_plots_names_those_that_there_are():
