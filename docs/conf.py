@@ -23,13 +23,12 @@ nb_merge_streams = True
 
 default_role = "code"  # single backticks in docstrings, as in Markdown
 autodoc_member_order = "bysource"
-autodoc_typehints = "description"
-autodoc_typehints_description_target = "documented_params"
-python_use_unqualified_type_names = True
+autodoc_typehints = "none"  # the docstrings say them in words
 add_module_names = False
 napoleon_custom_sections = [("Arguments", "params_style")]
 
 html_theme = "furo"
+pygments_dark_style = "github-dark"
 html_title = "maggy"
 html_theme_options = {
     "light_css_variables": {"color-brand-primary": "#1f5fae", "color-brand-content": "#1f5fae"},
