@@ -114,6 +114,16 @@ def test_a_migration_is_as_its_page_says(tmp_path, library, heading):
     assert (tmp_path / "maggy.db").exists()
 
 
+def test_the_site_begins_with_lines_that_run(tmp_path, monkeypatch):
+    """The block of docs/index.md finds the best."""
+    page = (ROOT / "docs" / "index.md").read_text(encoding="utf-8")
+    [code] = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    names = {}
+    monkeypatch.chdir(tmp_path)
+    exec(code.replace("=20)", "=20, launcher='local', num_executors=2, quiet=True)"), names)  # noqa: S102 - ours
+    assert names["result"].best_params["lr"] == pytest.approx(0.1, abs=0.3)
+
+
 def test_an_old_objective_is_known_as_the_page_says(tmp_path, monkeypatch):
     """The last block of docs/migrate.md."""
     monkeypatch.chdir(tmp_path)
