@@ -16,7 +16,7 @@ test: $(VENV)/.dev  ## run all tests but those that take minutes
 	$(RUN) -m pytest $(SIDE_BY_SIDE) -m "not chaos and not spark"
 	$(RUN) -m pytest -m "spark and not chaos"
 
-test-slow: $(VENV)/.dev  ## run the tests that take minutes: faults, crowds, browsers, notebooks, the docs
+test-slow: $(VENV)/.dev  ## run the tests that take minutes: faults, crowds, notebooks, a browser
 	$(RUN) -m pytest $(SIDE_BY_SIDE) -m "chaos and not spark"
 	$(RUN) -m pytest -m "chaos and spark"
 
