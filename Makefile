@@ -5,7 +5,7 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 SIDE_BY_SIDE := -n 3 --dist loadgroup  # most tests wait most of the time
 
-.PHONY: help demo test test-slow test-all test-spark35 lint format docs notebooks bench clean
+.PHONY: help demo test test-slow test-shown test-all test-spark35 lint format docs notebooks bench clean
 help:  ## show this list
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
 
@@ -19,6 +19,9 @@ test: $(VENV)/.dev  ## run all tests but those that take minutes
 test-slow: $(VENV)/.dev  ## run the tests that take minutes: faults, crowds, notebooks, a browser
 	$(RUN) -m pytest $(SIDE_BY_SIDE) -m "chaos and not spark"
 	$(RUN) -m pytest -m "chaos and spark"
+
+test-shown: $(VENV)/.dev  ## run the notebooks, and look at pages in a browser: a part of test-slow
+	$(RUN) -m pytest -m "chaos" tests/test_notebooks.py tests/test_ui_browser.py
 
 test-all: test test-slow  ## run all tests
 
