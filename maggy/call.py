@@ -12,6 +12,7 @@ from typing import Any, Literal, get_args
 from maggy import configuration, trainfn
 from maggy.command import Command
 from maggy.configuration import StudyConfig
+from maggy.driver.leases import Lease
 from maggy.errors import ConfigError, StudyFailed, amount
 from maggy.opening import Given, Opened, begin, check_folder, check_place, go_on, nothing_left, take_up
 from maggy.optimizers import Halving, Optimizer
@@ -44,6 +45,7 @@ class How:
     again: Mapping[str, Any]  # what a resume would have to be given
     shares: tuple[str, ...] = ()  # of this machine's GPUs, one for each executor
     mlflow: str | bool = False
+    lease: Lease | None = None  # of slots, where studies share them
 
     def __post_init__(self) -> None:
         if self.launcher not in get_args(Launcher):
@@ -142,9 +144,9 @@ def _run_in(
         if how.inline:
             platform = inline_platform(how.num_executors, config.num_trials)
         elif how.launcher == "local":
-            platform = local_platform(how.num_executors, config.num_trials, how.shares)
+            platform = local_platform(how.num_executors, config.num_trials, how.shares, how.lease)
         else:
-            platform = spark_platform(how.num_executors, config.num_trials, how.gpus, how.profile)
+            platform = spark_platform(how.num_executors, config.num_trials, how.gpus, how.profile, how.lease)
         if how.tls is not None:
             platform = replace(platform, tls=how.tls)
         if warning := pointless(config, platform.count):

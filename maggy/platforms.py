@@ -9,6 +9,7 @@ from typing import Any
 
 from maggy.configuration import Gpus
 from maggy.driver.launcher import Launcher
+from maggy.driver.leases import Lease
 from maggy.executor.worker import run_slot
 
 NO_GPUS = Gpus()
@@ -36,7 +37,9 @@ class Platform:
     warning: str | None = None
 
 
-def local_platform(num_executors: int | None, limit: int | None, shares: tuple[str, ...] = ()) -> Platform:
+def local_platform(
+    num_executors: int | None, limit: int | None, shares: tuple[str, ...] = (), lease: Lease | None = None
+) -> Platform:
     """Run executors as plain processes of this machine; each gets its share of the GPUs, where they are shared out."""
     import sys
 
@@ -44,7 +47,7 @@ def local_platform(num_executors: int | None, limit: int | None, shares: tuple[s
 
     here = "127.0.0.1"
     count = _capped(num_executors or len(shares) or cores(), limit)
-    return Platform(LocalLauncher(), count, here, here, beside=tuple(sys.path), gpus=shares)
+    return Platform(LocalLauncher(lease), count, here, here, beside=tuple(sys.path), gpus=shares)
 
 
 def inline_platform(num_executors: int | None, limit: int | None) -> Platform:
@@ -57,7 +60,13 @@ def inline_platform(num_executors: int | None, limit: int | None) -> Platform:
     return Platform(InlineLauncher(), count, here, here, serve=run_inline)
 
 
-def spark_platform(num_executors: int | None, limit: int | None, wish: Gpus = NO_GPUS, profile: Any = None) -> Platform:
+def spark_platform(
+    num_executors: int | None,
+    limit: int | None,
+    wish: Gpus = NO_GPUS,
+    profile: Any = None,
+    lease: Lease | None = None,
+) -> Platform:
     """Run executors as Spark tasks, in the active session or in a local one that is started here."""
     import sys
 
@@ -75,7 +84,7 @@ def spark_platform(num_executors: int | None, limit: int | None, wish: Gpus = NO
         check_cores(spark)
         gpus.check_local(context.master, conf, profile)
         shares = gpus.shares(wish, num_executors)
-    launcher = SparkLauncher(context, f"maggy-{secrets.token_hex(4)}", profile)
+    launcher = SparkLauncher(context, f"maggy-{secrets.token_hex(4)}", profile, lease)
     conf = gpus.overruled(conf, profile)
     if not local:
         gpus.check_cluster(context.master, conf, wish)

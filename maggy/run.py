@@ -199,6 +199,8 @@ class Run:
                 return None
             if self.study.queued:
                 self._platform.launcher.wanted()
+            room = self._platform.launcher.room
+            self._server.limit(room if room < self._platform.count else math.inf)
             # In an outage nothing is decided on, so those who are gone still count; connections tell.
             outage = self._server.trouble is not None
             here = not self._platform.launcher.gone or self._server.connected if outage else executors

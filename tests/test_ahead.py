@@ -4,8 +4,7 @@ import pytest
 from test_scheduler import dialogue, finished, hello
 
 from maggy.driver.actions import Drop, Record, Send
-from maggy.driver.crew import AHEAD, MOST_AHEAD, SURPRISE
-from maggy.driver.scheduler import AHEAD_OF_A_LONG_ONE
+from maggy.driver.crew import AHEAD, AHEAD_OF_A_LONG_ONE, MOST_AHEAD, SURPRISE
 from maggy.events import Ended, Lost, Started, Suggested
 from maggy.executor.session import Leave, Session, Signal, Start, Tell, Terminate
 from maggy.rpc.messages import Bye, Finished, Join, Reports, Run, Stop, Welcome

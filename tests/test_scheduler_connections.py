@@ -4,7 +4,7 @@ import pytest
 from test_scheduler import dialogue, finished, hello, running
 
 from maggy.driver.actions import Ask, Close, Drop, Record, Send
-from maggy.driver.scheduler import REST
+from maggy.driver.scheduler import GIVEN_BACK, REST
 from maggy.events import Ended, Lost, Reported, Started
 from maggy.rpc.messages import Beat, Bye, Join, Reports, Run
 from maggy.trial import DONE, Suggestion
@@ -110,6 +110,19 @@ def test_f14_who_can_be_given_nothing_any_more_goes_home():
     ]
     assert list(talk.scheduler.executors) == ["a"]
     assert Close("done") in talk.received("a", finished(), at=1.5)
+
+
+def test_d17_there_may_be_fewer_executors_than_there_are():
+    """Who is idle gives its slot back, then who has ended a trial; the rest go on."""
+    talk = running("a", "b", reconnect_grace=1.0)
+    talk.joined(hello("c"))
+    assert talk.limited(1) == [Send("c", Bye(GIVEN_BACK))]
+    assert Send("a", Bye(GIVEN_BACK)) in talk.received("a", finished())
+    assert [action.executor for action in talk.tick(at=1.0) if isinstance(action, Drop)] == ["a", "c"]
+    assert list(talk.scheduler.executors) == ["b"]
+    assert recorded(talk.received("b", finished(2), at=1.5), Ended)
+    assert talk.limited(2) == []
+    assert not any(action == Send("a", Bye(GIVEN_BACK)) for action in talk.joined(hello("a"), at=2.0))
 
 
 def test_f14_a_lost_trial_finds_a_slot():

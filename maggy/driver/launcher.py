@@ -12,7 +12,8 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
-from maggy.driver.scheduler import REST
+from maggy.driver.leases import Lease, Pool
+from maggy.driver.scheduler import GIVEN_BACK, REST
 from maggy.errors import LauncherError
 from maggy.version import REFUSED
 
@@ -50,6 +51,10 @@ class Launcher(Protocol):
     def wanted(self) -> None:
         """Take in that a trial waits: one slot that rests is started again."""
 
+    @property
+    def room(self) -> int:
+        """How many executors there may be at this moment: those asked for, or fewer where slots are leased."""
+
     def failed(self) -> str | None:
         """Return why no slot can be kept running, or None while one can."""
 
@@ -67,9 +72,13 @@ class Launcher(Protocol):
 
 
 class SlotLauncher:
-    """What launchers share: a thread per slot, back-off between two lives of a slot, an orderly end."""
+    """What launchers share: a thread per slot, back-off between two lives of a slot, an orderly end.
 
-    def __init__(self) -> None:
+    Where studies share slots, an executor runs while its study holds a lease for it.
+    """
+
+    def __init__(self, lease: Lease | None = None) -> None:
+        self._lease = lease or Pool().lease()
         self._closing = threading.Event()
         self._wanted = threading.Condition()
         self._threads: list[threading.Thread] = []
@@ -81,6 +90,7 @@ class SlotLauncher:
     def start(self, task: Task, count: int, taken: Taken = lambda *_: None) -> None:
         """Keep `count` executors running."""
         self._short_lives = dict.fromkeys(range(count), 0)
+        self._lease.want(count)
         for slot in range(count):
             thread = self._thread(lambda slot=slot: self._keep(task, slot, taken))  # type: ignore[misc]
             thread.daemon = True
@@ -92,6 +102,11 @@ class SlotLauncher:
         """Take in that a trial waits: one slot that rests is started again."""
         with self._wanted:
             self._wanted.notify()
+
+    @property
+    def room(self) -> int:
+        """How many executors there may be at this moment."""
+        return self._lease.share
 
     def failed(self) -> str | None:
         """Return the last cause once every slot has died young several times in a row, or is no longer kept."""
@@ -119,6 +134,7 @@ class SlotLauncher:
         self._closing.set()
         with self._wanted:
             self._wanted.notify_all()
+        self._lease.wake()
         self._join(patience)
         if any(thread.is_alive() for thread in self._threads):
             self._cancel()
@@ -129,10 +145,13 @@ class SlotLauncher:
 
     def _keep(self, task: Task, slot: int, taken: Taken) -> None:
         cancelled = 0
-        while not self._closing.is_set():
+        while self._lease.take(self._closing.is_set):
             began = time.monotonic()
             try:
-                ended = self.cause = self._run(task, slot)
+                try:
+                    ended = self.cause = self._run(task, slot)
+                finally:
+                    self._lease.give_back()
             except Gone as error:
                 self.cause = self.gone = str(error)
                 return
@@ -151,6 +170,8 @@ class SlotLauncher:
             if ended == REST:
                 self._sleep()
                 continue
+            if ended == GIVEN_BACK:
+                continue
             refused = ended.startswith(REFUSED)
             if time.monotonic() - began < SHORT_LIFE or ended.startswith(NO_DRIVER) or refused:
                 self._short_lives[slot] += 2 if refused else 1  # only another machine could be a better one
@@ -162,9 +183,11 @@ class SlotLauncher:
                 self._short_lives[slot] = 0
 
     def _sleep(self) -> None:
+        self._lease.rest(1)
         with self._wanted:
             if not self._closing.is_set():
                 self._wanted.wait()
+        self._lease.rest(-1)
 
     def _run(self, task: Task, slot: int) -> str:
         """Run one executor to its end and return why it ended. Raises what made it fail."""

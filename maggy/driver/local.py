@@ -10,6 +10,7 @@ import sys
 import tempfile
 
 from maggy.driver.launcher import SlotLauncher, Task
+from maggy.driver.leases import Lease
 from maggy.errors import LauncherError, last_line
 
 _BOOT = (
@@ -25,8 +26,8 @@ class LocalLauncher(SlotLauncher):
     an environment.
     """
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, lease: Lease | None = None) -> None:
+        super().__init__(lease)
         self._processes: dict[int, subprocess.Popen[bytes]] = {}
 
     def _run(self, task: Task, slot: int) -> str:

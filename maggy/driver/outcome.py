@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any
 
+from maggy.earlystop.base import StopRule
 from maggy.errors import ConfigError, amount, last_line
 from maggy.events import Drawn, Ended, Lost, Saved
 from maggy.rpc import messages
@@ -56,6 +58,19 @@ def poisoned(trial: Trial, cause: str, now: float) -> Ended:
     """Fail a trial that has cost as many executors as one may."""
     error = f"lost {amount(trial.lost + 1, 'time')}, the last time because: {cause}"
     return Ended(now, trial.id, trial.attempt, Status.FAILED, None, {}, None, error)
+
+
+def reason_to_stop(rules: Iterable[StopRule], trial: Trial, study: Study) -> tuple[str | None, str | None]:
+    """Ask stop rules about a trial: return why it should stop, and why the study cannot go on, a rule's own failure."""
+    for rule in rules:
+        try:
+            reason = rule.reason_to_stop(trial, study)
+        except BaseException as error:  # noqa: BLE001 - somebody else's rule may raise anything, SystemExit too
+            problem = f"{type(error).__name__}: {error}"
+            return None, f"the stop rule {type(rule).__name__} raised {problem} on trial {trial.id}"
+        if reason:
+            return str(reason), None
+    return None, None
 
 
 class Failures:

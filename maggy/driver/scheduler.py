@@ -6,8 +6,8 @@ Rules:
 2. A report or an outcome counts only from the executor that holds the trial, at the attempt at which it holds it.
 3. When the optimizer is `DONE` and nothing is left to run, the study closes (see `driver.asking`).
 4. Lost is not failed: a lost trial is queued again, first in line, until it has cost `max_lost` executors.
-5. When there will be no further trial, who is idle goes home, but for copies of an executor that is at work: the first
-   of the two to return would end the other. A lost trial's slot is started again, and others if trials wait.
+5. When there will be no further trial, or executors are too many, who is idle goes home, but for copies of one that is at
+   work: the first of the two to return would end the other. Slots are started again where a lost trial waits.
 6. After the end everybody who joins is told to go home.
 
 `now` is seconds since the epoch, read off a clock that never goes back while the driver lives.
@@ -20,8 +20,8 @@ import math
 from maggy.driver import invariants
 from maggy.driver.actions import Action, Ask, Close, Drop, Record, Send
 from maggy.driver.asking import Asking
-from maggy.driver.crew import SURPRISE, Given, Worker
-from maggy.driver.outcome import Failures, outcome, poisoned, told
+from maggy.driver.crew import AHEAD_OF_A_LONG_ONE, SURPRISE, Given, Worker
+from maggy.driver.outcome import Failures, outcome, poisoned, reason_to_stop, told
 from maggy.driver.terms import Terms
 from maggy.events import Ended, Event, Lost, Reported, Started, StopRequested, StudyClosed, Suggested
 from maggy.rpc import messages
@@ -31,7 +31,7 @@ from maggy.trial import Answer, Status, Suggestion, Trial
 
 LONGEST_REASON = 1000  # characters
 REST = "there is nothing left to give it"  # how who could only wait is sent home: its slot may be used otherwise
-AHEAD_OF_A_LONG_ONE = "it waited behind a trial that takes longer than those before"
+GIVEN_BACK = "another study is to have its slot"  # how who has no room any more is
 FAILED = "failed: "  # how the reason begins with which a study is closed that was given up
 
 
@@ -43,6 +43,7 @@ class Scheduler:
         self.closed: str | None = None
         self.paused = False  # whether nothing new is given out, because another process wishes so
         self.executors: dict[str, Worker] = {}
+        self._room = math.inf  # how many of them there may be
         self._terms = terms
         self._idle: dict[str, Worker] = {}
         self._hungry: dict[str, Worker] = {}  # busy ones that may be given more, in turn
@@ -172,6 +173,11 @@ class Scheduler:
         self.paused = on
         return self._turn(now)
 
+    def limited(self, executors: float, now: float) -> list[Action]:
+        """Take in how many executors there may be: who is idle goes home while there are more, others once they are."""
+        self._room = executors
+        return self._turn(now)
+
     def deadline(self) -> float:
         """Return when `tick` is to be called next: it may be earlier than there is anything to do."""
         if self.closed is not None:
@@ -195,21 +201,11 @@ class Scheduler:
         for step, metrics in message.points:
             self._record(Reported(now, trial.id, worker.attempt, step, metrics))
             judged = trial.stop_reason is None and self._ending is None
-            if judged and self.study.objective.pick(metrics) is not None and (reason := self._reason_to_stop(trial)):
-                self._stop(worker, trial, reason, now)
-
-    def _reason_to_stop(self, trial: Trial) -> str | None:
-        """Ask the stop rules; one that fails ends the study with its name, after what has come is recorded."""
-        for rule in self._terms.rules:
-            try:
-                reason = rule.reason_to_stop(trial, self.study)
-            except BaseException as error:  # noqa: BLE001 - somebody else's rule may raise anything, SystemExit too
-                problem = f"{type(error).__name__}: {error}"
-                self._broken = f"{FAILED}the stop rule {type(rule).__name__} raised {problem} on trial {trial.id}"
-                return None
-            if reason:
-                return str(reason)[:LONGEST_REASON]
-        return None
+            if judged and self.study.objective.pick(metrics) is not None:
+                reason, problem = reason_to_stop(self._terms.rules, trial, self.study)
+                self._broken = self._broken or problem
+                if reason:
+                    self._stop(worker, trial, reason[:LONGEST_REASON], now)
 
     def _stop(self, worker: Worker, trial: Trial, reason: str, now: float) -> None:
         self._record(StopRequested(now, trial.id, worker.attempt, reason))
@@ -312,6 +308,11 @@ class Scheduler:
         for worker in [worker for worker in self._idle.values() if worker.slot not in busy]:
             self._send_home(worker, REST, now)
 
+    def _make_room(self, now: float) -> None:
+        """Send home who is idle while there are too many."""
+        while self._idle and sum(worker.gone is None for worker in self.executors.values()) > self._room:
+            self._send_home(next(iter(self._idle.values())), GIVEN_BACK, now)
+
     def _send_home(self, worker: Worker, why: str, now: float) -> None:
         """Tell an executor to go; the end of its connection, or a moment without it, is the end of it."""
         self._do(Send(worker.name, Bye(why[:LONGEST_REASON])))
@@ -330,8 +331,9 @@ class Scheduler:
         """After every input: hand out what is queued, ask for more, or see that it is over."""
         if self.closed is None:
             if self._broken is not None and self._ending is None:
-                self._wind_down(self._broken, now)
+                self._wind_down(FAILED + self._broken, now)
             if self._ending is None:
+                self._make_room(now)
                 self._hand_out(now)
                 self._ask(now)
             if self._over():

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import platform
 import socket
 import ssl
@@ -79,6 +80,7 @@ class Server:
         self._inputs: list[Input] = []
         self._held: list[Action] | None = None  # a turn that is decided and not yet recorded
         self._outage = Outage()
+        self._limit = math.inf  # executors
         self._leaving: str | None = None  # an interrupt's reason: then nobody waits for a store that fails
         self._confirm_all = False
         self._awake = clock.now()
@@ -118,6 +120,12 @@ class Server:
         """Take in that somebody else ends what runs in a slot."""
         if not self.closed.is_set():
             self._call(self._put, lambda now: self.scheduler.dismissed(slot, why, now))
+
+    def limit(self, executors: float) -> None:
+        """Take in how many executors the study may have: others go home when they are idle."""
+        if executors != self._limit and not self.closed.is_set():
+            self._limit = executors
+            self._call(self._put, lambda now: self.scheduler.limited(executors, now))
 
     @property
     def trouble(self) -> str | None:

@@ -22,6 +22,7 @@ from pyspark.errors import PySparkException
 from pyspark.resource import ResourceProfile
 
 from maggy.driver.launcher import NO_DRIVER, Cancelled, Gone, SlotLauncher, Taken, Task
+from maggy.driver.leases import Lease
 from maggy.driver.roll import TAKEN
 from maggy.errors import ConfigError, LauncherError, last_line
 from maggy.version import REFUSED
@@ -51,8 +52,14 @@ class SparkLauncher(SlotLauncher):
     A `profile` says what each of them needs. Raises `ConfigError`, with Spark's reason, where it cannot be had here.
     """
 
-    def __init__(self, context: SparkContext, group: str, profile: ResourceProfile | None = None) -> None:
-        super().__init__()
+    def __init__(
+        self,
+        context: SparkContext,
+        group: str,
+        profile: ResourceProfile | None = None,
+        lease: Lease | None = None,
+    ) -> None:
+        super().__init__(lease)
         self._context = context
         self._profile = profile
         if profile is not None:

@@ -7,7 +7,6 @@ import re
 import shutil
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
@@ -16,6 +15,7 @@ from typing import Any
 
 from maggy.call import How, carry_out
 from maggy.configuration import Gpus, configure
+from maggy.driver.leases import Lease, Pool
 from maggy.driver.local import cores
 from maggy.errors import ConfigError, MaggyError, last_line, nearest
 from maggy.executor.program import ProgramTrial
@@ -80,13 +80,11 @@ class Runner:
         with closing(open_store(self._store)):  # one that cannot be used is no trouble of a single study
             pass
         self._say(f"performing trials for studies: {', '.join(each.name for each in studies)}")
-        shares = Counter(plan.system.name for plan in plans)
-        turns = {plan.system.name: threading.Semaphore(plan.parallelism) for plan in plans}
+        pools = {plan.system.name: Pool(plan.parallelism) for plan in plans}
         ended = []  # events: a thread whose join is interrupted is taken for dead by Python 3.11
         for plan in plans:
-            share = max(1, plan.parallelism // shares[plan.system.name])
             ended.append(threading.Event())
-            arguments = (plan, share, turns[plan.system.name], ended[-1])
+            arguments = (plan, pools[plan.system.name], ended[-1])
             name = f"maggy-study-{plan.study.name}"
             threading.Thread(target=self._guarded, args=arguments, name=name, daemon=True).start()
         interrupted, at_once = -math.inf, False
@@ -106,26 +104,24 @@ class Runner:
 
     # -- one study ---------------------------------------------------------------------------------------------------
 
-    def _guarded(self, plan: _Plan, share: int, turns: threading.Semaphore, ended: threading.Event) -> None:
+    def _guarded(self, plan: _Plan, pool: Pool, ended: threading.Event) -> None:
         try:
-            for _ in range(share):
-                turns.acquire()
-            try:
-                self._perform(plan, share)
-                if plan.troubles:
-                    raise ConfigError(plan.troubles[0])
-            finally:
-                turns.release(share)
+            with pool.play() as lease:
+                self._perform(plan, lease)
+            if plan.troubles:
+                self._fail(plan, plan.troubles[0])
         except MaggyError as error:
-            self.failures[plan.study.name] = str(error)
-            self._say(f"{plan.study.name}: {error}")
+            self._fail(plan, str(error))
         except Exception as error:  # noqa: BLE001 - one study's end, whatever its reason, is not another's
-            self.failures[plan.study.name] = repr(error)
-            self._say(f"{plan.study.name}: {error!r}")
+            self._fail(plan, repr(error))
         finally:
             ended.set()
 
-    def _perform(self, plan: _Plan, share: int) -> None:
+    def _fail(self, plan: _Plan, why: str) -> None:
+        self.failures[plan.study.name] = why
+        self._say(f"{plan.study.name}: {why}")
+
+    def _perform(self, plan: _Plan, lease: Lease) -> None:
         study, wish = plan.study, self._wish
         rounds = 1 if wish.stream or plan.again else wish.rounds
         for number in range(1, rounds + 1):
@@ -150,9 +146,10 @@ class Runner:
             else:
                 new = math.ceil((total - before.sampled) / several)
                 self._say(f"{study.name}: starting {new} trials in round {number}/{rounds}")
-            self._one_call(plan, total, min(share, len(plan.again) or wish.trials * (1 if wish.stream else several)))
+            at_once = len(plan.again) or wish.trials * (1 if wish.stream else several)
+            self._one_call(plan, total, min(plan.parallelism, at_once), lease)
 
-    def _one_call(self, plan: _Plan, total: int, executors: int) -> None:
+    def _one_call(self, plan: _Plan, total: int, executors: int, lease: Lease) -> None:
         study = plan.study
         config = configure(
             study.searchspace,
@@ -183,13 +180,13 @@ class Runner:
         )
         given = Given(searchspace=True, metric=True, direction=True, optimizer=True, num_trials=True, log_dir=True)
         result = carry_out(
-            plan.function, study.name, config, given, self._store, self._how(plan, executors), resume=True
+            plan.function, study.name, config, given, self._store, self._how(plan, executors, lease), resume=True
         )
         for trial in result.trials:
             if trial.status is Status.FAILED and (trial.ended or 0) >= self._started:
                 self._say(f"run {study.name}:{trial.id} failed: {last_line(trial.error)}")
 
-    def _how(self, plan: _Plan, executors: int) -> How:
+    def _how(self, plan: _Plan, executors: int, lease: Lease) -> How:
         return How(
             "spark" if plan.system.kind == "sparksystem" else "local",
             executors,
@@ -203,6 +200,7 @@ class Runner:
             verbose=False,
             quiet=True,
             again={},
+            lease=lease,
         )
 
     def _before(self, name: str) -> Study:

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections import Counter
 from contextlib import closing
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,7 @@ local = localsystem("l", 2)
 def run(p, id, replicate):
     return run_config(system=local, script=SCRIPT % dict(p, id=id, replicate=replicate))
 """
+LOSS = "; echo METRICS: loss=1"
 GRID = '{"x": discrete(1, 2, 3), "y": discrete("a", "b")}'
 
 
@@ -223,6 +225,23 @@ def test_d17_two_studies_share_a_system(place):
     assert len(trials) == 9
     for trial in trials:
         assert sum(other.started <= trial.started < other.ended for other in trials) <= 2
+
+
+def test_d17_slots_that_a_study_leaves_are_anothers(place):
+    """Of two that share two slots one ends at once; from then on the other has both, and two of its trials meet."""
+    here = place.folder
+    meets = f"touch {here}/%(x)d; until [ %(x)d = 1 -o -e {here}/2 -a -e {here}/3 ]; do sleep 0.05; done"
+    place.write(study("long", '{"x": discrete(1, 2, 3)}') + study("short", '{"x": discrete(1)}'), meets + LOSS)
+    assert place.run(stream=True, trials=2)
+    assert {trial.status for name in ("long", "short") for trial in place.trials(name)} == {"completed"}
+
+
+def test_d17_a_study_is_capped_by_its_trials(place):
+    """However many slots there are."""
+    place.write(study(params=FOUR), ": %(x)d; sleep 0.2" + LOSS)
+    assert place.run(stream=True, trials=1)
+    trials = place.trials()
+    assert all(later.started >= earlier.ended for earlier, later in pairwise(trials))
 
 
 def test_d17_a_system_that_is_not_there_is_a_sentence(place):
