@@ -66,6 +66,7 @@ ROWS = {
         "executor.link",
         "executor.output",
         "studyfile.definition",
+        "studyfile.oracle",
         "studyfile.prelude",
         "views.summary",
         "views.markup",

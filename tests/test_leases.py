@@ -107,20 +107,19 @@ def test_who_waits_for_a_slot_leaves_when_the_study_is_over():
 def test_a_slot_that_rests_is_for_others():
     """Until a trial waits: then it is wanted again."""
     first, second = leased(Pool(3), 1, 3)
-    began, over = threading.Event(), threading.Event()
+    rested, over = [], threading.Event()
 
     class Resting(SlotLauncher):
         def _run(self, task, slot):
-            if slot == 0 and not began.is_set():
+            if slot == 0 and not rested:
+                rested.append(slot)
                 return REST
-            began.set()
             return task(slot)
 
     launcher = Resting(first)
     launcher.start(lambda _: str(over.wait(10)), 2)
     until(lambda: first.wanted == 1)
     assert second.share == 2
-    began.wait(10)
     launcher.wanted()
     until(lambda: first.wanted == 2)
     assert (first.share, second.share) == (2, 1)

@@ -6,7 +6,7 @@ The dicts that come in are those of `prelude`; what a file of Python has made by
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -16,6 +16,7 @@ from maggy.domains import Categorical, Float, Integer, Ordinal
 from maggy.errors import ConfigError, nearest
 from maggy.optimizers import OPTIMIZERS, VARIANTS, Cqr, Foreign, Gp, GridSearch, Optimizer, RandomSearch
 from maggy.searchspace import Searchspace
+from maggy.studyfile.oracle import OwnOracle
 
 
 @dataclass(frozen=True)
@@ -72,12 +73,17 @@ class Definition:
         return self.searchspace.size if isinstance(self.optimizer, GridSearch) else NUM_TRIALS
 
 
-def definition(found: Mapping[str, Any], index: int) -> Definition:
-    """Read a study. Raises `ConfigError`, naming study and parameter, for what cannot be searched."""
+def definition(found: Mapping[str, Any], index: int, call: Callable[..., Any]) -> Definition:
+    """Read a study; `call` asks its oracle, where that is a function of the file.
+
+    Raises `ConfigError`, naming study and parameter, for what cannot be searched.
+    """
     name = found["name"]
     try:
         space = Searchspace({key: domain(value) for key, value in found["params"].items()})
-        optimizer, seed = oracle(found["oracle"])
+        own = found["oracle"] == {"oracle": "own"}
+        asked = OwnOracle(f"of study {name}", found["params"], found["objective"], call)
+        optimizer, seed = (asked, None) if own else oracle(found["oracle"])
         check = getattr(optimizer, "check", None)
         if check is not None:
             check(space)

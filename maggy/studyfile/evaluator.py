@@ -33,8 +33,8 @@ class Language(Protocol):
     def studies(self) -> list[dict[str, Any]]:
         """Evaluate the file and return its studies: without their functions, and with what these take."""
 
-    def call(self, index: int, values: dict[str, Any], more: dict[str, Any]) -> Any:
-        """Call a study's function with its values, and those of `more` by name."""
+    def call(self, index: int, which: str, given: list[Any], more: dict[str, Any]) -> Any:
+        """Call a study's `function` or its oracle's, `next`, with what is given, and that of `more` by name."""
 
 
 def serve(requests: Any, answers: Any, made: Callable[[str, Answers, Callable[[str], None]], Language]) -> None:

@@ -18,6 +18,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -34,11 +35,15 @@ _BOOT = "import json, sys; sys.path[:] = json.loads(sys.argv.pop(1)); from maggy
 class StudyFile:
     """The studies that a file defines, and what their trials run. Use it in a `with`.
 
-    `say` is called with what the file prints. Raises `ConfigError`, with file, line and column, for what is wrong in
-    it.
+    `say` is called with what the file prints. A file of Starlark may take `patience` seconds for each answer.
+
+    Raises `ConfigError`, with file, line and column, for what is wrong in it.
     """
 
-    def __init__(self, path: str, say: Callable[[str], None] = lambda _: None) -> None:
+    def __init__(
+        self, path: str, say: Callable[[str], None] = lambda _: None, *, patience: float | None = PATIENCE
+    ) -> None:
+        self._patience = patience
         self.path = str(Path(path).absolute())
         self._python = self.path.endswith(".py")
         if not Path(self.path).is_file():
@@ -52,7 +57,9 @@ class StudyFile:
         self._scratch: str | None = None
         try:
             found = self._asked({"load": self.path})
-            self.definitions = tuple(definition(each, index) for index, each in enumerate(found))
+            self.definitions = tuple(
+                definition(each, index, partial(self._next, index)) for index, each in enumerate(found)
+            )
             self._check()
         except BaseException:
             self.close()
@@ -71,8 +78,17 @@ class StudyFile:
         """
         more = {name: given for name, given in (("id", run), ("replicate", replicate)) if name in study.takes}
         with self._lock:
-            found = self._asked({"call": [study.index, dict(values), more]})
+            found = self._asked({"call": [study.index, "function", [dict(values)], more]})
         return run_config(found, study.name)
+
+    def acquired(self, index: int, values: Mapping[str, Any], more: Mapping[str, Any]) -> Any:
+        """Return what the function of a study with `acquire=` says of some values; `more` is what else it takes."""
+        with self._lock:
+            return self._asked({"call": [index, "function", [dict(values)], dict(more)]})
+
+    def _next(self, index: int, *given: Any) -> Any:
+        with self._lock:
+            return self._asked({"call": [index, "next", given, {}]})
 
     def close(self) -> None:
         """End the process, and remove the file's temporary files."""
@@ -96,7 +112,7 @@ class StudyFile:
             self._child.end()
             self._child = None
         if self._child is None:
-            self._child = _Child(self.path, python=self._python)
+            self._child = _Child(self.path, python=self._python, patience=self._patience)
             if "load" not in request:
                 self._answer({"load": self.path})
         return self._answer(request)
@@ -138,7 +154,7 @@ class StudyFile:
 class _Child:
     """The process: requests in, answers out."""
 
-    def __init__(self, path: str, *, python: bool) -> None:
+    def __init__(self, path: str, *, python: bool, patience: float | None) -> None:
         self.path = path
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the process
         limits = ("python", "0", "0") if python else ("starlark", str(CPU), str(MEMORY))
@@ -149,7 +165,7 @@ class _Child:
             stderr=self._errors,
             start_new_session=True,  # Ctrl-C is the driver's to handle
         )
-        self._patience = None if python else PATIENCE
+        self._patience = None if python else patience
         self.tired = False  # whether it has used much of what it may use
 
     def asked(self, request: Mapping[str, Any]) -> dict[str, Any]:

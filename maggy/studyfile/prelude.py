@@ -5,6 +5,7 @@ Nothing is decided here but what is wrong at the line that says it: a definition
 ends it.
 """
 
+FUNCTIONS = ("function", "next")  # of a study: that of its trials, and its oracle's
 SYSTEMS = ("localsystem", "sparksystem", "ec2system")
 
 # `range` is a searchspace here; with one argument, or three, it is what it is elsewhere. It stands in a run of its own:
@@ -109,8 +110,9 @@ def _study(name, params, objective, run=None, oracle=grid_search, replicates=0, 
             fail("parameter %s of study %s is %s; write discrete(…) or range(…)" % (param, name, repr(params[param])))
     if type(objective) != "dict" or "direction" not in objective:
         fail("the objective of study %s is %s; write minimize(…) or maximize(…)" % (name, repr(objective)))
-    if type(oracle) != "string" and (type(oracle) != "dict" or "oracle" not in oracle):
+    if type(oracle) not in ("string", "function") and (type(oracle) != "dict" or "oracle" not in oracle):
         fail("the oracle of study %s is %s; write grid_search, skopt(…) or random_search(…)" % (name, repr(oracle)))
+    own = oracle if type(oracle) == "function" else None
     _kind("replicates", replicates, "int")
     if replicates < 0 or replicates > 64:
         fail("replicates is %d; it must be from 0 to 64" % replicates)
@@ -120,7 +122,8 @@ def _study(name, params, objective, run=None, oracle=grid_search, replicates=0, 
     if type(function) != "function":
         fail("run of study %s is %s; it must be a function" % (name, repr(function)))
     return {"name": name, "params": params, "objective": objective, "function": function,
-            "acquires": run == None, "oracle": oracle, "replicates": replicates, "description": description}
+            "acquires": run == None, "oracle": {"oracle": "own"} if own else oracle, "next": own,
+            "replicates": replicates, "description": description}
 
 def command(script, interpreter="bash -c", strip=False):
     _kind("the script of command()", script, "string")

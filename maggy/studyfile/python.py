@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from maggy.studyfile.evaluator import Answers, FileError, NeededError
-from maggy.studyfile.prelude import BEFORE, NAMES, PRELUDE
+from maggy.studyfile.prelude import BEFORE, FUNCTIONS, NAMES, PRELUDE
 
 _KINDS = {bool: "bool", int: "int", float: "float", str: "string", list: "list", tuple: "tuple", dict: "dict"}
 
@@ -33,13 +33,13 @@ class PythonFile:
         sys.path.insert(0, str(Path(self._path).parent))
         self._run(self._path)
         return [
-            {key: value for key, value in study.items() if key != "function"} | {"takes": self._takes(study)}
+            {key: value for key, value in study.items() if key not in FUNCTIONS} | {"takes": self._takes(study)}
             for study in self._found
         ]
 
-    def call(self, index: int, values: dict[str, Any], more: dict[str, Any]) -> Any:
-        """Call a study's function."""
-        return self._explained(lambda: self._found[index]["function"](values, **more))
+    def call(self, index: int, which: str, given: list[Any], more: dict[str, Any]) -> Any:
+        """Call a study's function, or its oracle's."""
+        return self._explained(lambda: self._found[index][which](*given, **more))
 
     def _run(self, path: str) -> dict[str, Any]:
         if path in self._modules:

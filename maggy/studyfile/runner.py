@@ -25,9 +25,11 @@ from maggy.opening import Given, history
 from maggy.optimizers import GridSearch
 from maggy.store import open_store
 from maggy.study import Study
+from maggy.studyfile.acquired import AcquiredTrial
 from maggy.studyfile.definition import Definition, RunConfig, System
 from maggy.studyfile.file import StudyFile
 from maggy.studyfile.guide import Guided
+from maggy.trainfn import TrainFn
 from maggy.trial import Status
 
 PREAMBLE = "set -ex; "
@@ -224,7 +226,8 @@ class Runner:
         """Find out where a study runs, from one of its configurations. Raises `ConfigError` where that is nowhere."""
         replicates = study.replicates if self._wish.replicates is None else self._wish.replicates
         if study.acquires:
-            raise ConfigError(f"study {study.name!r} has acquire=; pass that function to experiment.lagom")
+            here = System("localsystem", f"study {study.name}")
+            return self._planned(study, here, replicates, AcquiredTrial(self._file.path, study.index))
         values = (
             study.searchspace.nth(0)
             if study.searchspace.size
@@ -237,13 +240,16 @@ class Runner:
             files = tuple(read(path) for path in paths)
         except OSError as error:
             raise ConfigError(f"study {study.name!r}: {error.filename!r} cannot be read: {error.strerror}") from None
+        return self._planned(study, system, replicates, ProgramTrial(None, files))
+
+    def _planned(self, study: Definition, system: System, replicates: int, function: TrainFn) -> _Plan:
         again = tuple(self._wish.again.get(study.name, ()))
         known = self._before(study.name).trials if again else {}
         for number in again:
             if number not in known:
                 raise ConfigError(f"there is no run '{study.name}:{number}' to repeat")
         parallelism = system.parallelism or cores()
-        return _Plan(self._file, study, system, parallelism, replicates, ProgramTrial(None, files), self._marks, again)
+        return _Plan(self._file, study, system, parallelism, replicates, function, self._marks, again)
 
 
 @dataclass(frozen=True)
@@ -255,13 +261,16 @@ class _Plan:
     system: System
     parallelism: int
     replicates: int
-    function: ProgramTrial
+    function: TrainFn
     marks: str
     again: tuple[int, ...]
     troubles: list[str] = field(default_factory=list)  # of the file, with single trials
 
     def work(self, values: Mapping[str, Any], run: str, replicate: int) -> dict[str, Any]:
         """Return what a trial runs, as JSON; where the file fails, that it fails and why."""
+        if self.study.acquires:
+            known = {"id": run, "replicate": replicate}
+            return {name: known[name] for name in self.study.takes}
         try:
             return self._work(self.file.run_config(self.study, values, run, replicate), run)
         except ConfigError as error:

@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 
 from maggy.studyfile.evaluator import Answers, FileError, NeededError
 from maggy.studyfile.loads import Load, LoadError, loads, replaced
-from maggy.studyfile.prelude import BEFORE, PRELUDE
+from maggy.studyfile.prelude import BEFORE, FUNCTIONS, PRELUDE
 
 # One line, so that lines are off by one.
 FIRST = "_studies = []; study = lambda *values, **named: _studies.append(_study(*values, **named))\n"
@@ -55,16 +55,16 @@ class StarlarkFile:
         self._evaluate(self._path, ())
         every = " + ".join(f"_studies_{number}" for number in self._modules.values())
         self._run("_every", f"_every = {every}")
-        plain = "[{name: each[name] for name in each if name != 'function'} for each in _every]"
+        plain = f"[{{name: each[name] for name in each if name not in {FUNCTIONS}}} for each in _every]"
         found: list[dict[str, Any]] = self._eval(plain)
         for index, study in enumerate(found):
             study["takes"] = self._takes(index, study["name"])
         return found
 
-    def call(self, index: int, values: dict[str, Any], more: dict[str, Any]) -> Any:
-        """Call a study's function."""
-        self._star.set(_values=values, _more=more)
-        return self._eval(f"_every[{index}]['function'](_values, **_more)")
+    def call(self, index: int, which: str, given: list[Any], more: dict[str, Any]) -> Any:
+        """Call a study's function, or its oracle's."""
+        self._star.set(_given=given, _more=more)
+        return self._eval(f"_every[{index}]['{which}'](*_given, **_more)")
 
     def _evaluate(self, path: str, callers: tuple[str, ...]) -> None:
         """Evaluate a module, after those that it loads; its names get a number of their own."""

@@ -356,9 +356,9 @@ def test_what_many_calls_use_is_not_one_calls(opened, monkeypatch):
 
 
 def _generous(init):
-    def made(self, path, *, python):
+    def made(self, path, **options):
         studyfile.CPU, kept = 10, studyfile.CPU
-        init(self, path, python=python)
+        init(self, path, **options)
         studyfile.CPU = kept
 
     return made

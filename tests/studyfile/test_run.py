@@ -36,11 +36,12 @@ class Place:
         self.folder = folder
         self.said = []
 
-    def write(self, text, script="echo METRICS: loss=%(x)d"):
-        (self.folder / "file.dv").write_text(HEAD.replace("SCRIPT", repr(script)) + text)
+    def write(self, text, script="echo METRICS: loss=%(x)d", ending="dv"):
+        self.file = self.folder / f"file.{ending}"
+        self.file.write_text(HEAD.replace("SCRIPT", repr(script)) + text)
 
     def run(self, *arguments, **wish):
-        with StudyFile(str(self.folder / "file.dv"), self.said.append) as file:
+        with StudyFile(str(self.file), self.said.append) as file:
             studies, again = chosen(file, arguments)
             wanted = Wish(again=again, **wish)
             store, logs = self.folder / "maggy.db", self.folder / "logs"
@@ -373,3 +374,60 @@ def test_the_log_says_what_each_trial_ran(place):
     assert trial.work["script"] == "echo METRICS: loss=7"
     settings = Study.of(place.events()).settings
     assert settings["studyfile"] == str(place.folder / "file.dv")
+
+
+@pytest.mark.parametrize("ending", ["dv", "py"])
+def test_d26_metrics_may_be_computed_by_a_function_of_the_file(place, ending):
+    """It takes the values, and id and replicate if it names them; it runs in the trial's process."""
+    place.write(
+        "def acc(p, id, replicate):\n"
+        "    print('trying', p['param'], 'as', id)\n"
+        "    return {'acc': 0.87 * p['param'], 'replicate': float(replicate)}\n"
+        'study("s", {"param": discrete(1, 2, 3)}, maximize("acc"), acquire=acc)\n',
+        ending=ending,
+    )
+    assert place.run(stream=True, trials=2), place.said
+    trials = place.trials()
+    assert [trial.value for trial in trials] == [0.87, 1.74, 2.61]
+    assert trials[0].metrics == {"acc": 0.87, "replicate": 0.0}
+    assert place.log(1) == "trying 1 as s:1\n"
+
+
+def test_d26_what_is_no_metrics_fails_the_trial(place):
+    """And a function that fails, with the line."""
+    place.write(
+        "def acc(p):\n    return 3 if p['x'] == 1 else [][p['x']]\n"
+        'study("s", {"x": discrete(1, 2)}, maximize("acc"), acquire=acc)\n'
+    )
+    place.run(stream=True)
+    first, second = place.trials()
+    assert "acquire= returned 3; it must return metrics" in first.error
+    assert "file.dv:6:" in second.error
+    assert "index" in second.error
+
+
+OWN = """
+def next(previous, params, objective, n):
+    left = [x for x in params["x"]["values"] if x not in [each["values"]["x"] for each in previous]]
+    if len(left) == 1 and not [each for each in previous if each["metrics"].get(objective["metric"], 0) == 1]:
+        panic("the first has a metric")
+    return [{"x": x} for x in left if x < 4][:n]
+"""
+
+
+@pytest.mark.parametrize("ending", ["dv", "py"])
+def test_d29_an_oracle_may_be_a_function_of_the_file(place, ending):
+    """It sees what was tried, and a study of which it wants nothing more has come to its end."""
+    place.write(OWN + study(params=FOUR, oracle="next"), ending=ending)
+    assert place.run(stream=True, trials=2), place.said
+    assert [trial.params["x"] for trial in place.trials()] == [1, 2, 3]
+    before = len(place.events())
+    assert place.run(stream=True)
+    assert len(place.events()) <= before + 2  # it was asked, and had nothing
+
+
+def test_d29_what_is_no_values_is_said(place):
+    """The study has failed."""
+    place.write("def next(previous, params, objective, n):\n    return 3\n" + study(params=FOUR, oracle="next"))
+    assert not place.run(stream=True)
+    assert any("the oracle of study s returned 3" in line for line in place.said)
