@@ -23,6 +23,7 @@ from maggy.cli.commands import list as listing
 from maggy.cli.ranking import Entrant, ranked, table
 from maggy.cli.text import Clock, columns, duration, shown, to_seconds
 from maggy.cli.trials import finite, outlines, the_study
+from maggy.domains import Float, Integer
 from maggy.errors import ConfigError
 from maggy.events import Ended, Lost, Reported, Requeued, Started, StudyClosed, StudyOpened, StudyResumed, Suggested
 from maggy.jsonvalue import loads
@@ -274,6 +275,9 @@ def test_d11_replicates_count_together_everywhere(path):
         assert [row["metrics"]["loss"] for row in asked("leaderboard", "f")] == [2.0, 2.5]
         assert " inf [0.5-inf] " in run("leaderboard", "-metrics", "acc", "f")
         assert "    replicate: 1 of the configuration of f:3" in run("explain", "f:4").splitlines()
+        assert "    rank:      2, the mean of 2 replicates, 1 of 2" in run("explain", "f:4").splitlines()
+        assert "    rank:      2.5, the mean of 2 replicates, 2 of 2" in run("explain", "f:1").splitlines()
+        assert "best 2 [1.5-2.5] by trials 3, 4: x=3" in watch.screen(Study.of(FAMILY), 1, BEGAN, held=True, width=99)
         assert [line.split(",")[10:12] for line in run("export", "--csv", "f").splitlines()[3:]] == [
             ["3", "0"],
             ["3", "1"],
@@ -301,6 +305,7 @@ def test_d12_a_trial_that_is_queued_again(path):
         assert (waiting["detail"], waiting["runtime"], waiting["started"]) == ("queued again, failed 1 time", 0.0, None)
         assert "    runtime:   0s" in run("info", "a:1").splitlines()
         store.append("a", len(again), [Started(BEGAN + 91, 1, 2, "executor-2")])
+        assert "    restarts:  0" in run("info", "a:1").splitlines()  # as Diviner counts: nothing was lost
         assert "    attempt:   1 on executor-1, failed, and asked for again: boom" in run("explain", "a:1").splitlines()
 
 
@@ -679,6 +684,34 @@ def test_compare(path):
     }
     assert second[0]["best"] is None
     assert "optimize different things" in said
+
+
+def test_compare_counts_the_time_in_which_there_was_a_driver(path):
+    """Not the hours between two of them, although a trial of the first is run again by the second."""
+    events = [
+        opened("a"),
+        *begun(1),
+        ended(1, None, "failed", at=BEGAN + 60, error="x"),
+        StudyClosed(BEGAN + 61, "done"),
+    ]
+    events += [StudyResumed(BEGAN + 9000, {}), Requeued(BEGAN + 9000, 1), Started(BEGAN + 9000, 1, 2, "e")]
+    with kept(path, "a", [*events, Ended(BEGAN + 9030, 1, 2, "completed", 0.5, {})]):
+        assert asked("compare", "a")[0]["seconds"] == 91.0
+
+
+@pytest.mark.parametrize(
+    ("domain", "told"),
+    [
+        (Integer(0, 29), "range(0, 30)"),
+        (Float(0.0, math.nextafter(2.0, 0.0)), "range(0, 2)"),
+        (Float(0.1, 0.7), "range(0.1, 0.7)"),
+        (Integer(1, 8, log=True), "range(1, 9, log=true)"),
+    ],
+    ids=str,
+)
+def test_ranges_are_told_as_study_files_write_them(domain, told):
+    """Without their ends."""
+    assert info._domain(domain) == told
 
 
 def test_export(path):

@@ -76,8 +76,8 @@ def test_d13_an_exit_code_fails_the_trial_with_its_last_lines(lagom):
     result = lagom(f"{REPORT}; echo the reason; exit 3")
     [trial] = result.trials
     assert (trial.status, trial.attempt) == ("failed", 1)
-    assert trial.error.splitlines()[0] == "RuntimeError: the program failed: it exited with code 3"
-    assert "the reason" in trial.error
+    assert trial.error.splitlines()[0] == "RuntimeError: The last that the program printed:"
+    assert trial.error.splitlines()[-1] == "the program failed: it exited with code 3 (the reason)"
     assert "Traceback" not in trial.error
 
 

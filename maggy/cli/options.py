@@ -73,7 +73,7 @@ def writing() -> Iterator[Store]:
 def studies_argument(*, required: bool = False, name: str = "patterns", one: bool = False) -> Callable[..., Any]:
     """Add the argument for studies, which the shell completes."""
     nargs = 1 if one else -1
-    shown = "STUDY" if one else "STUDY..."
+    shown = "STUDY" if one else "STUDY..." if required else "[STUDY]..."
     return click.argument(name, nargs=nargs, required=required, shell_complete=_complete, metavar=shown)
 
 

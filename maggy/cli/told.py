@@ -10,7 +10,7 @@ from typing import Any
 
 from maggy.cli.ranking import Row, ranked
 from maggy.cli.text import shown
-from maggy.cli.trials import LEFT, Outline, finite, objective_of, outlines, said, settings
+from maggy.cli.trials import KINDS, LEFT, Outline, finite, objective_of, outlines, said, settings
 from maggy.errors import amount, last_line
 from maggy.events import Drawn, Ended, Event, Lost, Requeued, Started, Suggested
 from maggy.jsonvalue import loads
@@ -54,7 +54,6 @@ def compared(reader: Reader, entry: StudyEntry, now: float) -> dict[str, Any]:
     counts = Counter(trial.status for trial in trials)
     rows = ranked(finite(reader, entry.name)[0], objective, 1)
     best = rows[0].first if rows else None
-    began = min((trial.created for trial in trials), default=entry.created)
     return {
         "study": entry.name,
         "objective": said(objective),
@@ -63,7 +62,7 @@ def compared(reader: Reader, entry: StudyEntry, now: float) -> dict[str, Any]:
         "completed": counts[Status.COMPLETED],
         "stopped": counts[Status.STOPPED],
         "failed": counts[Status.FAILED],
-        "seconds": max((trial.touched(now) for trial in trials), default=began) - began,
+        "seconds": driven(reader, entry, now),
         "best": rows[0].value if rows else None,
         "best_budget": best.budget if best else None,
         "best_trial": best.trial if best else None,
@@ -87,7 +86,7 @@ def trial_told(reader: Reader, entry: StudyEntry, number: int, now: float) -> di
         "started": outline.started,
         "ended": outline.ended,
         "runtime": outline.runtime(now),
-        "restarts": max(outline.attempts - 1, 0),
+        "restarts": outline.restarts,
         "replicate": suggested.replicate or 0,
         "budget": suggested.budget,
         "parent": suggested.parent,
@@ -120,6 +119,7 @@ def _outlined(entry: StudyEntry, facts: Sequence[Event], now: float) -> tuple[Ou
                 outline.status, outline.ended, ended = Status(event.status), event.at, event
             case Requeued():
                 outline.status, outline.started, outline.ended, ended = Status.QUEUED, None, None, None
+                outline.failed += 1
     return outline, suggested, ended
 
 
@@ -175,3 +175,12 @@ def complete(reader: Reader, rows: Sequence[Row]) -> None:
 def log_of(files: str, trial: int) -> Path:
     """Return where a trial of a study with such a folder prints to."""
     return Path(files, str(trial), "output.log")
+
+
+def driven(reader: Reader, entry: StudyEntry, now: float) -> float:
+    """Return for how many seconds a study had a driver: what lies before one took it up again is not counted."""
+    found, last = 0.0, None
+    for _, kind, _, at, *_ in reader.facts(entry.name, ("StudyOpened", "StudyResumed", "StudyClosed", *KINDS)):
+        found += 0.0 if last is None or kind == "StudyResumed" else at - last
+        last = at
+    return found if last is None or not entry.held(now) else found + max(0.0, now - last)

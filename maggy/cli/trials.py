@@ -50,6 +50,11 @@ class Outline:
         return f"{self.study}:{self.id}"
 
     @property
+    def restarts(self) -> int:
+        """How often it was begun again, but for those times at which its failure was asked for again."""
+        return max(self.attempts - 1 - self.failed, 0)
+
+    @property
     def left(self) -> bool:
         """Whether it has not ended, and nobody is there to end it."""
         return not (self.held or self.status.final)

@@ -6,8 +6,8 @@ Rules:
 2. A report or an outcome counts only from the executor that holds the trial, at the attempt at which it holds it.
 3. When the optimizer is `DONE` and nothing is left to run, the study closes (see `driver.asking`).
 4. Lost is not failed: a lost trial is queued again, first in line, until it has cost `max_lost` executors.
-5. When there will be no further trial, or executors are too many, who is idle goes home, but for copies of one that is at
-   work: the first of the two to return would end the other. Slots are started again where a lost trial waits.
+5. When there will be no further trial, or executors are too many, who is idle goes home, but for copies of one that
+   is at work: the first of the two to return would end the other. Slots are started again where a lost trial waits.
 6. After the end everybody who joins is told to go home.
 
 `now` is seconds since the epoch, read off a clock that never goes back while the driver lives.

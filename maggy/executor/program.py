@@ -39,6 +39,7 @@ LOOK_BLIND = 0.02  # where no file descriptor tells that a program has ended
 PROGRESS_SECONDS = 2.0  # between two states of a progress bar that are passed on
 KILL_SECONDS = 4.0  # from SIGTERM to SIGKILL; the agent's own force comes after 5 s
 LAST_LINES = 30
+LAST_WORDS = 200  # characters
 
 
 @dataclass
@@ -262,8 +263,11 @@ class _Watch:
             self._progressed, self._progress = time.monotonic(), None
 
     def _told(self, why: str) -> str:
-        last = "".join(self._last)
-        return f"{why}\nThe last that the program printed:\n{last.rstrip()}" if last else why
+        """Return an error whose last line says why, as a traceback's does, with the last words that are no trace."""
+        last = "".join(self._last).rstrip()
+        words = next((line.strip() for line in reversed(last.splitlines()) if line.strip() and line[0] != "+"), "")
+        why = f"{why} ({words[:LAST_WORDS]})" if words else why
+        return f"The last that the program printed:\n{last}\n{why}" if last else why
 
 
 def stepped(metrics: Mapping[str, float], wanted: str | None) -> tuple[dict[str, float], int | None]:

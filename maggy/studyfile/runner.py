@@ -30,7 +30,7 @@ from maggy.studyfile.definition import Definition, RunConfig, System
 from maggy.studyfile.file import StudyFile
 from maggy.studyfile.guide import Guided
 from maggy.trainfn import TrainFn
-from maggy.trial import Status
+from maggy.trial import Status, Trial
 
 PREAMBLE = "set -ex; "
 MANY = 10**9  # trials of a stream that has no end
@@ -75,9 +75,10 @@ class Runner:
         self._started = time.time()
         self._marks = str(Path(log_dir).absolute() / ".datasets" / f"{self._started:.6f}")  # that executors share
         self.failures: dict[str, str] = {}  # by study
+        self._failed = 0  # runs
 
     def run(self, studies: Sequence[Definition]) -> bool:
-        """Run studies to their end; return whether none has failed. An interrupt lets what runs end first."""
+        """Run studies to their end; return whether none has failed, nor any run. An interrupt lets what runs end."""
         plans = [self._plan(each) for each in studies]
         with closing(open_store(self._store)):  # one that cannot be used is no trouble of a single study
             pass
@@ -100,9 +101,9 @@ class Runner:
                 at_once = at_once or time.monotonic() - interrupted < TWICE
                 interrupted = time.monotonic()
                 self._stopping.set()
-                self._say("stopping at once" if at_once else "no new trials; waiting for those that run")
+                self._say("stopping at once" if at_once else f"no new trials; {self._waits(studies)}")
         shutil.rmtree(self._marks, ignore_errors=True)
-        return not self.failures
+        return not self.failures and not self._failed
 
     # -- one study ---------------------------------------------------------------------------------------------------
 
@@ -186,6 +187,7 @@ class Runner:
         )
         for trial in result.trials:
             if trial.status is Status.FAILED and (trial.ended or 0) >= self._started:
+                self._failed += 1
                 self._say(f"run {study.name}:{trial.id} failed: {last_line(trial.error)}")
 
     def _how(self, plan: _Plan, executors: int, lease: Lease) -> How:
@@ -210,6 +212,10 @@ class Runner:
         with closing(open_store(self._store)) as store:
             found = store.latest(name)
             return Study() if found is None else Study.of(history(store, found))
+
+    def _waits(self, studies: Sequence[Definition]) -> str:
+        runs = any(self._before(study.name).running for study in studies)
+        return "waiting for those that run" if runs else "none runs, so this ends"
 
     def _wind_down(self, studies: Sequence[Definition], *, now: bool) -> None:
         """Let the studies' drivers know: nothing new, and stop where nothing runs any more."""
@@ -244,7 +250,10 @@ class Runner:
 
     def _planned(self, study: Definition, system: System, replicates: int, function: TrainFn) -> _Plan:
         again = tuple(self._wish.again.get(study.name, ()))
-        known = self._before(study.name).trials if again else {}
+        known: Mapping[int, Trial] = {}
+        if again:
+            with closing(open_store(self._store, existing=True)):  # where there is none, none is made
+                known = self._before(study.name).trials
         for number in again:
             if number not in known:
                 raise ConfigError(f"there is no run '{study.name}:{number}' to repeat")
@@ -334,7 +343,8 @@ def chosen(file: StudyFile, arguments: Sequence[str]) -> tuple[list[Definition],
         except re.error as error:
             raise ConfigError(f"{argument!r} is no regular expression: {error}") from None
         if not matching:
-            raise ConfigError(f"no study of {file.path} is called {argument!r}; there are: {', '.join(studies)}")
+            there = f"{nearest(argument, studies)}; there are: {', '.join(studies)}"
+            raise ConfigError(f"no study of {file.path} is called {argument!r}{there}")
         found |= matching
     return list(found.values()), again
 

@@ -104,6 +104,8 @@ def _rank(study: Study, trial: Trial) -> dict[str, Any] | None:
     """Return where a completed trial stands among those that it is compared with, and the value that goes on."""
     if not trial.usable:
         return None
+    if trial.group is not None:
+        return _rank_of_configuration(study, trial.group)
     rungs = study.index(Rungs)
     ranked = rungs.at(rungs.rung(trial))
     place = next(place for place, (_, number) in enumerate(ranked, 1) if number == trial.id)
@@ -112,6 +114,22 @@ def _rank(study: Study, trial: Trial) -> dict[str, Any] | None:
     allowed = math.floor(len(ranked) / factor + 1e-9) if factor and climbs else 0
     cutoff = study.objective.value(ranked[allowed - 1][0]) if allowed else None
     return {"budget": trial.budget, "rank": place, "among": len(ranked), "best": allowed or None, "cutoff": cutoff}
+
+
+def _rank_of_configuration(study: Study, group: int) -> dict[str, Any] | None:
+    """Return where the mean of replicates stands among those of which as many have completed."""
+    values: dict[int, list[float]] = {}
+    for trial in study.trials.values():
+        if trial.usable and trial.group is not None:
+            values.setdefault(trial.group, []).append(trial.value or 0.0)
+    wanted = study.settings.get("replicates") or len(values[group])
+    means = {each: sum(found) / len(found) for each, found in values.items() if len(found) >= wanted}
+    if group not in means:
+        return None
+    ranked = sorted(means, key=lambda each: means[each], reverse=study.objective.direction == "max")
+    place = ranked.index(group) + 1
+    among = {"budget": None, "rank": place, "among": len(ranked), "best": None, "cutoff": None}
+    return among | {"mean": means[group], "of": len(values[group])}
 
 
 def _milestones(study: Study, trial: Trial) -> list[dict[str, Any]]:
@@ -172,6 +190,8 @@ def told(why: dict[str, Any], study: str) -> list[tuple[str, str]]:
 def _place(rank: dict[str, Any]) -> str:
     at = "" if rank["budget"] is None else f" with budget {_short(rank['budget'])}"
     value = f"{_short(rank['value'])}, " if "value" in rank else ""
+    if "mean" in rank:
+        value = f"{_short(rank['mean'])}, the mean of {rank['of']} replicates, "
     best = f"; the best {rank['best']} go on, cut-off {_short(rank['cutoff'])}" if rank["best"] else ""
     return f"{value}{rank['rank']} of {rank['among']}{at}{best}"
 

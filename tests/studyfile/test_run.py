@@ -1,16 +1,20 @@
 """Studies of files, run by processes of this machine."""
 
+import re
 import signal
 import subprocess
 import sys
 from collections import Counter
 from contextlib import closing
 from itertools import pairwise
+from math import sin, tanh
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from waiting import until, until_gone
 
+from maggy.cli.app import app
 from maggy.errors import ConfigError
 from maggy.events import Requeued, Started
 from maggy.opening import history
@@ -88,6 +92,51 @@ def test_d6_a_grid_goes_on_where_it_was(place):
     assert "s: study complete after 0 rounds" in place.said
 
 
+def test_d6_a_grid_of_eighteen_is_tried_once_each(place):
+    """Seven, then the eleven that are left, then none."""
+    grid = '{"x": discrete(1, 2, 3), "y": discrete("a", "b", "c"), "z": discrete(True, False)}'
+    place.write(study(params=grid))
+    assert place.run(rounds=7)
+    assert [trial.status for trial in place.trials()] == ["completed"] * 7
+    assert place.run(stream=True, trials=2)
+    trials = place.trials()
+    assert len(trials) == len({str(sorted(trial.params.items())) for trial in trials}) == 18
+    before = len(place.events())
+    assert place.run(stream=True, trials=2)
+    assert len(place.events()) == before
+
+
+WAVES = """
+from math import sin, tanh
+def wave(sign):
+    return lambda p: {"f": sign * sin(5 * p["x"]) * (1 - tanh(p["x"] ** 2))}
+for name, objective, sign in [("low", minimize("f"), 1), ("high", maximize("f"), -1)]:
+    study(name, {"x": range(-2.0, 2.0)}, objective, oracle=skopt(n_initial_points=5), acquire=wave(sign))
+"""
+
+
+def test_d7_a_model_comes_near_the_optimum_in_both_directions(place):
+    """Five rounds of three, and no more than 0.1 is missing."""
+    place.write(WAVES, ending="py")
+    assert place.run(trials=3, rounds=5), place.said
+    best = min(sin(5 * x / 1e4) * (1 - tanh(x / 1e4 * x / 1e4)) for x in range(-20000, 20000))
+    assert len(place.trials("low")) == len(place.trials("high")) == 15
+    assert min(trial.value for trial in place.trials("low")) < best + 0.1
+    assert max(trial.value for trial in place.trials("high")) > -best - 0.1
+
+
+def test_d8_random_search_is_repeated_by_its_seed(place):
+    """Ten points, all valid; another seed gives others."""
+    oracles = [(name, f"random_search(seed={seed})") for name, seed in (("a", 3), ("b", 3), ("c", 4))]
+    params = '{"x": range(0, 1000), "y": range(0.0, 1.0)}'
+    place.write("".join(study(name, params, oracle=oracle) for name, oracle in oracles))
+    assert place.run(trials=10)
+    first, again, other = ([trial.params for trial in place.trials(name)] for name in "abc")
+    assert len(first) == 10
+    assert first == again != other
+    assert all(0 <= each["x"] < 1000 and 0 <= each["y"] < 1 for each in first)
+
+
 FOUR = '{"x": discrete(1, 2, 3, 4)}'
 
 
@@ -149,7 +198,8 @@ def test_d12_a_failed_run_is_run_again_under_its_id(place):
     """In a later invocation; nothing else is."""
     script = f"test %(replicate)d = 0 -a ! -e {place.folder}/mended && exit 1; echo METRICS: loss=1; echo id %(id)s"
     place.write(study(params='{"x": discrete(1, 2, 3)}', replicates=3), script)
-    place.run(stream=True, trials=2)
+    assert not place.run(stream=True, trials=2)  # runs have failed, so the exit code is 1
+    assert not [line for line in place.said if line.startswith("s: ") and "stream" not in line]  # and not the study
     assert Counter(trial.status for trial in place.trials()) == {"completed": 6, "failed": 3}
     (place.folder / "mended").touch()
     assert place.run(stream=True, trials=2)
@@ -278,7 +328,6 @@ def test_d23_runs_are_repeated_as_new_ones(place):
         (("u:1",), "there is no study 'u'"),
         (("(",), "no regular expression"),
         (("nope",), "no study of .* is called 'nope'; there are: s"),
-        (("s:99",), "no run 's:99' to repeat"),
     ],
 )
 def test_what_is_no_study_or_run_is_said(place, arguments, message):
@@ -293,6 +342,57 @@ def test_what_cannot_be_run_is_refused(wish):
     """A sentence each."""
     with pytest.raises(ConfigError, match=r"^-"):
         Wish(**wish)
+
+
+BAD = [
+    ("study(name=:)", ["run", "file.dv"], r"file\.dv:5:13: got "),
+    ("study(3, {}, minimize('l'), run)", ["run", "file.dv"], r"file\.dv:5:6: the name of a study is 3, of type int"),
+    (None, ["script", "file.dv", "s", "-x=9"], "-x=9 is not in "),
+    (
+        study(params="{'x': discrete(1, 'a')}"),
+        ["run", "file.dv"],
+        r"file\.dv:5:26: discrete\(\) has values of",
+    ),
+    (None, ["run", "file.dv", "s:99"], "there is no store at "),
+    (None, ["run", "file.dv", "("], r"'\(' is no regular expression"),
+    (None, ["run", "file.dv", "t"], r"no study of .* is called 't'.*; there are: s$"),
+    (None, ["run", "file.dv", "ss"], "did you mean 's'?"),
+    (None, ["run", "nowhere.dv"], "there is no study file 'nowhere.dv'"),
+    (
+        "def far(p):\n    return run_config(local, 'python t.py', local_files=['t.py'])\n"
+        "study('s', {'x': discrete(1)}, minimize('l'), far)",
+        ["run", "file.dv"],
+        "study 's': 't.py' cannot be read: No such file",
+    ),
+    (None, ["run", "-trials", "-1", "file.dv"], "-trials -1: it must be at least 1"),
+    (None, ["run", "-rounds", "0", "file.dv"], "-rounds 0: it must be at least 1"),
+    (None, ["run", "-trials", "many", "file.dv"], "'many' is not a valid integer"),
+    (None, ["script", "file.dv", "s", "-db", "x.db"], "a script is made from the file alone; -db is for commands"),
+]
+
+
+@pytest.mark.parametrize(("text", "arguments", "said"), BAD, ids=[" ".join(each[1]) for each in BAD])
+def test_bad_input_is_a_sentence_and_starts_nothing(place, monkeypatch, text, arguments, said):
+    """Exit code 2; no store is made, no log, no file."""
+    place.write(study() if text is None else text)
+    monkeypatch.chdir(place.folder)
+    monkeypatch.delenv("MAGGY_STORE", raising=False)
+    ran = CliRunner().invoke(app, arguments)
+    assert ran.exit_code == 2, ran.output
+    [sentence] = [line for line in ran.stderr.splitlines() if line.startswith(("maggy: ", "Error: "))]
+    assert re.search(said, sentence)
+    assert [path.name for path in place.folder.iterdir()] == ["file.dv"]
+
+
+def test_a_run_that_the_store_does_not_have_is_a_sentence(place, monkeypatch):
+    """What is there stays as it is."""
+    place.write(study())
+    assert place.run(trials=1)
+    before = place.events()
+    monkeypatch.chdir(place.folder)
+    ran = CliRunner().invoke(app, ["run", "file.dv", "s:99"])
+    assert (ran.exit_code, ran.stderr) == (2, "maggy: there is no run 's:99' to repeat\n")
+    assert place.events() == before
 
 
 def command(place, *arguments):
@@ -349,6 +449,16 @@ def test_d27_ctrl_c_lets_what_runs_end(place):
     assert {trial.status for trial in begun} <= {"completed", "queued"}
     assert place.run(stream=True, trials=2)
     assert [trial.attempt for trial in place.trials()] == [1] * 6
+
+
+def test_d27_before_the_first_trial_nobody_is_waited_for(place):
+    """And that is said."""
+    place.write(study())
+    with StudyFile(str(place.file)) as file:
+        runner = Runner(file, Wish(), store=place.folder / "maggy.db", log_dir=place.folder, say=place.said.append)
+        assert runner._waits(file.definitions) == "none runs, so this ends"
+        assert runner.run(file.definitions)
+        assert runner._waits(file.definitions) == "none runs, so this ends"
 
 
 def test_d27_twice_is_at_once(place):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from textwrap import dedent
 from typing import Any
@@ -101,11 +102,17 @@ def study_lines(told: dict[str, Any]) -> list[str]:
 
 
 def _domain(domain: Any) -> str:
-    """Return `discrete(1, 10)` for a list of values, `range(0.1, 1.0)` with what is peculiar about it otherwise."""
+    """Return `discrete(1, 10)` for a list of values, `range(0, 10)` with what is peculiar about it otherwise.
+
+    As in a study file the end of a range of integers is not part of it. Nor is that of floats there, which are kept as
+    those up to the number before it.
+    """
     told = domain.to_json()
     kind = told.pop("type")
     listed = told.pop("choices", None) or told.pop("values", None)
     more = [f"{key}={shown(value)}" for key, value in told.items() if key not in ("low", "high")]
     if kind in ("categorical", "ordinal"):
         return f"discrete({', '.join([*map(shown, listed), *more])})"
-    return f"range({', '.join([shown(told['low']), shown(told['high']), *more])})"
+    high = told["high"]
+    end = high + 1 if kind == "integer" else min(high, math.nextafter(high, math.inf), key=lambda each: len(repr(each)))
+    return f"range({', '.join([shown(told['low']), shown(end), *more])})"

@@ -45,6 +45,8 @@ def overridden(study: Definition, arguments: list[str]) -> dict[str, Any]:
     """Return a study's configuration, drawn from seed 0, with some of its values as arguments `-name=value` say."""
     values: dict[str, Any] = dict(study.searchspace.sample(Random(0)))
     for argument in arguments:
+        if argument in ("-db", "--store"):
+            raise ConfigError(f"a script is made from the file alone; {argument} is for commands that read a store")
         name, sign, text = argument.lstrip("-").partition("=")
         if not argument.startswith("-") or not sign:
             raise ConfigError(f"{argument!r} is no value; write -name=value")

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import click
 
 from maggy.cli.options import reading, store_option, studies_argument
+from maggy.cli.ranking import Entrant, ranked
 from maggy.cli.text import columns, shown, to_seconds
 from maggy.cli.trials import the_study
 from maggy.errors import last_line
@@ -90,12 +91,25 @@ def screen(study: Study, elapsed: float, now: float, *, held: bool, width: int) 
     ended = [trial for trial in study.trials.values() if trial.status in (Status.STOPPED, Status.FAILED)]
     latest = sorted(ended, key=lambda trial: trial.end or 0)[-ENDED:]
     lines += ["", *(f"trial {trial.id} {trial.status}: {_why(trial.stop_reason, trial.error)}" for trial in latest)]
-    if study.best is not None:
-        params = ", ".join(f"{plain(name)}={shown(value)}" for name, value in study.best.params.items())
-        lines += ["", f"best {number(study.best.value or 0.0)} by trial {study.best.id}: {params}"]
+    lines += ["", best] if (best := _best(study)) else []
     if not held:
         lines += ["", f"ended: {plain(study.closed or 'its driver is gone')}"]
     return [line[: max(width - 1, 20)] for line in lines]
+
+
+def _best(study: Study) -> str | None:
+    """Tell of the best configuration: of replicates the mean counts."""
+    if study.best is None:
+        return None
+    value, trials, best = number(study.best.value or 0.0), f"trial {study.best.id}", study.best
+    if best.group is not None:
+        usable = [trial for trial in study.trials.values() if trial.usable and trial.value is not None]
+        runs = [Entrant("", one.id, one.value or 0.0, one.budget, one.replicate or 0, one.group) for one in usable]
+        [row] = ranked(runs, study.objective, 1)
+        best = study.trials[row.first.trial]
+        value, trials = row.told, f"trials {', '.join(str(each.trial) for each in row.entrants)}"
+    params = ", ".join(f"{plain(name)}={shown(each)}" for name, each in best.params.items())
+    return f"best {value} by {trials}: {params}"
 
 
 def _why(reason: str | None, error: str | None) -> str:
