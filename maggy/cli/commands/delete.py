@@ -17,7 +17,7 @@ from maggy.views.summary import plain
 @click.option("-yes", "--yes", is_flag=True, help="Do not ask.")
 @store_option
 def command(studies: tuple[str, ...], yes: bool) -> None:
-    """Delete studies with their logs.
+    """Delete studies from the store.
 
     Names are whole names here, not expressions. A study that somebody runs is not deleted. Files (logs, TensorBoard,
     checkpoints) stay where they are.
