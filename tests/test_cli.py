@@ -3,13 +3,16 @@
 import json
 import math
 import os
+import pty
 import re
+import shlex
+import shutil
 import signal
 import subprocess
 import sys
 import textwrap
 import time
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -860,6 +863,71 @@ def test_the_shell_completes_studies(path):
         typed = {"COMP_WORDS": "maggy best dig", "COMP_CWORD": "2", "_MAGGY_COMPLETE": "bash_complete"}
         ran = CliRunner().invoke(app, prog_name="maggy", env=typed)
     assert ran.stdout.split() == ["plain,digits"]
+
+
+@pytest.mark.parametrize(
+    ("typed", "answer"),
+    [
+        ("maggy info dig", ["plain,digits"]),
+        ("maggy logs fa", ["plain,faces"]),
+        ("maggy run x.dv dig", ["plain,digits"]),
+        ("maggy lead", ["plain,leaderboard"]),
+        ("maggy list -ru", ["plain,-runs"]),
+        ("maggy run f", ["file,f"]),
+        ("maggy -db d", ["file,d"]),
+    ],
+)
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_shells_complete_what_is_typed(path, typed, answer, shell):
+    """Commands, flags, files, and studies wherever one is wanted."""
+    word, count = typed.rpartition(" ")[2], str(len(typed.split()) - 1)
+    at = {"COMP_CWORD": word if shell == "fish" else count}
+    with kept(path, "digits", []), kept(path, "faces", []):
+        ran = CliRunner().invoke(
+            app, prog_name="maggy", env={"COMP_WORDS": typed, **at, "_MAGGY_COMPLETE": f"{shell}_complete"}
+        )
+    kind, value = answer[0].split(",")
+    assert kind in ran.stdout
+    assert value in re.split(r"[\s,]", ran.stdout)
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="there is no bash")
+def test_bash_completes(path):
+    """In a shell, by the functions that it was told."""
+    program = path.parent / "maggy"
+    program.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m maggy "$@"\n')
+    program.chmod(0o755)
+    typed = """eval "$(_MAGGY_COMPLETE=bash_source maggy)"
+        COMP_WORDS=(maggy best dig) COMP_CWORD=2; _maggy_completion maggy dig best; echo "${COMPREPLY[@]}" """
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PATH": f"{path.parent}:{os.environ['PATH']}"}
+    with kept(path, "digits", []):
+        ran = subprocess.run(["bash", "-c", typed], env=environment, capture_output=True, text=True, check=True)
+    assert (ran.stdout, ran.stderr) == ("digits\n", "")
+
+
+def test_watching_is_ended_quietly(path):
+    """On a terminal by Ctrl-C, which is no error; what was shown stays."""
+    with live(path) as driver:
+        terminal, other = pty.openpty()
+        watching = subprocess.Popen(
+            [sys.executable, "-m", "maggy", "watch", "live"],
+            env={**os.environ, "PYTHONPATH": str(ROOT), "TERM": "xterm", "COLUMNS": "80", "LINES": "24"},
+            stdin=other,
+            stdout=other,
+            stderr=other,
+        )
+        os.close(other)
+        shown = b""
+        while b"0/4 done" not in shown or b"running" not in shown:
+            shown += os.read(terminal, 65536)
+        watching.send_signal(signal.SIGINT)
+        with suppress(OSError):  # that is how a terminal ends
+            while more := os.read(terminal, 65536):
+                shown += more
+        assert watching.wait(30) == 0
+        assert b"Abort" not in shown
+        assert driver.poll() is None
+        os.close(terminal)
 
 
 @pytest.mark.parametrize(

@@ -39,6 +39,7 @@ def store_option(function: Function) -> Function:
         "-db",
         "--store",
         metavar="STORE",
+        type=click.Path(readable=False),  # so that shells complete it
         callback=_note_store,
         expose_value=False,
         help="A file or postgresql://USER@HOST/DATABASE; $MAGGY_STORE or ./maggy.db otherwise.",
@@ -74,10 +75,11 @@ def studies_argument(*, required: bool = False, name: str = "patterns", one: boo
     """Add the argument for studies, which the shell completes."""
     nargs = 1 if one else -1
     shown = "STUDY" if one else "STUDY..." if required else "[STUDY]..."
-    return click.argument(name, nargs=nargs, required=required, shell_complete=_complete, metavar=shown)
+    return click.argument(name, nargs=nargs, required=required, shell_complete=complete, metavar=shown)
 
 
-def _complete(ctx: click.Context, param: click.Parameter, begun: str) -> list[str]:  # noqa: ARG001 - click's signature
+def complete(ctx: click.Context, param: click.Parameter, begun: str) -> list[str]:  # noqa: ARG001 - click's signature
+    """Return the names of studies that begin so; of trials too, for bash takes `digits:3` for three words."""
     try:
         with closing(open_reader(ctx.meta.get(STORE))) as reader:
             return [entry.name for entry in reader.studies() if entry.name.startswith(begun)]

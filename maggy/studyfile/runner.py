@@ -30,10 +30,9 @@ from maggy.studyfile.definition import Definition, RunConfig, System
 from maggy.studyfile.file import StudyFile
 from maggy.studyfile.guide import Guided
 from maggy.trainfn import TrainFn
-from maggy.trial import Status, Trial
+from maggy.trial import ENDLESS, Status, Trial
 
 PREAMBLE = "set -ex; "
-MANY = 10**9  # trials of a stream that has no end
 LOOK = 0.2  # seconds
 TWICE = 1.0  # seconds within which a second interrupt means it
 RUN = re.compile(r"(.+):([1-9][0-9]{0,17})")
@@ -132,8 +131,8 @@ class Runner:
                 return
             before = self._before(study.name)
             several = max(1, plan.replicates)
-            most = study.num_trials * several if study.num_trials is not None and _finite(study) else MANY
-            step = MANY if wish.stream else wish.trials * several
+            most = study.num_trials * several if study.num_trials is not None and _finite(study) else ENDLESS
+            step = ENDLESS if wish.stream else wish.trials * several
             repeated = sum((trial.why or "").startswith("again") for trial in before.trials.values())
             total = min(most + repeated, before.sampled + step)
             if plan.again:

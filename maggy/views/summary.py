@@ -21,7 +21,7 @@ from maggy.effects import Effect, effects
 from maggy.errors import amount
 from maggy.jsonvalue import dumps
 from maggy.study import Study
-from maggy.trial import Status, Trial
+from maggy.trial import ENDLESS, Status, Trial
 
 DONE = "done"  # what `Study.closed` says of a study that came to its natural end
 ABLATORS = ("loco", "pairs", "greedy")  # optimizers that compare with a reference, and search nothing
@@ -96,7 +96,7 @@ def progress(study: Study, elapsed: float, reports_per_s: float, executors: int,
     """
     counts = study.counts
     promoted = len(study.trials) - study.sampled
-    total = "" if study.num_trials is None else f"/{study.num_trials:,}"
+    total = "" if study.num_trials is None or study.num_trials >= ENDLESS else f"/{study.num_trials:,}"
     best = study.best
     value = "no best yet"
     if best is not None and best.value is not None:

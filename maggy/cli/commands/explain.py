@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import click
 
-from maggy.cli.options import query, reading, say
+from maggy.cli.options import complete, query, reading, say
 from maggy.cli.text import block
 from maggy.cli.trials import the_trial
 from maggy.views.summary import plain
 
 
 @click.command(epilog="Example: maggy explain digits:14")
-@click.argument("trial", metavar="STUDY:TRIAL")
+@click.argument("trial", metavar="STUDY:TRIAL", shell_complete=complete)
 @query
 def command(trial: str, as_json: bool) -> None:
     """Tell why a trial is what it is.

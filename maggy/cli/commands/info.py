@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from maggy.cli.options import query, reading, say
+from maggy.cli.options import complete, query, reading, say
 from maggy.cli.text import BLOCK, block, date, duration, shown
 from maggy.cli.told import study_told, trial_told
 from maggy.cli.trials import is_trial, the_study, the_trial
@@ -19,7 +19,7 @@ from maggy.views.summary import harmless, plain
 
 
 @click.command(epilog="Example: maggy info digits digits:3")
-@click.argument("ids", nargs=-1, required=True, metavar="STUDY|STUDY:TRIAL...")
+@click.argument("ids", nargs=-1, required=True, metavar="STUDY|STUDY:TRIAL...", shell_complete=complete)
 @click.option("-v", "--verbose", is_flag=True, help="Every report of a trial, instead of its last values.")
 @query
 def command(ids: tuple[str, ...], verbose: bool, as_json: bool) -> None:

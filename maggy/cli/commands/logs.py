@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from maggy.cli.options import moment, reading, store_option
+from maggy.cli.options import complete, moment, reading, store_option
 from maggy.cli.told import log_of
 from maggy.cli.trials import settings, the_trial
 from maggy.errors import ConfigError
@@ -23,7 +23,7 @@ PIECE = 1 << 16  # bytes
 
 
 @click.command(epilog="Example: maggy logs -f digits:3")
-@click.argument("trial", metavar="STUDY:TRIAL")
+@click.argument("trial", metavar="STUDY:TRIAL", shell_complete=complete)
 @click.option("-f", "--follow", is_flag=True, help="Go on with what it prints until the trial has ended.")
 @click.option("-since", "--since", metavar="WHEN", help="Only if it has printed something since: 90m, 2d, 2026-11-21.")
 @store_option

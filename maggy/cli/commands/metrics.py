@@ -6,14 +6,14 @@ from typing import Any
 
 import click
 
-from maggy.cli.options import chosen, query, reading, say
+from maggy.cli.options import chosen, complete, query, reading, say
 from maggy.cli.text import number_of
 from maggy.cli.trials import the_trial
 from maggy.views.summary import plain
 
 
 @click.command(epilog="Example: maggy metrics -metrics 'loss$' digits:3 > curve.tsv")
-@click.argument("trial", metavar="STUDY:TRIAL")
+@click.argument("trial", metavar="STUDY:TRIAL", shell_complete=complete)
 @click.option("-metrics", "--metrics", "wanted", metavar="RE,...", help="Only metrics whose name matches.")
 @query
 def command(trial: str, wanted: str | None, as_json: bool) -> None:

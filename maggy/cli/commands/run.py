@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from maggy.cli.options import named_store, note, store_option
+from maggy.cli.options import complete, named_store, note, store_option
 
 
 @click.command(epilog="Example: maggy run -stream -trials 5 mnist.dv\n\nCtrl-C lets what runs end; twice stops it.")
@@ -16,10 +16,15 @@ from maggy.cli.options import named_store, note, store_option
 @click.option("-replicate", "--replicate", type=int, metavar="R", help="Replicates, instead of the file's.")
 @store_option
 @click.option(
-    "-log-dir", "--log-dir", default="maggy_logs", metavar="DIR", help="Where logs go; ./maggy_logs by default."
+    "-log-dir",
+    "--log-dir",
+    type=click.Path(readable=False),
+    default="maggy_logs",
+    metavar="DIR",
+    help="Where logs go; ./maggy_logs by default.",
 )
-@click.argument("file", metavar="FILE")
-@click.argument("arguments", nargs=-1, metavar="[STUDY...|RUN...]")
+@click.argument("file", metavar="FILE", type=click.Path(readable=False))
+@click.argument("arguments", nargs=-1, metavar="[STUDY...|RUN...]", shell_complete=complete)
 def command(
     trials: int,
     rounds: int,

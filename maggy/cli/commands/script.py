@@ -20,7 +20,7 @@ from maggy.studyfile.definition import Definition
     epilog="Example: maggy script mnist.dv mnist -epochs=1 > trial.sh",
 )
 @click.option("-ident", "--ident", metavar="ID", help="The id that the script is to see; STUDY:0 by default.")
-@click.argument("file", metavar="FILE")
+@click.argument("file", metavar="FILE", type=click.Path(readable=False))
 @click.argument("study", metavar="STUDY [-NAME=VALUE...]")
 @click.pass_context
 def command(ctx: click.Context, ident: str | None, file: str, study: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 
 import click
 
@@ -33,7 +34,7 @@ def command(study: str) -> None:
     Shows what runs, how far each trial is, what ended last, and the best so far. Where there is no terminal, a line of
     progress now and then. Ctrl-C ends the watching, not the study.
     """
-    with reading() as reader:
+    with reading() as reader, suppress(KeyboardInterrupt):
         _show(reader, study)
 
 
