@@ -8,7 +8,7 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,7 @@ RUN = re.compile(r"(.+):([1-9][0-9]{0,17})")
 LARGEST = 100_000  # characters of what a trial runs, as JSON: it has to fit a message
 
 Say = Callable[[str], None]
+Beside = Callable[[], AbstractContextManager[None]]
 
 
 @dataclass(frozen=True)
@@ -76,33 +77,43 @@ class Runner:
         self.failures: dict[str, str] = {}  # by study
         self._failed = 0  # runs
 
-    def run(self, studies: Sequence[Definition]) -> bool:
-        """Run studies to their end; return whether none has failed, nor any run. An interrupt lets what runs end."""
+    def run(self, studies: Sequence[Definition], beside: Beside = nullcontext) -> bool:
+        """Run studies to their end; return whether none has failed, nor any run. An interrupt lets what runs end.
+
+        `beside()` is entered meanwhile, once it is clear that they can be run.
+        """
         plans = [self._plan(each) for each in studies]
         with closing(open_store(self._store)):  # one that cannot be used is no trouble of a single study
             pass
-        self._say(f"performing trials for studies: {', '.join(each.name for each in studies)}")
-        pools = {plan.system.name: Pool(plan.parallelism) for plan in plans}
-        ended = []  # events: a thread whose join is interrupted is taken for dead by Python 3.11
-        for plan in plans:
-            ended.append(threading.Event())
-            arguments = (plan, pools[plan.system.name], ended[-1])
-            name = f"maggy-study-{plan.study.name}"
-            threading.Thread(target=self._guarded, args=arguments, name=name, daemon=True).start()
-        interrupted, at_once = -math.inf, False
-        while not all(each.is_set() for each in ended):
-            try:
-                for each in ended:
-                    each.wait(LOOK)
-                if self._stopping.is_set():
-                    self._wind_down(studies, now=at_once)
-            except KeyboardInterrupt:
-                at_once = at_once or time.monotonic() - interrupted < TWICE
-                interrupted = time.monotonic()
-                self._stopping.set()
-                self._say("stopping at once" if at_once else f"no new trials; {self._waits(studies)}")
+        with beside():
+            self._say(f"performing trials for studies: {', '.join(each.name for each in studies)}")
+            pools = {plan.system.name: Pool(plan.parallelism) for plan in plans}
+            ended = []  # events: a thread whose join is interrupted is taken for dead by Python 3.11
+            for plan in plans:
+                ended.append(threading.Event())
+                arguments = (plan, pools[plan.system.name], ended[-1])
+                name = f"maggy-study-{plan.study.name}"
+                threading.Thread(target=self._guarded, args=arguments, name=name, daemon=True).start()
+            self._wait(studies, ended)
         shutil.rmtree(self._marks, ignore_errors=True)
         return not self.failures and not self._failed
+
+    def _wait(self, studies: Sequence[Definition], ended: Sequence[threading.Event]) -> None:
+        """Wait until all have ended, and take in interrupts, which may come at any moment."""
+        interrupted, at_once, told = -math.inf, False, True
+        while not all(each.is_set() for each in ended):
+            try:
+                if not told:
+                    self._say("stopping at once" if at_once else f"no new trials; {self._waits(studies)}")
+                    told = True
+                if self._stopping.is_set():
+                    self._wind_down(studies, now=at_once)
+                for each in ended:
+                    each.wait(LOOK)
+            except KeyboardInterrupt:
+                at_once, told = at_once or time.monotonic() - interrupted < TWICE, False
+                interrupted = time.monotonic()
+                self._stopping.set()
 
     # -- one study ---------------------------------------------------------------------------------------------------
 

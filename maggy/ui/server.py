@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from itertools import chain, repeat
+from threading import Thread
 
 import uvicorn
 
@@ -15,6 +17,7 @@ from maggy.ui.guard import TICKET, Guard
 
 HOST = "127.0.0.1"
 AT_ONCE = 64  # connections
+PATIENCE = 5.0  # seconds for the thread to come to its end
 
 
 def serve(reader: Reader, port: int | None, say: Callable[[str], None], usual: int) -> None:
@@ -30,6 +33,27 @@ def serve(reader: Reader, port: int | None, say: Callable[[str], None], usual: i
         ConfigError: where the port is taken, or may not be had.
 
     """
+    with _made(reader, port, say, usual) as (server, listener):
+        server.run(sockets=[listener])
+
+
+@contextmanager
+def serving(reader: Reader, port: int, say: Callable[[str], None]) -> Iterator[None]:
+    """Serve the pages on a thread of its own meanwhile; else as `serve`."""
+    with _made(reader, port, say, port) as (server, listener):
+        thread = Thread(target=server.run, args=([listener],), name="maggy-pages", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            server.should_exit = True
+            thread.join(PATIENCE)
+
+
+@contextmanager
+def _made(
+    reader: Reader, port: int | None, say: Callable[[str], None], usual: int
+) -> Iterator[tuple[uvicorn.Server, socket.socket]]:
     with _listening(port, usual) as listener:
         at = listener.getsockname()[1]
         words = chain(["Open"], repeat("For another browser"))
@@ -50,7 +74,7 @@ def serve(reader: Reader, port: int | None, say: Callable[[str], None], usual: i
             limit_concurrency=AT_ONCE,
             timeout_graceful_shutdown=1,
         )
-        uvicorn.Server(config).run(sockets=[listener])
+        yield uvicorn.Server(config), listener
 
 
 def _listening(port: int | None, usual: int) -> socket.socket:

@@ -9,6 +9,8 @@ from contextlib import closing
 from itertools import pairwise
 from math import sin, tanh
 from pathlib import Path
+from urllib.error import HTTPError
+from urllib.request import HTTPCookieProcessor, ProxyHandler, build_opener
 
 import pytest
 from click.testing import CliRunner
@@ -364,6 +366,8 @@ BAD = [
         ["run", "file.dv"],
         "study 's': 't.py' cannot be read: No such file",
     ),
+    (None, ["run", "-http", "0.0.0.0:80", "file.dv"], "-http 0.0.0.0:80: pages are for this machine alone"),
+    (None, ["run", "-http", "6e3", "file.dv"], "-http 6e3: it must be a port"),
     (None, ["run", "-trials", "-1", "file.dv"], "-trials -1: it must be at least 1"),
     (None, ["run", "-rounds", "0", "file.dv"], "-rounds 0: it must be at least 1"),
     (None, ["run", "-trials", "many", "file.dv"], "'many' is not a valid integer"),
@@ -459,6 +463,33 @@ def test_d27_before_the_first_trial_nobody_is_waited_for(place):
         assert runner._waits(file.definitions) == "none runs, so this ends"
         assert runner.run(file.definitions)
         assert runner._waits(file.definitions) == "none runs, so this ends"
+
+
+def test_d28_pages_show_what_runs(place):
+    """On this machine, to who has the token that was printed; they end with the run."""
+    pytest.importorskip("uvicorn")
+    here = place.folder
+    waits = f"echo METRICS: loss=42%(x)d; touch {here}/running; while [ ! -e {here}/go ]; do sleep 0.05; done"
+    place.write(study(params=FOUR), waits)
+    process = subprocess.Popen(
+        command(place, "run", "-http", ":0", "-trials", "2", "file.dv"), cwd=here, stderr=subprocess.PIPE, text=True
+    )
+    address = process.stderr.readline().removeprefix("Open: ").strip()
+    until((here / "running").exists)
+    browser = build_opener(HTTPCookieProcessor(), ProxyHandler({}))
+    root, _, _ = address.partition("?")
+    with pytest.raises(HTTPError, match="40"):
+        browser.open(root)
+    assert ">s<" in browser.open(address).read().decode()
+    page = browser.open(f"{root}study?name=s").read().decode()
+    assert "Ordinal([1, 2, 3, 4])" in page
+    trials = browser.open(f"{root}trials?name=s&state=running").read().decode()
+    assert trials.count('title="running: ') == 2
+    trial = browser.open(f"{root}trial?name=s&trial=1").read().decode()
+    assert "421" in trial, trial
+    (here / "go").touch()
+    process.communicate(timeout=60)
+    assert process.returncode == 0
 
 
 def test_d27_twice_is_at_once(place):

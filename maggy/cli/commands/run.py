@@ -3,10 +3,28 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import click
 
-from maggy.cli.options import complete, named_store, note, store_option
+from maggy.cli.options import complete, named_store, note, reading, store_option
+from maggy.cli.pages import imported
+from maggy.errors import ConfigError
+
+LAST_PORT = 65535
+
+
+def _port(ctx: click.Context, param: click.Parameter, where: str | None) -> int | None:  # noqa: ARG001 - click's signature
+    """Return the port of `8000`, of `:8000` as Diviner has it, or of `127.0.0.1:8000`."""
+    if where is None:
+        return None
+    host, _, port = where.rpartition(":")
+    if host not in ("", "127.0.0.1", "localhost"):
+        raise ConfigError(f"-http {where}: pages are for this machine alone; name a port, or 127.0.0.1:PORT")
+    if not port.isascii() or not port.isdigit() or int(port) > LAST_PORT:
+        raise ConfigError(f"-http {where}: it must be a port, from 0, for any that is free, to {LAST_PORT}")
+    return int(port)
 
 
 @click.command(epilog="Example: maggy run -stream -trials 5 mnist.dv\n\nCtrl-C lets what runs end; twice stops it.")
@@ -23,6 +41,9 @@ from maggy.cli.options import complete, named_store, note, store_option
     metavar="DIR",
     help="Where logs go; ./maggy_logs by default.",
 )
+@click.option(
+    "-http", "--http", "port", metavar="PORT", callback=_port, help="Serve pages on this machine; 0: any port."
+)
 @click.argument("file", metavar="FILE", type=click.Path(readable=False))
 @click.argument("arguments", nargs=-1, metavar="[STUDY...|RUN...]", shell_complete=complete)
 def command(
@@ -31,6 +52,7 @@ def command(
     stream: bool,
     replicate: int | None,
     log_dir: str,
+    port: int | None,
     file: str,
     arguments: tuple[str, ...],
 ) -> None:
@@ -45,5 +67,18 @@ def command(
     with StudyFile(file, note) as opened:
         studies, again = chosen(opened, arguments)
         wish = Wish(trials, rounds, stream, replicate, again)
-        if not Runner(opened, wish, store=named_store(), log_dir=log_dir, say=note).run(studies):
+        beside = nullcontext if port is None else _pages(port)
+        if not Runner(opened, wish, store=named_store(), log_dir=log_dir, say=note).run(studies, beside):
             sys.exit(1)
+
+
+def _pages(port: int) -> Callable[[], AbstractContextManager[None]]:
+    """Return what serves the store's pages on this machine for as long as it is entered."""
+    served = imported("maggy run -http").serving
+
+    @contextmanager
+    def pages() -> Iterator[None]:
+        with reading() as reader, served(reader, port, note):
+            yield
+
+    return pages

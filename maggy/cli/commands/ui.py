@@ -7,7 +7,7 @@ from contextlib import suppress
 import click
 
 from maggy.cli.options import note, reading, store_option
-from maggy.errors import ConfigError
+from maggy.cli.pages import imported
 
 PORT = 8265
 
@@ -27,13 +27,6 @@ def command(port: int | None) -> None:
     Studies, their leaderboards while they run, trials with curves, logs and decisions, and plots. Pages only look, and
     are for this machine and you: the address has a token, good for one visit. Ctrl-C ends it. Needs maggy[ui].
     """
-    try:
-        import plotly  # noqa: F401
-
-        from maggy.ui.server import serve
-    except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] == "maggy":
-            raise
-        raise ConfigError(f"maggy ui needs {error.name}: pip install 'maggy[ui]'") from None
+    serve = imported("maggy ui").serve
     with reading() as reader, suppress(KeyboardInterrupt):
         serve(reader, port, note, PORT)
