@@ -552,10 +552,10 @@ def test_sentences(path, command, said, monkeypatch):
 
 
 ODD = ["../x", "a; DROP TABLE studies", "a\nb", "x" * 300, "' OR 1=1 --", "\x1b[2J", "a\x00", "\udc80"]
-OF_STUDIES = ["list", "info", "leaderboard", "best", "compare", "export", "watch", "stop", "pause", "resume"]
+OF_STUDIES = ["list", "info", "leaderboard", "best", "compare", "export", "watch", "report", "stop", "pause", "resume"]
 OF_TRIALS = ["info", "metrics", "logs", "explain"]
 OF_FILES = ["run", "script"]
-OF_NOBODY = {"create-table", "doctor"}  # they take no name
+OF_NOBODY = {"create-table", "doctor", "ui"}  # they take no name
 
 
 def with_name(name, file):

@@ -113,7 +113,7 @@ from math import sin, tanh
 def wave(sign):
     return lambda p: {"f": sign * sin(5 * p["x"]) * (1 - tanh(p["x"] ** 2))}
 for name, objective, sign in [("low", minimize("f"), 1), ("high", maximize("f"), -1)]:
-    study(name, {"x": range(-2.0, 2.0)}, objective, oracle=skopt(n_initial_points=5), acquire=wave(sign))
+    study(name, {"x": range(-2.0, 2.0)}, objective, oracle=skopt(), acquire=wave(sign))
 """
 
 
@@ -550,8 +550,8 @@ def test_d26_what_is_no_metrics_fails_the_trial(place):
 OWN = """
 def next(previous, params, objective, n):
     left = [x for x in params["x"]["values"] if x not in [each["values"]["x"] for each in previous]]
-    if len(left) == 1 and not [each for each in previous if each["metrics"].get(objective["metric"], 0) == 1]:
-        panic("the first has a metric")
+    if len(left) == 1 and not [each for each in previous if objective["metric"] in each["metrics"]]:
+        panic("one has ended, or nobody would ask")
     return [{"x": x} for x in left if x < 4][:n]
 """
 
