@@ -50,10 +50,12 @@ def adopted(
         return WithTrial(train_fn), Searchspace({**known, OPEN: True}), direction
     if alone in {*PROVIDED, *RESERVED}:
         return train_fn, space, direction
+    if not space and resume:
+        return train_fn, space, direction  # the study knows its parameters
     if not space:
         raise ConfigError(
             f"{trainfn.label(train_fn)} takes one argument, {alone!r}, and it cannot be told what that is to be: for a "
-            "dict of parameters, as with Hyperopt and Ray Tune, give a searchspace (also to a study that is resumed); "
+            "dict of parameters, as with Hyperopt and Ray Tune, give a searchspace; "
             "an objective of Optuna's calls trial.suggest_float() and the like, in its own code or its module's "
             "functions, else pass it to maggy.migrate.optuna.create_study().optimize()"
         )
