@@ -173,6 +173,7 @@ FIELDS = {  # behind the time of each kind
     events.Ended: (counts, counts, texts, st.none() | st.floats(), settings_, st.none() | texts, st.none() | texts),
     events.StudyOpened: (settings_, counts),
     events.StudyResumed: (settings_,),
+    events.Drawn: (counts, counts, settings_, settings_),
     events.Started: (counts, counts, texts),
     events.Saved: (counts, counts, texts, counts),
     events.StopRequested: (counts, counts, texts),
