@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from threading import Thread
 
@@ -527,6 +528,32 @@ def test_settings_of_a_connection(url, postgres):
             assert ask("search_path") == named(url)
     finally:
         postgres.run("ALTER ROLE maggy RESET synchronous_commit")
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"), [("extra_float_digits", "0"), ("default_transaction_isolation", "'repeatable read'")]
+)
+def test_what_a_role_prefers_changes_nothing(url, postgres, setting, value):
+    """Times come back to the last digit, and who waits for the names sees those that were given meanwhile."""
+    postgres.run(f"ALTER ROLE maggy SET {setting} = {value}")
+    try:
+        with closing(open_store(url)) as store, closing(open_store(url)) as other:
+            study, _ = held(store, events=[report(1), replace(report(1), at=1763780000.123457)])
+            assert [event.at for event in store.read(study)] == [report(1).at, 1763780000.123457]
+            made = []
+            naming = Thread(target=lambda: made.append(other.create("digits", NOW)))
+            waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+            with store._writing() as connection:
+                store._database.lock_names(connection)
+                naming.start()
+                until(lambda: postgres.run(waiting) == [(1,)])
+                connection.exec_driver_sql(
+                    "INSERT INTO studies (name, base, number, created) VALUES ('digits-2', 'digits', 2, 0)"
+                )
+            naming.join(30)
+            assert made == ["digits-3"]
+    finally:
+        postgres.run(f"ALTER ROLE maggy RESET {setting}")
 
 
 def test_f38_a_sign_of_life_amid_a_claim(url, store, postgres):

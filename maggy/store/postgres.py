@@ -45,8 +45,11 @@ _DEFAULTS = {
     "keepalives_count": "3",
     "tcp_user_timeout": "15000",
 }
-# A transaction whose client stands still or is gone must not hold others up. What is confirmed has to be durable.
+# A transaction whose client stands still or is gone must not hold others up. What is confirmed has to be durable. Times
+# that came rounded would not fit their checksums. Who has waited for a lock has to see what its last holder has done.
 _SETTINGS = """SELECT set_config('lock_timeout', '20s', false),
+       set_config('extra_float_digits', '1', false),
+       set_config('default_transaction_isolation', 'read committed', false),
        set_config('idle_in_transaction_session_timeout', '10s', false),
        set_config('search_path', quote_ident(current_schema()), false),
        set_config('synchronous_commit', CASE current_setting('synchronous_commit')
