@@ -216,6 +216,17 @@ def test_reports_of_a_trial(reader):
     assert list(reader.reports("digits", 7)) == []
 
 
+def test_reports_of_a_trial_that_was_queued_again(path):
+    """What it reported before it failed, and what it has reported since."""
+    log = [*LOG[:4], ended(1, None, "failed"), Requeued(NOW + 5, 1), Started(NOW + 6, 1, 2, "a")]
+    again = [Reported(NOW + 7, 1, 2, 1, {"acc": 0.6})]
+    write(path, log + again)
+    write(path, [*log, *again, ended(1, 0.6)], "faces")
+    with closing(open_reader(path)) as reader:
+        for name in ("digits", "faces"):
+            assert [event.attempt for event in reader.reports(name, 1)] == [1, 2]
+
+
 def test_damage_is_noticed(path):
     """A fact that is read whole is checked against its checksum."""
     write(path, LOG)

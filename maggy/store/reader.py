@@ -98,9 +98,10 @@ class SqlReader:
             id_, entry = found_in(connection, study)
             facts = connection.execute(schema.OF_TRIALS, {"study": id_, "trials": [trial]}).fetchall()
             begins = [row.position for row in facts if row.kind == "Started"]
-            end = next((row.position for row in facts if row.kind == "Ended"), entry.position)
             if not begins:
                 return
+            # A trial that has failed may be queued again, and reports once more.
+            end = facts[-1].position if facts[-1].kind == "Ended" else entry.position
             asked = {"study": id_, "trial": trial, "first": begins[0], "last": end}
             for row in connection.execute(schema.REPORTS, asked).fetchall():
                 event = _event(study, id_, row.position, row)
