@@ -190,13 +190,18 @@ def _event(study: str, id_: int, expected: int, row: Any) -> Event | None:
         raise StoreError(f"position {position} of study {study!r} is not a {kind} event: {error}") from error
 
 
+def _askable(study: object) -> bool:
+    """Whether a database can be asked for that name; a stranger's store may have names that no study may be given."""
+    return isinstance(study, str) and "\0" not in study and study.encode("utf-8", "ignore").decode() == study
+
+
 def found_in(connection: Connection, study: str, *, hold: bool = False) -> tuple[int, StudyEntry]:
     """Return a study's id and entry. Raises `StoreError` where there is none.
 
     With `hold` nobody else changes it until this transaction ends; in SQLite nobody could anyway.
     """
     wanted = select(studies).where(studies.c.name == study)
-    row = connection.execute(wanted.with_for_update() if hold else wanted).one_or_none() if is_name(study) else None
+    row = connection.execute(wanted.with_for_update() if hold else wanted).one_or_none() if _askable(study) else None
     if row is None:
         # In a damaged file a name may be anything.
         raise no_study(study, map(str, connection.scalars(select(studies.c.name))))
