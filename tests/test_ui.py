@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from html import unescape
 from http.client import HTTPConnection
 from pathlib import Path
@@ -22,7 +23,7 @@ from waiting import until
 
 import maggy
 from maggy.cli.app import app
-from maggy.events import Ended, Reported, Started, StudyClosed, StudyOpened, Suggested
+from maggy.events import Drawn, Ended, Reported, Started, StudyClosed, StudyOpened, Suggested
 from maggy.optimizers import RandomSearch
 from maggy.searchspace import Searchspace
 from maggy.store import Owner, open_reader, open_store
@@ -371,6 +372,23 @@ def test_a_pipe_in_the_place_of_a_log_holds_nobody_up(store, tmp_path):
         assert "It has printed nothing" in Site(store).text("trial", name="digits", trial=1)
 
 
+@pytest.mark.parametrize("files", ["pipe", "nul\0", 5])
+def test_a_strangers_folder_holds_no_list_up(store, tmp_path, files):
+    """Nor does a trial that runs, whose last line the list of trials tells."""
+    (tmp_path / "pipe" / "1").mkdir(parents=True)
+    os.mkfifo(tmp_path / "pipe" / "1" / "output.log")
+    with kept(store, "digits", [opened(files=files), *trial(1, status=None)], held=True):
+        assert "running: step 2, acc 0.5" in Site(store).text("trials", name="digits")
+
+
+def test_what_trials_have_drawn_has_columns(store):
+    """In an open searchspace nothing is suggested: trials name their parameters themselves."""
+    suggested, *rest = trial(1)
+    drawn = Drawn(AT, 1, 1, {"depth": 41}, {"depth": {"type": "integer", "low": 1, "high": 90}})
+    with kept(store, "digits", [opened(open=True, searchspace={}), replace(suggested, params={}), drawn, *rest]):
+        assert re.search(r"depth.* 41 ", Site(store).text("trials", name="digits"))
+
+
 def test_pictures_are_figures_of_plotly(store):
     """Each as JSON; where there is nothing of the kind, a sentence."""
     with kept(store, "digits", DIGITS):
@@ -379,7 +397,8 @@ def test_pictures_are_figures_of_plotly(store):
         history = json.loads(site.get("figure", name="digits", which="history").body)
         assert history["data"][0]["y"] is not None
         assert "what matters takes" in site.get("figure", 404, name="digits", which="importance").text
-        assert site.get("figure", 404, name="digits", which="__class__").text == "There is no such picture."
+        for which in ("__class__", "effects"):  # of an ablation alone
+            assert site.get("figure", 404, name="digits", which=which).text == "There is no such picture."
         assert b"plotly.js" in site.get("static/plotly.js").body[:200]
         site.get("static/../app.py", 404)
 

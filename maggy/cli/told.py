@@ -137,7 +137,7 @@ def statuses(reader: Reader, entry: StudyEntry, these: list[Outline]) -> dict[st
             told = [f"{how} {amount(times, 'time')}" for how, times in before.items() if times > 0]
             text = ", ".join(["queued again", *told]) if told else "queued"
         elif each.status is Status.RUNNING:
-            line = _last_line(log_of(files, each.id)) if files else ""
+            line = last_line(tail_of(files, each.id, TAIL)[0])  # a progress bar's last state counts
             if not line and (report := reports.get(each.id)):
                 line = ", ".join(
                     [f"step {report.step}", *(f"{key} {shown(num)}" for key, num in report.metrics.items())]
@@ -150,15 +150,20 @@ def statuses(reader: Reader, entry: StudyEntry, these: list[Outline]) -> dict[st
     return found
 
 
-def _last_line(log: Path) -> str:
-    """Return the last line of a log that says something; a progress bar's last state counts."""
+def tail_of(files: Any, trial: int, most: int) -> tuple[str, int]:
+    """Return the last bytes of what a trial has printed, as text, and how many bytes there are.
+
+    What is no file is not opened, for a pipe would keep all who look waiting: a stranger's store names any folder.
+    """
     try:
-        with log.open("rb") as file:
-            file.seek(max(0, log.stat().st_size - TAIL))
-            text = file.read().decode("utf-8", "replace")
-    except OSError:
-        return ""  # it has printed nothing yet, or did so elsewhere
-    return last_line(text)
+        if not isinstance(files, str) or not (path := log_of(files, trial)).is_file():
+            return "", 0
+        with path.open("rb") as file:
+            size = file.seek(0, 2)
+            file.seek(max(0, size - most))
+            return file.read(most).decode("utf-8", "replace"), size
+    except (OSError, ValueError):  # it has printed nothing yet, or elsewhere; no path has a character 0
+        return "", 0
 
 
 def complete(reader: Reader, rows: Sequence[Row]) -> None:

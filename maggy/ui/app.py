@@ -19,10 +19,10 @@ from starlette.responses import FileResponse, HTMLResponse, Response
 from starlette.routing import Route
 
 from maggy.cli.ranking import ranked
-from maggy.cli.told import complete, log_of, statuses, study_told, trial_told
+from maggy.cli.told import complete, statuses, study_told, tail_of, trial_told
 from maggy.cli.trials import Outline, finite, objective_of, outlines, settings, the_trial
 from maggy.errors import ConfigError, MaggyError, StoreError
-from maggy.events import Suggested
+from maggy.events import Drawn, Suggested
 from maggy.store import Reader, StudyEntry
 from maggy.study import Study
 from maggy.trial import Status
@@ -190,7 +190,7 @@ def _trials(folds: Folds, request: Request) -> Response:
     listed = found[(at - 1) * TRIALS : at * TRIALS]
     numbers = [each.id for each in listed]
     events = folds.reader.of_trials(entry.name, numbers)
-    values = {event.trial: event.params for event in events if isinstance(event, Suggested)}
+    values = {event.trial: event.params for event in events if isinstance(event, Suggested | Drawn)}
     why = statuses(folds.reader, entry, listed)
     asked = {"sort": sort, "state": state, "page": at}
     content = pages.trials(entry.name, listed, values, why, asked, last, len(found), now)
@@ -246,17 +246,7 @@ def _told(folds: Folds, entry: StudyEntry, number: int) -> Markup:
 
 def _log(files: Any, number: int) -> str:
     """Return the last lines that a trial has printed, without what would drive a terminal."""
-    if not isinstance(files, str):
-        return ""
-    try:
-        if not (path := log_of(files, number)).is_file():  # a pipe would keep all who look waiting
-            return ""
-        with path.open("rb") as file:
-            size = file.seek(0, 2)
-            file.seek(max(0, size - TAIL))
-            text = file.read(TAIL).decode("utf-8", "replace")
-    except (OSError, ValueError):  # it has printed nothing yet, or elsewhere; a stranger's folder may be anything
-        return ""
+    text, size = tail_of(files, number, TAIL)
     lines = [harmless(line[:LONGEST]) for line in text.splitlines()]
     return "\n".join([f"… {size - TAIL:,} bytes before", *lines[1:]] if size > TAIL else lines)
 
@@ -264,16 +254,19 @@ def _log(files: Any, number: int) -> str:
 # -- pictures ------------------------------------------------------------------------------------------------------
 
 
+def _which(study: Study) -> list[str]:
+    return [*(["effects"] if is_ablation(study) else []), *pages.PLOTS]
+
+
 def _plots(folds: Folds, request: Request) -> Response:
     entry = _entry(folds, request)
-    which = [*(["effects"] if is_ablation(folds.study(entry)) else []), *pages.PLOTS]
-    content = pages.plots(entry.name, which)
+    content = pages.plots(entry.name, _which(folds.study(entry)))
     return _page(entry.name, folds, pages.heading(entry.name, "plots"), content, plots=True)
 
 
 def _figure(folds: Folds, request: Request) -> Response:
     entry, which = _entry(folds, request), request.query_params.get("which", "")
-    if which not in DRAWN:
+    if which not in _which(folds.study(entry)):
         return Response("There is no such picture.", 404, media_type="text/plain")
     try:
         found = folds.picture(entry, which, lambda study: str(DRAWN[which](study).to_json()))
