@@ -16,7 +16,7 @@
           if (answer.headers.get("X-Maggy") === "ended") return;
         } else if (answer.status !== 304) {
           document.body.classList.add("gone");
-          return;
+          if (answer.status < 500) return; // a store that is away for a moment comes back
         }
       } catch {
         document.body.classList.add("gone");
