@@ -188,22 +188,26 @@ def take_up(
 
 
 def claim(store: Store, name: str, owner: Owner, say: Callable[[str], None], patience: float = LEASE) -> None:
-    """Claim a study; where its holder cannot be seen from here, wait until its lease tells whether it lives.
+    """Claim a study, once it is known whether its holder lives. Raises `StudyOwned` where it does."""
+    store.claim(name, owner, time_of_holder(store, name, say, patience))
+
+
+def time_of_holder(store: Store, name: str, say: Callable[[str], None], patience: float = LEASE) -> float:
+    """Return the time by which the store tells whether a study's holder lives.
 
     The other host's clock need not agree with ours, so what it wrote of the time tells nothing: only that it writes.
-    Raises `StudyOwned` where it does.
+    Where a holder cannot be seen from here, wait until its lease tells.
     """
     held = _entry(store, name)
     if held.owner is None or held.owner.visible or time.time() > held.renewed + CLOCKS_APART:
-        store.claim(name, owner, time.time())
-        return
+        return time.time()
     host, pid = held.owner.host, held.owner.pid
     say(f"Study {name!r} was last held by process {pid} on host {host}: waiting for a sign of life of it.")
     until = time.monotonic() + patience
     while (found := _entry(store, name)) == held and time.monotonic() < until:
         time.sleep(patience / 50)
     # Dead by our clock, or alive by its own: unless it has let go, the store refuses the latter.
-    store.claim(name, owner, max(time.time(), held.renewed + LEASE) if found == held else found.renewed)
+    return max(time.time(), held.renewed + LEASE) if found == held else found.renewed
 
 
 def _entry(store: Store, name: str) -> StudyEntry:

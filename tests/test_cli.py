@@ -33,6 +33,7 @@ from maggy.events import Ended, Lost, Reported, Requeued, Started, StudyClosed, 
 from maggy.jsonvalue import loads
 from maggy.store import Owner, open_reader, open_store
 from maggy.study import Study
+from maggy.testing.store_contract import elsewhere
 from maggy.trial import Objective
 
 ROOT = Path(maggy.__file__).parents[1]
@@ -799,6 +800,17 @@ def test_delete(path):
         assert run("list") == "a\nb\n"
         assert run("delete", "a", input="y\n") == "study 'a' is deleted\n"
         assert run("list") == "b\n"
+
+
+def test_f34_another_hosts_clock_deletes_nothing(path, monkeypatch):
+    """F34: a driver elsewhere, whose clock is an hour behind, is alive where it gives a sign of life."""
+    late = time.time() - 3600
+    with closing(open_store(path)) as store:
+        store.create("a", late)
+        store.claim("a", elsewhere(), late)
+        monkeypatch.setattr("maggy.opening.time.sleep", lambda _: store.renew("a", elsewhere(), late + 1))
+        assert "is held by process 1 on host elsewhere" in run("delete", "--yes", "a", code=2)
+        assert run("list") == "a\n"
 
 
 def test_logs(path, tmp_path):

@@ -6,9 +6,10 @@ import time
 
 import click
 
-from maggy.cli.options import store_option, studies_argument, writing
+from maggy.cli.options import note, store_option, studies_argument, writing
 from maggy.cli.trials import the_study
 from maggy.errors import amount
+from maggy.opening import time_of_holder
 from maggy.views.summary import plain
 
 
@@ -30,5 +31,5 @@ def command(studies: tuple[str, ...], yes: bool) -> None:
             what = ", ".join(f"{plain(entry.name)} ({amount(entry.position, 'event')})" for entry in entries)
             click.confirm(f"Delete {what} for good?", abort=True, err=True)
         for entry in entries:
-            store.delete(entry.name, time.time())
+            store.delete(entry.name, time_of_holder(store, entry.name, note))
             click.echo(f"study {plain(entry.name)!r} is deleted")
