@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
-from maggy.domains import Categorical, Domain
+from maggy.domains import Categorical, Domain, Float
 from maggy.errors import ConfigError
 from maggy.jsonvalue import identity, is_json
 from maggy.searchspace import Searchspace
@@ -51,9 +51,7 @@ class Value:
 
     def fill(self, params: Params) -> Any:
         """Return the value."""
-        value = params[self.name]
-        if self.q is not None:
-            value = round(value / self.q) * self.q
+        value = params[self.name] if self.q is None else multiple(params[self.name], self.q)
         return value if self.kind is None else self.kind(value)
 
 
@@ -104,28 +102,40 @@ def sequence(*parts: Any) -> tuple[Any, ...]:
 
 @dataclass(frozen=True)
 class Space:
-    """Another library's searchspace as ours. `labels` has what that library calls each parameter."""
+    """Another library's searchspace as ours. `labels` has what that library calls each parameter.
+
+    `rounded` are parameters of which the objective is given multiples; our domains have all between.
+    """
 
     searchspace: Searchspace
     form: Form
     labels: Mapping[str, str] = field(default_factory=dict)
     choices: Mapping[str, Choice] = field(default_factory=dict)
+    rounded: Mapping[str, float] = field(default_factory=dict)
 
     def names(self, point: Mapping[str, Any]) -> dict[str, Any]:
         """Return a point as that library writes it, choices by number, as a configuration of ours."""
         by_label = {label: name for name, label in self.labels.items()}
         named = {by_label.get(label, label): value for label, value in point.items()}
-        return {
-            name: self.choices[name].values[int(value)] if name in self.choices else value
-            for name, value in named.items()
-        }
+        return {name: self._inside(name, value) for name, value in named.items()}
 
     def point(self, params: Params) -> dict[str, Any]:
         """Return a configuration of ours as that library writes it, choices by number."""
-        return {
-            self.labels.get(name, name): self.choices[name].number(params) if name in self.choices else value
-            for name, value in params.items()
-        }
+        return {self.labels.get(name, name): self._outside(name, params) for name in params}
+
+    def _inside(self, name: str, value: Any) -> Any:
+        if name in self.choices:
+            return self.choices[name].values[int(value)]
+        domain = self.searchspace[name] if name in self.rounded else None
+        if not isinstance(domain, Float):
+            return value
+        nearest = min(max(value, domain.low), domain.high)  # the multiple next to a bound may be beyond it
+        return nearest if multiple(nearest, self.rounded[name]) == value else value
+
+    def _outside(self, name: str, params: Params) -> Any:
+        if name in self.choices:
+            return self.choices[name].number(params)
+        return multiple(params[name], self.rounded[name]) if name in self.rounded else params[name]
 
 
 Where = tuple[str, Any] | None  # the choice, and its value, on which a parameter depends
@@ -139,6 +149,7 @@ class Builder:
         self._depends: dict[str, list[Where]] = {}
         self.labels: dict[str, str] = {}
         self.choices: dict[str, Choice] = {}
+        self.rounded: dict[str, float] = {}
 
     def add(self, label: str, domain: Domain, where: Where) -> str:
         """Add a parameter where a choice has a certain value, and return its name; or what is there again elsewhere.
@@ -178,7 +189,7 @@ class Builder:
         domains: dict[str, Domain] = {}
         for name, domain in self._domains.items():
             domains[name] = replace(domain, when=self._when(name))  # choices come before what depends on them
-        return Space(Searchspace(domains), form, self.labels, self.choices)
+        return Space(Searchspace(domains), form, self.labels, self.choices, self.rounded)
 
     def _when(self, name: str) -> dict[str, list[Any]] | None:
         """Say on what a parameter depends: on one choice, else on nothing, and then some trials have no use for it."""
@@ -191,6 +202,11 @@ class Builder:
         if len({identity(value) for value in values}) == len(self.choices[choice].values):
             return self._when(choice)
         return {choice: [[value] if isinstance(value, list) else value for value in values]}
+
+
+def multiple(value: float, q: float) -> float:
+    """Return the multiple of `q` that is nearest."""
+    return round(value / q) * q
 
 
 def name_of(label: str) -> str:

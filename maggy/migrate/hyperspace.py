@@ -98,7 +98,10 @@ def _choice(node: Any, where: Where, builder: Builder) -> Form:
 def _value(node: Any, where: Where, builder: Builder) -> Form:
     label, drawn = str(node.arg["label"].obj), node.arg["obj"]
     domain, q = _domain(drawn, f"hp.{drawn.name}({label!r}, …)")
-    return Value(builder.add(label, domain, where), q)
+    name = builder.add(label, domain, where)
+    if q is not None:
+        builder.rounded[name] = q
+    return Value(name, q)
 
 
 def _domain(drawn: Any, what: str) -> tuple[Domain, float | None]:
