@@ -94,7 +94,8 @@ def fmin(
 ) -> dict[str, Any] | None:
     """Minimize an objective as Hyperopt does, and return the best parameters, choices by number, as `space_eval` wants.
 
-    `algo` is Hyperopt's (`tpe.suggest`), or any optimizer of maggy's; `options` are those of `experiment.lagom`.
+    `algo` is Hyperopt's (`tpe.suggest`), or any optimizer of maggy's; `options` are those of `experiment.lagom`. With
+    `trials` of an earlier call its study goes on, until it has `max_evals` of them.
 
     Raises:
         ConfigError: for what maggy has not: `loss_threshold`, `early_stop_fn`, nodes of its own in the space.
@@ -122,6 +123,9 @@ def fmin(
         "points_to_evaluate": points,
         "timeout": timeout,
     }
+    before = getattr(trials, "result", None)  # who brings trials along goes on with them: max_evals is their total
+    if isinstance(before, Result):
+        mine |= {"name": before.name, "store": before.store, "resume": True, "seed": None, "points_to_evaluate": None}
     function = WithDict(fn, found.form)
     result = experiment.lagom(function, found.searchspace, _algorithm(algo), "min", max_evals, **mine | options)
     if isinstance(trials, Trials):

@@ -10,7 +10,7 @@ import pytest
 from maggy import experiment
 from maggy.errors import ConfigError, StudyFailed
 from maggy.migrate import hyperspace
-from maggy.migrate.hyperopt import STATUS_FAIL, STATUS_OK, SparkTrials, fmin
+from maggy.migrate.hyperopt import STATUS_FAIL, STATUS_OK, SparkTrials, Trials, fmin
 
 hyperopt = pytest.importorskip("hyperopt", reason="hyperopt is not installed")
 hp, scope = hyperopt.hp, hyperopt.pyll.scope
@@ -54,7 +54,7 @@ def test_an_objective_is_given_what_hyperopt_gives_it(number):
     theirs = hyperopt.space_eval(SPACE, space.point(params))
     ours = space.form.fill(params)
     assert ours == theirs
-    again = space.names(space.point(params))  # what is drawn without steps, and rounded for the objective, comes rounded
+    again = space.names(space.point(params))  # rounded, where the objective is given multiples
     assert space.searchspace.contains(again)
     assert {**again, "q": params["q"], "n": params["n"]} == params
     assert space.form.fill(again) == ours
@@ -115,6 +115,17 @@ def test_fmin_runs_unchanged(places):
     assert failed
     assert "the objective returned the status 'fail': why='it is bad'" in failed[0].error
     assert {each["status"] for each in trials.results} == {"ok", "fail"}
+
+
+def test_trials_of_an_earlier_call_go_on(places):
+    """`max_evals` is how many there are in the end, as there, and what was found before counts."""
+    trials, seen, rstate = Trials(), [], np.random.default_rng(3)
+    for total in (3, 5):
+        options = {"trials": trials, "rstate": rstate, "show_progressbar": False}
+        fmin(loss, LOSSES, hyperopt.rand.suggest, total, **options, **places)
+        seen.append(trials.losses())
+    assert len(seen[1]) == 5
+    assert seen[1][:3] == seen[0]
 
 
 def test_points_are_tried_first(places):
