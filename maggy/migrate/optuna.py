@@ -7,17 +7,27 @@ from importlib import import_module
 from typing import Any
 
 from maggy.earlystop import Median, NoProgress, Percentile, StopRule, Threshold
-from maggy.errors import ConfigError, StudyFailed
+from maggy.errors import ConfigError, StoreError, StudyFailed
+from maggy.jsonvalue import is_json
+from maggy.migrate.forms import name_of
 from maggy.migrate.objectives import Trial as Trial  # noqa: PLC0414 - what annotations of objectives name
 from maggy.migrate.objectives import TrialPruned, WithTrial
 from maggy.optimizers import Asha, Optimizer
 from maggy.result import Result
 from maggy.searchspace import OPEN, Searchspace
+from maggy.trial import Status
 from maggy.trial import Trial as Tried
 
 __all__ = ["Study", "Trial", "TrialPruned", "create_study"]
 
 SAMPLERS = {"TPESampler": "tpe", "RandomSampler": "randomsearch", "GPSampler": "gp", "QMCSampler": "sobol"}
+STATES = {
+    "COMPLETE": Status.COMPLETED,
+    "PRUNED": Status.STOPPED,
+    "FAIL": Status.FAILED,
+    "RUNNING": Status.RUNNING,
+    "WAITING": Status.QUEUED,
+}
 HALVING = ("SuccessiveHalvingPruner", "HyperbandPruner")
 
 
@@ -37,7 +47,7 @@ class Study:
         """Try these parameters first; before the first `optimize` only."""
         if self._result is not None:
             raise ConfigError("what is to be tried first has to be said before the first optimize()")
-        self._points.append(dict(params))
+        self._points.append({name_of(name): value if is_json(value) else str(value) for name, value in params.items()})
 
     def optimize(
         self,
@@ -60,7 +70,8 @@ class Study:
         if callbacks:
             raise ConfigError("callbacks= is not maggy's: a stop rule, a view or the log's readers take its place")
         again = self._result is not None
-        done = 0 if self._result is None else self._result.study.sampled
+        before = self._before(options.get("store", self._store))
+        done = 0 if before is None else before.study.sampled
         mine: dict[str, Any] = {
             "optimizer": self._optimizer,
             "direction": self.direction,
@@ -82,9 +93,16 @@ class Study:
     @property
     def result(self) -> Result:
         """What was found. Raises `StudyFailed` before the first `optimize`."""
-        if self._result is None:
+        found = self._before(self._store)
+        if found is None:
             raise StudyFailed("nothing was tried yet: call optimize()")
-        return self._result
+        return found
+
+    def _before(self, store: Any) -> Result | None:
+        """Return what was tried up to now, by an earlier process too where the study is one to load."""
+        if self._result is not None or not self._resume or self.study_name is None:
+            return self._result
+        return _found(self.study_name, store)
 
     @property
     def best_trial(self) -> Tried:
@@ -107,6 +125,11 @@ class Study:
     def trials(self) -> list[Tried]:
         """All trials."""
         return self.result.trials
+
+    def get_trials(self, deepcopy: bool = True, states: Any = None) -> list[Tried]:  # noqa: ARG002 - they are values
+        """Return all trials, or those in some of Optuna's states: COMPLETE, PRUNED, FAIL, RUNNING, WAITING."""
+        wanted = None if states is None else {STATES[getattr(each, "name", each)] for each in states}
+        return [trial for trial in self.trials if wanted is None or trial.status in wanted]
 
     def trials_dataframe(self) -> Any:
         """Return a data frame with a row for each trial."""
@@ -144,6 +167,19 @@ def create_study(
         settings = {} if sampler is None or optimizer == "randomsearch" else {"searcher": optimizer}
         optimizer = Asha(mode="stopping", **asha, **settings)
     return Study(study_name, str(way).lower(), optimizer, rules, storage, resume=load_if_exists)
+
+
+def _found(name: str, store: Any) -> Result | None:
+    """Return the latest study of a name, if there is one, as `load_if_exists` wants."""
+    from maggy import experiment
+    from maggy.call import opened_store
+
+    try:
+        with opened_store(store, existing=True) as where:
+            latest = where.latest(name)
+            return None if latest is None else experiment.load(latest, where)
+    except StoreError:  # there is none, or lagom says what is wrong with it
+        return None
 
 
 def _sampler(given: Any) -> Any:

@@ -70,6 +70,28 @@ def test_what_is_queued_is_tried_first(places):
     assert study.trials[0].params == {"x": 0.25}
 
 
+def test_what_is_queued_has_optunas_names(places):
+    """Those that become others here, and choices that are no JSON values, are not lost."""
+    study = optuna.create_study()
+    study.enqueue_trial({"svm.C": 0.25, "model": ("b", 2)})
+
+    def queued(trial):
+        return trial.suggest_float("svm.C", 0, 1) + trial.suggest_categorical("model", [("a", 1), ("b", 2)])[1]
+
+    study.optimize(queued, n_trials=1, **places)
+    assert study.best_value == 2.25
+
+
+def test_a_study_that_is_loaded_goes_on(places):
+    """What was tried before is there, and n_trials are further ones, as in Optuna."""
+    for total in (3, 6):
+        study = optuna.create_study(study_name="again", storage=str(places["store"]), load_if_exists=True)
+        study.optimize(lambda trial: trial.suggest_float("x", 0, 1), n_trials=3, **places)
+        assert len(study.trials) == total
+    study = optuna.create_study(study_name="again", storage=str(places["store"]), load_if_exists=True)
+    assert 0 <= study.best_value <= 1
+
+
 def test_a_pruned_trial_is_stopped(places):
     """Optuna's TrialPruned, and maggy's, end a trial early; nothing has failed."""
 
@@ -79,6 +101,9 @@ def test_a_pruned_trial_is_stopped(places):
 
     result = experiment.lagom(WithTrial(prune), {"!open": True}, num_trials=2, **places)
     assert [str(trial.status) for trial in result.trials] == ["stopped", "stopped"]
+    study = optuna.create_study(study_name=result.name, storage=str(places["store"]), load_if_exists=True)
+    assert len(study.get_trials(deepcopy=False, states=[theirs.trial.TrialState.PRUNED])) == 2
+    assert study.get_trials(states=[theirs.trial.TrialState.COMPLETE]) == []
 
 
 @pytest.mark.parametrize(
