@@ -100,6 +100,11 @@ def sequence(*parts: Any) -> tuple[Any, ...]:
     return parts
 
 
+def listed(*parts: Any) -> list[Any]:
+    """Return the arguments as a list, which Ray Tune's stay."""
+    return list(parts)
+
+
 @dataclass(frozen=True)
 class Space:
     """Another library's searchspace as ours. `labels` has what that library calls each parameter.

@@ -45,7 +45,10 @@ class WithDict(Objective):
         """Run one trial."""
         given = dict(hparams) if self.form is None else self.form.fill(hparams)
         with _Reporting(self.fn, reporter) as reporting:
-            returned = self.fn(given)
+            try:
+                returned = self.fn(given)
+            except _Enough:
+                returned = None  # its last report counts
         return judged(returned) if returned is not None or not reporting.done else None
 
 
@@ -194,6 +197,10 @@ class Checkpoint:
         """Leave it: it ends with the trial."""
 
 
+class _Enough(BaseException):
+    """Ends an objective that has reported as often as its budget allows; no `Exception`, as with `StopTrial`."""
+
+
 class Session:
     """What Ray's `report` and `get_checkpoint` look for: the line from the trial that runs."""
 
@@ -211,6 +218,8 @@ class Session:
 
     def report(self, metrics: Mapping[str, Any], checkpoint: Any = None, **_: Any) -> None:
         """Report the numbers among the metrics, at the next iteration; the first is 1."""
+        if self._reporter.budget is not None and self.iterations >= self._reporter.budget:
+            raise _Enough  # Ray's schedulers end a trial at max_t, and its objective may well be endless
         if checkpoint is not None:
             self._reporter.save(checkpoint.path)
         while True:  # a trial that goes on from a checkpoint counts on

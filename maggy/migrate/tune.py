@@ -80,8 +80,17 @@ class ResultGrid:
         self.result = result
         self._form = form
 
-    def get_best_result(self, metric: str | None = None, mode: str | None = None) -> Tried:  # noqa: ARG002 - as it was run
-        """Return the best trial. Raises `StudyFailed` where none has completed."""
+    def get_best_result(self, metric: str | None = None, mode: str | None = None) -> Tried:
+        """Return the best trial.
+
+        Raises `StudyFailed` where none has completed, `ConfigError` for another metric or mode than the study's.
+        """
+        has = self.result.study.objective
+        if metric not in (None, has.metric) or mode not in (None, has.direction):
+            raise ConfigError(
+                f"the study is of metric={has.metric!r}, mode={has.direction!r}: find what is best otherwise among its "
+                "trials, min(grid, key=lambda each: each.metrics['loss'])"
+            )
         if self.result.best_trial is None:
             raise StudyFailed("no trial has completed: see result.trials for their errors", self.result)
         return Tried(self.result.best_trial, self._form)

@@ -11,7 +11,7 @@ from typing import Any
 
 from maggy.domains import Domain, Float, Integer
 from maggy.errors import ConfigError
-from maggy.migrate.forms import SPREAD, Builder, Constant, Form, Items, Space, Value, Where
+from maggy.migrate.forms import SPREAD, Applied, Builder, Constant, Form, Items, Space, Value, Where, listed, sequence
 
 GRID = "grid_search"
 
@@ -28,16 +28,25 @@ def is_grid(value: object) -> bool:
 
 def has_domains(space: object) -> bool:
     """Whether this is one of Ray Tune's searchspaces."""
-    if isinstance(space, Mapping):
-        return any(is_grid(each) or has_domains(each) for each in space.values())
-    return is_domain(space)
+    return is_domain(space) or any(map(_varies, _parts(space)))
 
 
 def all_grid(space: object) -> bool:
     """Whether a searchspace of Ray Tune's has lists to go through, and nothing to draw."""
-    if isinstance(space, Mapping) and not is_grid(space):
-        return has_domains(space) and all(all_grid(each) or not has_domains(each) for each in space.values())
-    return is_grid(space)
+    if is_grid(space):
+        return True
+    return has_domains(space) and not is_domain(space) and all(all_grid(x) or not _varies(x) for x in _parts(space))
+
+
+def _varies(space: object) -> bool:
+    return is_grid(space) or has_domains(space)
+
+
+def _parts(space: object) -> list[Any]:
+    """Return what a dict or list has in it."""
+    if isinstance(space, Mapping):
+        return list(space.values())
+    return list(space) if isinstance(space, list | tuple) else []
 
 
 def read(space: Mapping[str, Any]) -> Space:
@@ -52,6 +61,9 @@ def _read(given: Any, label: str, where: Where, builder: Builder) -> Form:
     if isinstance(given, Mapping):
         below = f"{label}/" if label else ""
         return Items({key: _read(each, f"{below}{key}", where, builder) for key, each in given.items()})
+    if isinstance(given, list | tuple) and has_domains(given):
+        together = sequence if isinstance(given, tuple) else listed
+        return Applied(together, [_read(each, f"{label}/{n}", where, builder) for n, each in enumerate(given)])
     if not is_domain(given):
         return Constant(given)
     kind = type(given).__name__
@@ -98,4 +110,4 @@ def lists(space: object) -> int:
     """Return how many combinations there are of what `tune.grid_search` lists; one where it lists nothing."""
     if is_grid(space) and isinstance(space, Mapping):
         return len(space[GRID])
-    return math.prod(map(lists, space.values())) if isinstance(space, Mapping) else 1
+    return math.prod(map(lists, _parts(space)))

@@ -10,7 +10,7 @@ from maggy.errors import ConfigError, StopTrial
 from maggy.executor.checkpoints import Checkpoints, Terms
 from maggy.executor.draws import Draws
 from maggy.executor.reporter import Reporter
-from maggy.migrate import optuna, tune
+from maggy.migrate import optuna, tune, tunespace
 from maggy.migrate.objectives import Trial, WithDict, WithTrial, names_in
 from maggy.migrate.styles import adopted
 from maggy.trial import Objective
@@ -214,3 +214,38 @@ def test_executors_need_the_standard_library_only(module):
     code = f"import sys; old = set(sys.modules); import maggy.migrate.{module}; print(*sorted(set(sys.modules) - old))"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert {name for name in loaded if name.partition(".")[0] not in {*sys.stdlib_module_names, "maggy"}} == set()
+
+
+# -- Ray Tune's spaces and endless objectives --------------------------------------------------------------------------
+
+
+def test_an_endless_objective_ends_at_its_budget(reporter, told):
+    """As Ray's schedulers end it at max_t; its last report counts."""
+
+    def endless(_config):
+        while True:
+            tune.report({"metric": 1.0})
+
+    reporter.budget = 3
+    assert WithDict(endless)({}, reporter) is None
+    assert [step for step, _ in told] == [1, 2, 3]
+
+
+def test_what_lists_have_in_them_is_searched():
+    """Lists are gone into as dicts are, and stay lists."""
+    given = {"layers": [{"grid_search": [1, 2]}, {"width": {"grid_search": [3]}}], "sizes": [8, 8]}
+    assert tunespace.all_grid(given)
+    assert tunespace.lists(given) == 2
+    space = tunespace.read(given)
+    filled = space.form.fill({"layers_0": 2, "layers_1_width": 3})
+    assert filled == {"layers": [2, {"width": 3}], "sizes": [8, 8]}
+
+
+def test_the_best_by_another_metric_is_refused(tmp_path):
+    """Rather than answered with the best by the study's own."""
+    options = {"launcher": "local", "store": tmp_path / "maggy.db", "log_dir": None, "quiet": True}
+    space = {"x": {"grid_search": [1, 2]}}
+    grid = tune.run(lambda config: {"loss": config["x"]}, config=space, metric="loss", mode="min", **options)
+    assert grid.get_best_result("loss", "min").config == {"x": 1}
+    with pytest.raises(ConfigError, match="metric='loss', mode='min'"):
+        grid.get_best_result("accuracy", "max")
