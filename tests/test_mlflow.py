@@ -1,5 +1,6 @@
 """MLflow: runs in a real store, and one that is not there."""
 
+import math
 import socket
 import sys
 import types
@@ -93,6 +94,19 @@ def test_f41_a_resumed_study_has_no_doubles(store, request):
     [run] = runs(client).values()
     assert history(client, run) == [(0, 0.0), (1, 0.1), (2, 0.2), (2, 0.7)]
     assert run.info.status == "FINISHED"
+
+
+@quietly
+@pytest.mark.parametrize("store", ["client", "files"])
+def test_f41_a_quick_end_is_not_taken_for_the_last_report(store, request):
+    """Both may be of one millisecond; where the first is known, the value at the end is logged all the same."""
+    client = request.getfixturevalue(store)
+    odd = tuple(Reported(AT + 4, 1, 1, 2 + n, {"acc": value}) for n, value in enumerate((math.inf, math.nan, 0.2)))
+    written(client, None, *BEGUN, *odd)
+    written(client, None, *BEGUN, *odd, Ended(AT + 4, 1, 1, "completed", 0.7, {"acc": 0.7}))
+    [run] = runs(client).values()
+    assert [step for step, _ in history(client, run)] == [2, 3, 4, 4]
+    assert history(client, run)[2:] == [(4, 0.2), (4, 0.7)]
 
 
 @quietly

@@ -11,6 +11,7 @@ import contextlib
 import os
 import re
 import socket
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -254,8 +255,10 @@ class Runs:
             run.known = frozenset(_point(point) for history in histories for point in history)
 
 
-def _point(metric: Any) -> tuple[str, int, int]:
-    return metric.key, int(metric.step), int(metric.timestamp)
+def _point(metric: Any) -> tuple[str, int, int, str]:
+    """Return what tells a point; its value too, since a trial may end in the millisecond of its last report."""
+    bounded = max(-sys.float_info.max, min(sys.float_info.max, float(metric.value)))  # as MLflow keeps infinities
+    return metric.key, int(metric.step), int(metric.timestamp), repr(bounded)
 
 
 def _ms(at: float) -> int:
