@@ -23,10 +23,12 @@ def traces():
 
 
 @pytest.fixture
-def looks(monkeypatch):
-    """Count the looks, each of which finds nothing."""
+def looks(monkeypatch, traces):
+    """Count the looks, each of which finds nothing but what other tests have left."""
     looks = []
-    monkeypatch.setattr(leftovers, "descendants", lambda pid: looks.append(pid) or ())
+    before = leftovers.living(os.getpid())
+    monkeypatch.setattr(traces, "_before", before)
+    monkeypatch.setattr(leftovers, "living", lambda pid: looks.append(pid) or before)
     return looks
 
 
