@@ -18,6 +18,7 @@ from typing import Any
 from maggy.configuration import RELAY_LIMIT, StudyConfig
 from maggy.driver.asker import Asker, InlineAsker, ThreadAsker
 from maggy.driver.clock import Clock
+from maggy.driver.collector import short_collections
 from maggy.driver.depot import Depot
 from maggy.driver.journal import Journal, Watcher
 from maggy.driver.logs import TrialLogs
@@ -147,6 +148,7 @@ class Run:
             board.again(piece)
         board.position = study.position
 
+    @short_collections()
     def go(self, function: Any, version: str) -> Exception | None:
         """Run the study to its end, or to an interrupt; return what went wrong, if anything did."""
         server, platform = self._server, self._platform
