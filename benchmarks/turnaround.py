@@ -118,7 +118,7 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--launcher", choices=["spark", "local"], default="spark")
-    parser.add_argument("--trials", type=int, default=5000, help="trivial trials")
+    parser.add_argument("--trials", type=int, default=20_000, help="trivial trials")
     parser.add_argument(
         "--peers", action="store_true", help="measure others beside it; those installed, and bare Spark"
     )
