@@ -39,7 +39,7 @@ from maggy.store import Owner, open_store
 from maggy.study import Study
 from maggy.version import VERSION
 
-AT_ONCE = 64  # that come at a time: this process is slower to answer than as many executors, and would pass for a crowd
+AT_ONCE = 32  # that come at a time: this process is slower to answer than as many executors, and would pass for a crowd
 BAD = 0.02  # share of reports that are a reason to stop
 PAGE = os.sysconf("SC_PAGE_SIZE")
 
@@ -190,7 +190,7 @@ class Crowd:
         if over.stdin is not None:
             over.stdin.close()
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(asyncio.gather(*tasks), 20)
+            await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), 20)
         return joined, share
 
 
