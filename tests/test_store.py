@@ -19,6 +19,7 @@ from maggy import events
 from maggy.errors import ConfigError, StoreError, StudyMoved, StudyOwned
 from maggy.events import KINDS
 from maggy.store import MemoryStore, Owner, Store, open_store, schema, sqlite
+from maggy.store.reader import crc_of_report
 from maggy.store.sql import SqlStore
 from maggy.testing.store_contract import NOW, StoreContract, report
 
@@ -392,6 +393,28 @@ def test_missing_position(store, study, path):
     assert next(reading) == report(1)
     with pytest.raises(StoreError, match="position 2 of study 'digits' is missing"):
         next(reading)
+
+
+@pytest.mark.parametrize("bodies", [['{"loss":1.0},{"loss":2.0}'], ['{"loss":1.0', '"more":2.0}'], ["[", "]"]])
+def test_reports_that_only_make_sense_together(store, study, path, bodies):
+    """Reports are decoded many at a time; what stands before the first spoilt one is read, and that one is named."""
+    store.claim(study, Owner.current(), NOW)
+    store.append(study, 0, [report(step) for step in range(1, 6)])
+    for position, body in enumerate(bodies, 3):
+        crc = crc_of_report(1, position, NOW, body, 1, 1, position)
+        execute(path, f"UPDATE reports SET metrics = '{body}', crc = {crc} WHERE position = {position}")
+    reading = store.read(study)
+    assert [next(reading), next(reading)] == [report(1), report(2)]
+    with pytest.raises(StoreError, match="position 3 of study 'digits' is not a Reported event"):
+        next(reading)
+
+
+def test_reports_of_before_checksums(store, study, path):
+    """A report without a checksum, as they were once, is read beside others."""
+    store.claim(study, Owner.current(), NOW)
+    store.append(study, 0, [report(step) for step in range(1, 6)])
+    execute(path, "UPDATE reports SET crc = NULL WHERE position = 3")
+    assert list(store.read(study)) == [report(step) for step in range(1, 6)]
 
 
 @pytest.mark.parametrize("body", ["{", "{}", "[1]", '{"attempt": NaN}'])
