@@ -402,7 +402,8 @@ def test_reports_that_only_make_sense_together(store, study, path, bodies):
     store.append(study, 0, [report(step) for step in range(1, 6)])
     for position, body in enumerate(bodies, 3):
         crc = crc_of_report(1, position, NOW, body, 1, 1, position)
-        execute(path, f"UPDATE reports SET metrics = '{body}', crc = {crc} WHERE position = {position}")
+        with closing(sqlite3.connect(path)) as connection, connection:
+            connection.execute("UPDATE reports SET metrics = ?, crc = ? WHERE position = ?", (body, crc, position))
     reading = store.read(study)
     assert [next(reading), next(reading)] == [report(1), report(2)]
     with pytest.raises(StoreError, match="position 3 of study 'digits' is not a Reported event"):
