@@ -162,11 +162,20 @@ def ray_tune(folder: Path) -> Figures:
         def step(self) -> dict[str, object]:
             return {"loss": self.x, "done": True}
 
+        def save_checkpoint(self, checkpoint_dir: str) -> None:
+            pass
+
         def reset_config(self, new_config: dict[str, float]) -> bool:
             self.x = new_config["x"]
             return True
 
-    ray.init(num_cpus=SLOTS, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    ray.init(
+        num_cpus=SLOTS,
+        include_dashboard=False,
+        log_to_driver=False,
+        logging_level="ERROR",
+        _node_ip_address="127.0.0.1",  # it would look for its address in the network
+    )
     trials = 60
     tuner = tune.Tuner(
         Trivial,
@@ -180,12 +189,42 @@ def ray_tune(folder: Path) -> Figures:
         ray.shutdown()
 
 
+def syne_tune(folder: Path) -> Figures:
+    """Run Syne Tune's random search with its local backend, which starts a process for each trial."""
+    try:
+        from syne_tune import StoppingCriterion, Tuner
+        from syne_tune.backend import LocalBackend
+        from syne_tune.config_space import uniform
+        from syne_tune.optimizer.baselines import RandomSearch
+    except ImportError:
+        return None
+    script = folder / "trivial.py"
+    script.write_text(
+        "import argparse\nfrom syne_tune import Reporter\nparser = argparse.ArgumentParser()\n"
+        "parser.add_argument('--x', type=float)\nReporter()(loss=parser.parse_known_args()[0].x)\n",
+        encoding="ascii",
+    )
+    trials = 24
+    tuner = Tuner(
+        trial_backend=LocalBackend(entry_point=str(script)),
+        scheduler=RandomSearch({"x": uniform(0, 1)}, metrics=["loss"]),
+        stop_criterion=StoppingCriterion(max_num_trials_completed=trials),
+        n_workers=SLOTS,
+        sleep_time=0.01,  # seconds between two looks; by default 1
+        print_update_interval=1e9,
+        suffix_tuner_name=False,
+        tuner_name="syne",
+    )
+    return measured(trials, tuner.run)
+
+
 PEERS = (
     bare_push,
     spark_task_per_trial,
     spark_job_per_trial,
     hyperopt_spark,
     ray_tune,
+    syne_tune,
     optuna_memory,
     optuna_sqlite,
 )
