@@ -65,6 +65,7 @@ ROWS = {
     ],
     "D18 readers": [(CLI, "test_d18_a_study_is_led_from_another_process"), (CLI, "test_create_table")],
     "D19 layouts": [
+        ("studyfile/test_walk.py", "test_the_walk_through_the_readme"),
         (CLI, "test_d19_d20_list_of_what_runs"),
         (CLI, "test_d19_info_of_a_run"),
         (CLI, "test_d19_leaderboard"),
