@@ -5,6 +5,7 @@ import math
 import os
 import pty
 import re
+import select
 import shlex
 import shutil
 import signal
@@ -903,18 +904,58 @@ def test_shells_complete_what_is_typed(path, typed, answer, shell):
     assert value in re.split(r"[\s,]", ran.stdout)
 
 
-@pytest.mark.skipif(shutil.which("bash") is None, reason="there is no bash")
-def test_bash_completes(path):
-    """In a shell, by the functions that it was told."""
+@pytest.fixture
+def shell(path):
+    """Give what starts a shell that knows this `maggy`, and a study `digits` in its directory."""
     program = path.parent / "maggy"
     program.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m maggy "$@"\n')
     program.chmod(0o755)
-    typed = """eval "$(_MAGGY_COMPLETE=bash_source maggy)"
-        COMP_WORDS=(maggy best dig) COMP_CWORD=2; _maggy_completion maggy dig best; echo "${COMPREPLY[@]}" """
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PATH": f"{path.parent}:{os.environ['PATH']}"}
+    known = {"PYTHONPATH": str(ROOT), "PATH": f"{path.parent}:{os.environ['PATH']}", "TERM": "dumb"}
+
+    def start(name, *arguments, **how):
+        if shutil.which(name) is None:
+            pytest.skip(f"there is no {name}")
+        return subprocess.Popen([name, *arguments], cwd=path.parent, env={**os.environ, **known}, **how)
+
     with kept(path, "digits", []):
-        ran = subprocess.run(["bash", "-c", typed], env=environment, capture_output=True, text=True, check=True)
-    assert (ran.stdout, ran.stderr) == ("digits\n", "")
+        yield start
+
+
+BASH = """eval "$(_MAGGY_COMPLETE=bash_source maggy)"
+COMP_WORDS=(maggy best dig) COMP_CWORD=2; _maggy_completion maggy dig best; echo "${COMPREPLY[@]}" """
+FISH = """eval "$(_MAGGY_COMPLETE=fish_source maggy)"
+complete -C "maggy best dig" """
+
+
+@pytest.mark.parametrize(("name", "typed"), [("bash", BASH), ("fish", FISH)])
+def test_shells_complete_by_what_they_were_told(shell, name, typed):
+    """In a shell, by the functions that `maggy` has printed."""
+    with shell(name, "-c", typed, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as asked:
+        assert asked.communicate(timeout=60) == ("digits\n", "")
+
+
+def test_zsh_completes_on_a_terminal(shell):
+    """Where alone it does."""
+    terminal, other = pty.openpty()
+    typing = shell("zsh", "-f", "-i", stdin=other, stdout=other, stderr=other, start_new_session=True)
+    os.close(other)
+
+    def shows(what):
+        shown = b""
+        while what not in shown:
+            assert select.select([terminal], [], [], 60)[0], shown
+            shown += os.read(terminal, 65536)
+
+    try:
+        os.write(terminal, b"autoload -Uz compinit; compinit -u -D\n")
+        os.write(terminal, b"""eval "$(_MAGGY_COMPLETE=zsh_source maggy)"; echo 'rea''dy'\n""")
+        shows(b"ready\r\n")
+        os.write(terminal, b"maggy best dig\t")
+        shows(b"best digits ")
+    finally:
+        typing.kill()
+        typing.wait()
+        os.close(terminal)
 
 
 def test_watching_is_ended_quietly(path):
