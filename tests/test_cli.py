@@ -444,6 +444,44 @@ def test_outlines_are_what_the_fold_is(path):
             assert [row.first.trial for row in best] == ([study.best.id] if study.best else [])
 
 
+AHEAD = [
+    opened("a"),
+    *[Suggested(BEGAN, trial, {"x": trial}, None, None, 0) for trial in range(1, 6)],
+    *[Started(BEGAN + 1, trial, 1, "e") for trial in (1, 2, 3, 5)],
+    Lost(BEGAN + 2, 5, 1, "taken back", counts=False),
+    Lost(BEGAN + 2, 3, 1, "taken back", counts=False),
+    Started(BEGAN + 2, 4, 1, "f"),
+    Started(BEGAN + 2, 3, 2, "e"),
+    ended(1, at=BEGAN + 3),
+    Suggested(BEGAN + 4, 6, {"x": 6}, None, None, 0),
+    Started(BEGAN + 4, 6, 1, "f"),
+    ended(4, at=BEGAN + 5),
+    ended(2, at=BEGAN + 6),
+    Started(BEGAN + 6, 5, 2, "e"),
+    ended(3, 0.5, "failed", at=BEGAN + 7),
+    Lost(BEGAN + 8, 5, 2, "gone"),
+    Requeued(BEGAN + 9, 3),
+    ended(6, at=BEGAN + 10),
+]
+
+
+def test_a_trial_given_ahead_starts_when_the_one_before_it_ends(path):
+    """In lists, in lists of what runs, of which the beginning of the log is not read, and in `info`, as in the fold."""
+    study = Study()
+    with kept(path, "a", [], held=True) as store, closing(open_reader(path)) as reader:
+        for position, event in enumerate(AHEAD):
+            store.append("a", position, [event])
+            study.apply(event)
+            entry, expected = the_study(reader, "a"), {each.id: each.started for each in study.trials.values()}
+            assert {each.id: each.started for each in outlines(reader, entry, BEGAN)} == expected
+            pending = {each.id: each.started for each in outlines(reader, entry, BEGAN, unfinished=True)}
+            assert pending == {each.id: each.started for each in study.trials.values() if not each.status.final}
+            told = {trial: info.trial_told(reader, entry, trial, BEGAN)["started"] for trial in expected}
+            assert told == expected
+        assert expected == {1: BEGAN + 1, 2: BEGAN + 3, 3: None, 4: BEGAN + 2, 5: None, 6: BEGAN + 5}
+        assert asked("info", "a:2")[0]["runtime"] == 3
+
+
 def test_a_status_without_output_is_the_last_report(path):
     """A running trial that prints nothing has its last report as status; a lost one says how often it was."""
     events = [opened("a"), *begun(1), Reported(BEGAN, 1, 1, 3, {"loss": 0.5}), *begun(2), Lost(BEGAN, 2, 1, "gone")]

@@ -73,6 +73,9 @@ def trial_told(reader: Reader, entry: StudyEntry, number: int, now: float) -> di
     """Gather what there is to tell of a trial, as JSON values."""
     facts = list(reader.of_trials(entry.name, [number]))
     outline, suggested, ended = _outlined(entry, facts, now)
+    if outline.started is not None:  # it may have been given ahead of need
+        listed = outlines(reader, entry, now, unfinished=ended is None)
+        outline.started = max([outline.started, *(each.started or 0.0 for each in listed if each.id == number)])
     reports = list(reader.reports(entry.name, number))
     last: dict[str, Any] = {}
     for report in reports:

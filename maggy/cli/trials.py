@@ -10,6 +10,7 @@ from typing import Any
 from maggy.cli.options import patterns
 from maggy.cli.ranking import Entrant
 from maggy.errors import ConfigError, StoreError, nearest
+from maggy.events import Started
 from maggy.jsonvalue import loads
 from maggy.store import Reader, Store, StudyEntry
 from maggy.trial import Objective, Status
@@ -41,6 +42,7 @@ class Outline:
     started: float | None = None
     ended: float | None = None
     value: Any = None
+    executor: str | None = None  # that runs it, or has run it last
     suggested: str | None = None  # the bodies of its events, where they were asked for
     end: str | None = None
 
@@ -89,29 +91,65 @@ class Outline:
 def outlines(
     reader: Reader, entry: StudyEntry, now: float, *, unfinished: bool = False, bodies: Sequence[str] = ()
 ) -> list[Outline]:
-    """Return a study's trials in the order of their numbers; with `unfinished` only those that have not ended."""
+    """Return a study's trials in the order of their numbers; with `unfinished` only those that have not ended.
+
+    A trial that was given ahead of need starts when the one before it has ended.
+    """
     held, study = entry.held(now), entry.name
     found: dict[int, Outline] = {}
+    given: dict[str, dict[int, None]] = {}  # by executor: what it runs, and what it will run after that
+    before: dict[int, float] = {}  # when trials have ended that began before what is read here
     completed, running, queued = Status.COMPLETED, Status.RUNNING, Status.QUEUED
-    for _, kind, trial, at, status, number, body in reader.facts(study, KINDS, bodies=bodies, unfinished=unfinished):
+    for _, kind, trial, at, word, number, body in reader.facts(study, KINDS, bodies=bodies, unfinished=unfinished):
         if kind == "Suggested" and trial is not None:
             found[trial] = Outline(study, trial, at, number, held, suggested=body)
-        elif trial is None or (outline := found.get(trial)) is None:
-            continue  # it began before what is read here
+        elif trial is None:
+            continue
+        elif (outline := found.get(trial)) is None:
+            if kind == "Ended":
+                before[trial] = at
         elif kind == "Drawn":
             outline.suggested = body
         elif kind == "Started":
-            outline.status, outline.started = running, at
+            outline.status, outline.started, outline.executor = running, at, word
             outline.attempts += 1
+            given.setdefault(str(word), {})[trial] = None
         elif kind == "Ended":
-            outline.status = completed if status == completed else _final(study, trial, status)
+            outline.status = completed if word == completed else _final(study, trial, word)
             outline.ended, outline.value, outline.end = at, number, body
+            _next_begins(found, given, outline, at)
         elif kind == "Lost":
-            outline.status, outline.started = queued, None
+            _next_begins(found, given, outline, at)
+            outline.status, outline.started, outline.executor = queued, None, None
         elif kind == "Requeued":
             outline.status, outline.failed = queued, outline.failed + 1
-            outline.started = outline.ended = outline.value = outline.end = None
-    return [outline for outline in found.values() if not (unfinished and outline.status.final)]
+            outline.started = outline.ended = outline.value = outline.end = outline.executor = None
+    left = [outline for outline in found.values() if not (unfinished and outline.status.final)]
+    if before:
+        _begin_behind(reader, study, before, [found[next(iter(mine))] for mine in given.values() if mine])
+    return left
+
+
+def _next_begins(found: dict[int, Outline], given: dict[str, dict[int, None]], outline: Outline, at: float) -> None:
+    """Take in that an executor is through with a trial, as `Study` does."""
+    mine = given.get(str(outline.executor), {})
+    ran = next(iter(mine), None) == outline.id
+    mine.pop(outline.id, None)
+    if ran and mine:
+        after = found[next(iter(mine))]
+        after.started = max(after.started or at, at)
+
+
+def _begin_behind(reader: Reader, study: str, before: dict[int, float], these: list[Outline]) -> None:
+    """Take in when the executors of these were through with trials of which nothing but the end was read."""
+    last = max(before.values())
+    late = {each.executor: each for each in these if each.started is not None and each.started < last}
+    if not late:
+        return
+    ran_it = {each.trial: each.executor for each in reader.of_trials(study, before) if isinstance(each, Started)}
+    for trial, executor in ran_it.items():
+        if (each := late.get(executor)) is not None:
+            each.started = max(each.started or 0.0, before[trial])
 
 
 def _final(study: str, trial: int, status: str | None) -> Status:

@@ -178,10 +178,10 @@ def no_study(name: str, known: Iterable[str]) -> StoreError:
 
 
 Fact = tuple[int, str, int | None, float, str | None, Any, str | None]
-"""What lists read of an event: position, kind, trial, at, status, number, body.
+"""What lists read of an event: position, kind, trial, at, word, number, body.
 
-Status and number are those of an `Ended`, its value being the number, or a text where it is not finite; the number of a
-`Suggested` is its budget. The body is there where it was asked for. Tuples, since a study may have a million of them.
+The word is an `Ended`'s status or a `Started`'s executor. The number is an `Ended`'s value, or a text where that is not
+finite, or a `Suggested`'s budget. The body is there where it was asked for. Tuples, since a study may have a million.
 """
 
 

@@ -225,8 +225,8 @@ def facts(kinds: Sequence[str], bodies: Sequence[str], number: Member, text: Mem
     """Return the query for `SqlReader.facts`: what it takes out of a body costs half of what Python would take."""
     kind, body = events.c.kind, events.c.body
     picked = case((kind == "Ended", number(body, "value")), (kind == "Suggested", number(body, "budget")))
-    status = case((kind == "Ended", text(body, "status")))
+    word = case((kind == "Ended", text(body, "status")), (kind == "Started", text(body, "executor")))
     wanted = case((kind.in_(bodies), body)) if bodies else null()
-    columns = (events.c.position, kind, events.c.trial, events.c.at, status, picked, wanted)
+    columns = (events.c.position, kind, events.c.trial, events.c.at, word, picked, wanted)
     wanted_kinds = (kind.in_(kinds),) if kinds else ()
     return select(*columns).where(_behind(events), *wanted_kinds).order_by(events.c.position)
