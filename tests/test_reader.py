@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 from maggy.errors import ConfigError, StoreError
-from maggy.events import Ended, Lost, Reported, Requeued, Started, StudyOpened, Suggested
-from maggy.jsonvalue import dumps
+from maggy.events import Drawn, Ended, Lost, Reported, Requeued, Started, StudyOpened, Suggested
+from maggy.jsonvalue import dumps, loads
 from maggy.store import Owner, open_reader, open_store, schema
 from maggy.study import Study
 
@@ -265,6 +265,28 @@ def test_view_of_a_trial_that_is_queued_again(path):
     ]
 
 
+NAMED_ASKED = "SELECT trial, budget, params FROM trials ORDER BY trial"
+NAMED = [
+    opened(),
+    Suggested(NOW, 1, {"lr": 0.5}, 3.0, None, 0),
+    Started(NOW + 1, 1, 1, "a"),
+    Drawn(NOW + 2, 1, 1, {"lr": 0.5, "units": 3}, {}),
+    Drawn(NOW + 3, 1, 1, {"lr": 0.5, "units": 3, "kind": "x"}, {}),
+    suggested(2),
+    ended(1, 0.9),
+]
+
+
+def test_view_of_what_trials_have_named_themselves(path):
+    """The parameters of a trial are all that it has by now, what it has drawn itself included."""
+    write(path, NAMED)
+    assert [(trial, budget, loads(params)) for trial, budget, params in ask(path, NAMED_ASKED)] == [
+        (1, 3.0, {"lr": 0.5, "units": 3, "kind": "x"}),
+        (2, None, {"lr": 0.2}),
+    ]
+    assert loads(ask(path, "SELECT params FROM best")[0][0])["units"] == 3
+
+
 def test_view_of_metrics(path):
     """`metrics` has one line for each number that was reported."""
     write(path, LOG)
@@ -304,7 +326,7 @@ def test_view_of_the_best_is_that_of_the_fold(path, direction):
 
 # -- files of earlier versions -------------------------------------------------------------------------------------
 
-# The tables as the versions 1 to 3 made them, and the view of trials of version 3.
+# The tables as the versions 1 to 4 made them, and the views of trials of versions 3 and 4.
 LOG_TABLES = """
 CREATE TABLE studies (id INTEGER NOT NULL, name TEXT NOT NULL, base TEXT NOT NULL, number INTEGER NOT NULL,
   created DOUBLE NOT NULL, position INTEGER DEFAULT '0' NOT NULL, token TEXT DEFAULT '' NOT NULL,
@@ -345,15 +367,38 @@ SELECT study, trial,
                max(CASE kind WHEN 'Ended' THEN at END) AS ended_at
           FROM events JOIN studies ON studies.id = events.study
          WHERE trial IS NOT NULL GROUP BY events.study, trial)"""
+TRIALS_4 = """CREATE VIEW trials AS
+SELECT studies.name AS study, life.trial,
+       CASE WHEN latest.body IS NOT NULL THEN json_extract(latest.body, '$.status')
+            WHEN given > queued THEN 'running' ELSE 'queued' END AS status,
+       coalesce(json_extract(latest.body, '$.value."$f"'), json_extract(latest.body, '$.value')) AS value,
+       json_extract(suggested, '$.budget') AS budget,
+       json_extract(suggested, '$.parent') AS parent,
+       json_extract(suggested, '$.params') AS params,
+       json_extract(latest.body, '$.metrics') AS metrics,
+       json_extract(latest.body, '$.reason') AS reason,
+       json_extract(latest.body, '$.error') AS error,
+       attempts, created_at, started_at, latest.at AS ended_at
+  FROM (SELECT study, trial,
+               max(CASE kind WHEN 'Suggested' THEN body END) AS suggested,
+               max(CASE kind WHEN 'Started' THEN position END) AS given,
+               max(CASE WHEN kind IN ('Suggested', 'Lost', 'Requeued') THEN position END) AS queued,
+               max(CASE kind WHEN 'Ended' THEN position END) AS ended,
+               sum(kind = 'Started') AS attempts,
+               max(CASE kind WHEN 'Suggested' THEN at END) AS created_at,
+               max(CASE kind WHEN 'Started' THEN at END) AS started_at
+          FROM events WHERE trial IS NOT NULL GROUP BY study, trial) AS life
+  JOIN studies ON studies.id = life.study
+  LEFT JOIN events AS latest ON latest.study = life.study AND latest.position = ended AND ended > queued"""
 
 
 def earlier(path, version):
     """Make a file as an earlier version has left it: a study of two facts and a report."""
     with closing(sqlite3.connect(path)) as connection, connection:
         connection.executescript(LOG_TABLES.format(crc="" if version == 1 else "crc INTEGER,"))
-        if version == 3:
+        if version >= 3:
             connection.execute("ALTER TABLE studies ADD COLUMN low INTEGER NOT NULL DEFAULT 0")
-            for view in (schema.VIEWS | {"trials": TRIALS_3}).values():
+            for view in (schema.VIEWS | {"trials": TRIALS_3 if version == 3 else TRIALS_4}).values():
                 connection.execute(view)
         connection.execute(
             "INSERT INTO studies (id, name, base, number, created, position) VALUES (1, 'a', 'a', 1, 0, 3)"
@@ -398,6 +443,7 @@ def test_an_earlier_file_becomes_what_a_new_one_is(tmp_path):
         return (
             columns,
             ask(path, "SELECT type, name FROM sqlite_master ORDER BY name"),
+            ask(path, "SELECT sql FROM sqlite_master WHERE type = 'view' ORDER BY name"),
             ask(path, "PRAGMA user_version"),
         )
 

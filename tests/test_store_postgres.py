@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from postgres import PASSWORD, QUOTED
 from test_cli import MNIST, ODD, begun, ended, kept, opened, refuse_odd_name
-from test_reader import LOG
+from test_reader import LOG, NAMED, NAMED_ASKED
 from test_store import EVENTS
 from waiting import until
 
@@ -27,6 +27,7 @@ from maggy.errors import ConfigError, StoreError, StoreUnavailable, StudyMoved, 
 from maggy.events import Ended, Reported, Started, StudyOpened, Suggested
 from maggy.jsonvalue import loads
 from maggy.store import LEASE, Owner, open_reader, open_store, schema
+from maggy.store.postgres_schema import VIEWS
 from maggy.store.sql import _rows
 from maggy.study import Study
 from maggy.testing.store_contract import EXAMPLES, NOW, StoreContract, elsewhere, report
@@ -231,6 +232,21 @@ def test_a_store_of_an_earlier_version(url, store, monkeypatch):
     open_store(url).close()
     with closing(open_reader(url)) as reader:
         assert list(reader.read("digits")) == [report(1)]
+
+
+def test_a_store_of_version_4(url, store, postgres):
+    """Its view of trials took no notice of what they have named themselves."""
+    held(store, events=NAMED)
+    store.close()
+    before = VIEWS["trials"].replace("n -> 'params'", "s -> 'params'").replace("CREATE", "CREATE OR REPLACE", 1)
+    postgres.run(before, named(url))
+    postgres.run("UPDATE maggy SET version = 4", named(url))
+    assert [params for _, _, params in postgres.run(NAMED_ASKED, named(url))] == [{"lr": 0.5}, {"lr": 0.2}]
+    open_store(url).close()
+    assert [params for _, _, params in postgres.run(NAMED_ASKED, named(url))] == [
+        {"lr": 0.5, "units": 3, "kind": "x"},
+        {"lr": 0.2},
+    ]
 
 
 def test_a_store_of_a_later_version(url, store, postgres):

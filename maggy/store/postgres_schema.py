@@ -43,7 +43,7 @@ SELECT studies.name AS study, life.trial,
        {_number("e", "value")} AS value,
        {_number("s", "budget")} AS budget,
        (s ->> 'parent')::bigint AS parent,
-       s -> 'params' AS params,
+       n -> 'params' AS params,
        e -> 'metrics' AS metrics,
        e ->> 'reason' AS reason,
        e ->> 'error' AS error,
@@ -53,13 +53,17 @@ SELECT studies.name AS study, life.trial,
                max(CASE kind WHEN 'Started' THEN position END) AS given,
                max(CASE WHEN kind IN ('Suggested', 'Lost', 'Requeued') THEN position END) AS queued,
                max(CASE kind WHEN 'Ended' THEN position END) AS ended,
+               max(CASE kind WHEN 'Drawn' THEN position END) AS drawn,
                count(*) FILTER (WHERE kind = 'Started') AS attempts,
                max(CASE kind WHEN 'Suggested' THEN at END) AS created_at,
                max(CASE kind WHEN 'Started' THEN at END) AS started_at
           FROM events WHERE trial IS NOT NULL GROUP BY study, trial) AS life
   JOIN studies ON studies.id = life.study
   LEFT JOIN events AS latest ON latest.study = life.study AND latest.position = ended AND ended > queued
- CROSS JOIN LATERAL (SELECT {json_of("suggested")} AS s, {json_of("latest.body")} AS e) AS bodies"""
+  LEFT JOIN events AS named ON named.study = life.study AND named.position = drawn
+ CROSS JOIN LATERAL (
+       SELECT {json_of("suggested")} AS s, {json_of("coalesce(named.body, suggested)")} AS n,
+              {json_of("latest.body")} AS e) AS bodies"""
 
 _METRICS = f"""CREATE VIEW metrics AS
 SELECT studies.name AS study, trial, attempt, step, each.key AS metric,
@@ -78,4 +82,7 @@ SELECT DISTINCT ON (trials.study) trials.study, trials.trial, value, budget, par
 
 VIEWS = {"trials": _TRIALS, "metrics": _METRICS, "best": _BEST}
 
-UPGRADES: dict[int, tuple[str, ...]] = {}  # statements by the version that they start from; version 4 was the first
+# Statements by the version that they start from; version 4 was the first.
+UPGRADES = {
+    4: (_TRIALS.replace("CREATE", "CREATE OR REPLACE", 1),),  # the one before took no notice of what trials have named
+}

@@ -44,7 +44,7 @@ from sqlalchemy import (
     update,
 )
 
-VERSION = 4
+VERSION = 5
 METADATA = MetaData()
 NUMBER = BigInteger().with_variant(Integer, "sqlite")  # 64 bits each
 
@@ -103,7 +103,8 @@ requests = Table(
     Column("what", Text, nullable=False),
 )
 
-# A trial as it stands: one row each, of the latest of its facts. One that was queued again has not ended.
+# A trial as it stands: one row each, of the latest of its facts. One that was queued again has not ended; one that has
+# named parameters itself has all of them.
 _TRIALS = """CREATE VIEW trials AS
 SELECT studies.name AS study, life.trial,
        CASE WHEN latest.body IS NOT NULL THEN json_extract(latest.body, '$.status')
@@ -111,7 +112,7 @@ SELECT studies.name AS study, life.trial,
        coalesce(json_extract(latest.body, '$.value."$f"'), json_extract(latest.body, '$.value')) AS value,
        json_extract(suggested, '$.budget') AS budget,
        json_extract(suggested, '$.parent') AS parent,
-       json_extract(suggested, '$.params') AS params,
+       json_extract(coalesce(named.body, suggested), '$.params') AS params,
        json_extract(latest.body, '$.metrics') AS metrics,
        json_extract(latest.body, '$.reason') AS reason,
        json_extract(latest.body, '$.error') AS error,
@@ -121,12 +122,14 @@ SELECT studies.name AS study, life.trial,
                max(CASE kind WHEN 'Started' THEN position END) AS given,
                max(CASE WHEN kind IN ('Suggested', 'Lost', 'Requeued') THEN position END) AS queued,
                max(CASE kind WHEN 'Ended' THEN position END) AS ended,
+               max(CASE kind WHEN 'Drawn' THEN position END) AS drawn,
                sum(kind = 'Started') AS attempts,
                max(CASE kind WHEN 'Suggested' THEN at END) AS created_at,
                max(CASE kind WHEN 'Started' THEN at END) AS started_at
           FROM events WHERE trial IS NOT NULL GROUP BY study, trial) AS life
   JOIN studies ON studies.id = life.study
-  LEFT JOIN events AS latest ON latest.study = life.study AND latest.position = ended AND ended > queued"""
+  LEFT JOIN events AS latest ON latest.study = life.study AND latest.position = ended AND ended > queued
+  LEFT JOIN events AS named ON named.study = life.study AND named.position = drawn"""
 
 _METRICS = """CREATE VIEW metrics AS
 SELECT studies.name AS study, trial, attempt, step, key AS metric,
@@ -147,7 +150,10 @@ SELECT study, trial, value, budget, params, metrics
 
 # Whoever changes a text raises VERSION as well: a file whose views have another text is taken for a stranger's.
 VIEWS = {"trials": _TRIALS, "metrics": _METRICS, "best": _BEST}
-EARLIER = {("trials", "b0b3db49c47535f14c59d015b9a45afd9fa489de182d8a8e56b4e73e197bc5d0")}  # SHA-256 of texts
+EARLIER = {  # SHA-256 of texts
+    ("trials", "b0b3db49c47535f14c59d015b9a45afd9fa489de182d8a8e56b4e73e197bc5d0"),
+    ("trials", "7f74dc821b77ae5a2560b083f16714dd196a21ca0af5dea770a0930ca16c9b1b"),
+}
 
 
 def is_view(name: str, text: str) -> bool:
@@ -159,6 +165,7 @@ UPGRADES = {
     1: ("ALTER TABLE events ADD COLUMN crc INTEGER", "ALTER TABLE reports ADD COLUMN crc INTEGER"),
     2: ("ALTER TABLE studies ADD COLUMN low INTEGER NOT NULL DEFAULT 0", *VIEWS.values()),
     3: ("DROP VIEW trials", _TRIALS),  # the one before took no notice of trials that are queued again
+    4: ("DROP VIEW trials", _TRIALS),  # nor of what trials have named themselves
 }
 
 Member = Callable[[ColumnElement[str], str], ColumnElement[Any]]  # what a body has at a key, in a database's own words
