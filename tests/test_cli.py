@@ -26,7 +26,7 @@ from maggy.cli.app import app
 from maggy.cli.commands import info, watch
 from maggy.cli.commands import list as listing
 from maggy.cli.ranking import Entrant, ranked, table
-from maggy.cli.text import Clock, columns, duration, shown, to_seconds
+from maggy.cli.text import Clock, block, columns, duration, shown, to_seconds
 from maggy.cli.trials import finite, outlines, the_study
 from maggy.domains import Float, Integer
 from maggy.errors import ConfigError
@@ -1064,6 +1064,13 @@ def test_values(value, text):
 def test_columns():
     """Columns are as wide as their widest cell; rows may be of different lengths."""
     assert columns([["a", "bb"], ["ccc", "d", "e"]]) == ["a   bb", "ccc d  e"]
+
+
+def test_columns_of_a_terminal():
+    """A Chinese character is as wide as two others, and an accent that stands alone takes no room."""
+    rows = [["名", "x", "1"], ["e\u0301", "yy", "22"], ["abcd", "z"]]
+    assert columns(rows) == ["名   x  1", "e\u0301    yy 22", "abcd z"]
+    assert block([("名前", "1"), ("ab", "2")]) == ["    名前: 1", "    ab:   2"]
 
 
 def test_what_watching_shows():

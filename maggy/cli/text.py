@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import time
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
@@ -25,17 +26,34 @@ def columns(rows: Sequence[Sequence[str]]) -> list[str]:
     for row in rows:  # a hundred thousand of them take a quarter of a second
         widths += [0] * (len(row) - len(widths))
         for place, cell in enumerate(row):
-            if len(cell) > widths[place]:  # noqa: PLR1730 - `max` takes twice the time
-                widths[place] = len(cell)
+            size = len(cell) if cell.isascii() else width_of(cell)
+            if size > widths[place]:  # noqa: PLR1730 - `max` takes twice the time
+                widths[place] = size
     formats = [" ".join(f"{{:<{width}}}" for width in widths[:count]).format for count in range(len(widths) + 1)]
-    return [formats[len(row)](*row).rstrip() for row in rows]
+    return [
+        (formats[len(row)](*row) if all(map(str.isascii, row)) else " ".join(map(padded, row, widths))).rstrip()
+        for row in rows
+    ]
+
+
+def width_of(text: str) -> int:
+    """Return how many columns of a terminal a text takes: a Chinese character has two, an accent of its own none."""
+    if text.isascii():
+        return len(text)
+    wide = sum(unicodedata.east_asian_width(char) in "WF" for char in text)
+    return len(text) + wide - sum(unicodedata.category(char) in ("Mn", "Me") for char in text)
+
+
+def padded(text: str, width: int) -> str:
+    """Return a text with spaces behind it, as wide as that."""
+    return text + " " * (width - width_of(text))
 
 
 def block(items: Iterable[tuple[str, str]], depth: int = 1) -> list[str]:
     """Return `key: value` lines with the values below each other; an empty value is a key with a block of its own."""
     found = list(items)
-    width = max((len(key) for key, value in found), default=0) + 1
-    return [(BLOCK * depth + f"{key + ':':{width}} {value}").rstrip() for key, value in found]
+    width = max((width_of(key) for key, value in found), default=0) + 1
+    return [(BLOCK * depth + f"{padded(key + ':', width)} {value}").rstrip() for key, value in found]
 
 
 def shown(value: Any) -> str:

@@ -17,6 +17,7 @@ from maggy.errors import ConfigError
 from maggy.jsonvalue import dumps
 from maggy.study import Study
 from maggy.trial import Trial
+from maggy.views.summary import harmless
 
 OWN = (
     "trial",
@@ -61,6 +62,8 @@ def command(study: str, form: str, output: str | None) -> None:
         Path(output).write_bytes(content)
     elif form == "parquet" and sys.stdout.isatty():
         raise ConfigError("parquet is not for terminals: name a file with -o")
+    elif sys.stdout.isatty():
+        click.echo("\n".join(map(harmless, content.decode().splitlines())))
     else:
         click.echo(content, nl=False)
 
