@@ -11,6 +11,7 @@ from dataclasses import dataclass, fields
 from typing import Any, get_args
 
 LOG_VERSION = 1
+_LONGEST = 80  # characters of a value that cannot be
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +162,33 @@ Event = (
 )
 KINDS: dict[str, type[Event]] = {kind.__name__: kind for kind in get_args(Event)}
 _FIELDS = {kind: tuple(field.name for field in fields(kind)) for kind in KINDS.values()}
+_JSON = {
+    "Mapping[str, Any]": (dict,),
+    "float": (float, int),
+    "int": (int,),
+    "str": (str,),
+    "bool": (bool,),
+    "None": (type(None),),
+}
+_TYPES = {
+    kind: {
+        field.name: frozenset(each for word in str(field.type).split(" | ") for each in _JSON.get(word, (dict,)))
+        for field in fields(kind)
+    }
+    for kind in KINDS.values()
+}
+SETTINGS: dict[str, tuple[type, ...]] = {
+    "name": (str,),
+    "metric": (str, type(None)),
+    "direction": (str,),
+    "searchspace": (dict, type(None)),
+    "optimizer": (dict, type(None)),
+    "earlystop": (list, type(None)),
+    "num_trials": (int, type(None)),
+    "replicates": (int, type(None)),
+    "points_to_evaluate": (list, type(None)),
+}
+"""Of what type the settings are that every reader of a log relies on."""
 
 
 def body(event: Event) -> dict[str, Any]:
@@ -169,6 +197,36 @@ def body(event: Event) -> dict[str, Any]:
 
 
 def restored(kind: str, content: Mapping[str, Any]) -> Event | None:
-    """Rebuild an event from its kind and body; None for a kind of a later version."""
+    """Rebuild an event from its kind and body; None for a kind of a later version.
+
+    Raises `TypeError` where one of its fields is of another type: a store may be a stranger's, and whoever reads
+    events relies on what they are.
+    """
     cls = KINDS.get(kind)
-    return cls(**{name: content[name] for name in _FIELDS[cls] if name in content}) if cls else None
+    if cls is None:
+        return None
+    found = {name: content[name] for name in _FIELDS[cls] if name in content}
+    types = _TYPES[cls]
+    for name, value in found.items():
+        if type(value) not in types[name]:
+            raise TypeError(f"{name} is {_brief(value)}")
+    event = cls(**found)
+    if isinstance(event, StudyOpened | StudyResumed):
+        check_settings(event.settings if isinstance(event, StudyOpened) else event.changed)
+    return event
+
+
+def check_settings(settings: Mapping[str, Any]) -> None:
+    """Raise `TypeError` where a setting that readers of logs rely on is of another type than maggy writes."""
+    if type(settings) is not dict:
+        raise TypeError(f"the settings are {_brief(settings)}")
+    for name, types in SETTINGS.items():
+        if name in settings and type(settings[name]) not in types:
+            raise TypeError(f"the setting {name!r} is {_brief(settings[name])}")
+    if settings.get("direction", "max") not in ("max", "min"):
+        raise TypeError(f"the setting 'direction' is {_brief(settings['direction'])}")
+
+
+def _brief(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= _LONGEST else text[:_LONGEST] + "…"

@@ -32,8 +32,11 @@ from maggy.domains import Float, Integer
 from maggy.errors import ConfigError
 from maggy.events import Ended, Lost, Reported, Requeued, Started, StudyClosed, StudyOpened, StudyResumed, Suggested
 from maggy.jsonvalue import loads
+from maggy.optimizers import Loco
+from maggy.searchspace import Searchspace
 from maggy.store import Owner, open_reader, open_store
 from maggy.study import Study
+from maggy.testing.play import play
 from maggy.testing.store_contract import elsewhere
 from maggy.trial import Objective
 
@@ -244,6 +247,23 @@ def test_the_leaderboard_puts_large_budgets_first(path):
             a:4   0          0.01 3      4
         """)
         assert asked("best", "a")["trial"] == Study.of(events).best.id == 3
+
+
+def test_the_leaderboard_of_an_ablation_has_its_effects(path):
+    """Ranked trials would show the luckiest; who asks for them by a metric has them."""
+    log = []
+    space = Searchspace(a=[True, False], b=[True, False], seed=[0, 1, 2])
+    play(Loco(), lambda each: 5.0 * each.params["a"], searchspace=space, log=log)
+    log[0] = StudyOpened(log[0].at, {**log[0].settings, "optimizer": {"name": "loco"}})
+    with kept(path, "a", log):
+        assert run("leaderboard", "a").splitlines() == lines("""
+                       n  value  effect  95 % interval
+            reference  3      5
+            without a  3      0      -5       -5 to -5   needed
+            without b  3      5       0         0 to 0  unclear
+        """)
+        assert [each["label"] for each in asked("leaderboard", "a")] == ["reference", "without a", "without b"]
+        assert run("leaderboard", "-expand", "a").startswith("study")
 
 
 REPLICATED = [Entrant("s", number, float(number % 3), None, number % 3, number // 3) for number in range(9)]

@@ -1,15 +1,28 @@
+import re
 from dataclasses import MISSING, fields
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from maggy.events import KINDS, LOG_VERSION, StudyOpened, Suggested, body, restored
+from maggy.events import (
+    KINDS,
+    LOG_VERSION,
+    SETTINGS,
+    Ended,
+    Started,
+    StudyOpened,
+    StudyResumed,
+    Suggested,
+    body,
+    restored,
+)
 from maggy.jsonvalue import dumps, loads
 
 numbers = st.integers(-(2**63), 2**63 - 1)
 values = st.none() | st.booleans() | numbers | st.floats() | st.text()
-mappings = st.dictionaries(st.text().filter("$f".__ne__), values | st.lists(values, max_size=3), max_size=4)
+names = st.text().filter(lambda name: name != "$f" and name not in SETTINGS)
+mappings = st.dictionaries(names, values | st.lists(values, max_size=3), max_size=4)
 BY_ANNOTATION = {
     "float": st.floats(),
     "int": numbers,
@@ -52,9 +65,34 @@ def test_an_unknown_field_is_ignored():
 def test_a_field_with_a_default_may_be_missing(name):
     """Logs written before a field existed are read, so a field that was added needs a default."""
     kind = KINDS[name]
-    event = kind(**{field.name: {} if "Mapping" in field.type else 1 for field in fields(kind)})
+    some = {"Mapping": {}, "float": 1.0, "int": 1, "str": "", "bool": True}
+    event = kind(**{field.name: some[re.match(r"\w+", field.type)[0]] for field in fields(kind)})
     short = {field.name: getattr(event, field.name) for field in fields(kind) if field.default is MISSING}
     assert body(restored(name, short)).keys() == body(event).keys()
+
+
+@pytest.mark.parametrize(
+    ("kind", "field", "value", "said"),
+    [
+        ("Suggested", "params", [1], r"params is \[1\]"),
+        ("Suggested", "budget", {}, "budget is {}"),
+        ("Started", "attempt", True, "attempt is True"),
+        ("Ended", "reason", 5, "reason is 5"),
+        ("Ended", "value", "x" * 999, r"value is 'x{79}…"),
+        ("StudyOpened", "settings", "none", "settings is 'none'"),
+        ("StudyOpened", "settings", {"optimizer": "tpe"}, "the setting 'optimizer' is 'tpe'"),
+        ("StudyOpened", "settings", {"direction": ["max"]}, r"the setting 'direction' is \['max'\]"),
+        ("StudyResumed", "changed", {"num_trials": "many"}, "the setting 'num_trials' is 'many'"),
+    ],
+)
+def test_a16_an_event_of_other_types_is_none(kind, field, value, said):
+    """Whoever reads a log relies on what its fields are, and a stranger may have written anything."""
+    good = {"Suggested": Suggested(1.0, 1, {}, None, None, 0), "StudyOpened": StudyOpened(1.0, {})}
+    good |= {"Started": Started(1.0, 1, 1, "a"), "StudyResumed": StudyResumed(1.0, {})}
+    good |= {"Ended": Ended(1.0, 1, 1, "completed", 1, {})}
+    assert restored(kind, body(good[kind])) == good[kind]
+    with pytest.raises(TypeError, match=said):
+        restored(kind, {**body(good[kind]), field: value})
 
 
 def test_a_log_says_its_version():

@@ -199,6 +199,36 @@ def test_what_cannot_be_drawn_is_said(draw, message):
         draw(played())
 
 
+def test_trials_of_one_report_are_points(asha):
+    """A line through one point is none, and most trials of a lowest rung have no more."""
+    alone = [trial for trial in asha.trials if len(trial.curve) == 1]
+    dots = [trace for trace in asha.plot_curves().data if trace.mode == "lines+markers"]
+    assert sum(y is not None for trace in dots for y in trace.y) == len(alone) > 0
+
+
+def test_between_two_choices_there_is_nothing(random):
+    """A contour plot of a list has cells, no slopes."""
+    assert random.plot_contour("lr", "kernel").data[0].type == "heatmap"
+    assert random.plot_contour("lr", "noise").data[0].type == "contour"
+
+
+def test_the_middle_of_an_axis_is_its_middle():
+    """A rounding error at 0 is no mark."""
+    result = played(function=lambda trial: trial.params["x"], searchspace=Searchspace(x=(-1.0, 1.0), y=(1e-9, 1.0)))
+    x, y, _ = result.plot_parallel().data[0].dimensions
+    assert list(x.ticktext) == ["-1", "-0.5", "0", "0.5", "1"]
+    assert y.ticktext[0] == "1e-09"
+
+
+def test_names_that_differ_at_their_ends_are_told_apart():
+    """They are cut in the middle."""
+    kinds = [f"a very long choice indeed {number}" for number in range(3)]
+    result = played(function=lambda trial: len(trial.params["kind"]), searchspace=Searchspace(kind=kinds))
+    marks = result.plot_slice().layout.xaxis.ticktext
+    assert len(set(marks)) == 3
+    assert all(len(mark) <= 16 for mark in marks)
+
+
 def test_an_ablation_has_bars_with_intervals():
     """The most harmful on top, coloured by what the interval says."""
     space = Searchspace(a=[True, False], b=[True, False], seed=[0, 1, 2])

@@ -24,7 +24,7 @@ from waiting import until
 import maggy
 from maggy.cli.app import app
 from maggy.events import Drawn, Ended, Reported, Started, StudyClosed, StudyOpened, Suggested
-from maggy.optimizers import RandomSearch
+from maggy.optimizers import Loco, RandomSearch
 from maggy.searchspace import Searchspace
 from maggy.store import Owner, open_reader, open_store
 from maggy.testing.play import play
@@ -442,6 +442,22 @@ def test_a18_what_users_wrote_is_text(store, tmp_path):
         assert "broken into" in text, page
 
 
+def test_of_an_ablation_the_effects_are_shown(store):
+    """Its best trials are the luckiest, and how parameters relate to the best says nothing."""
+    log = []
+    space = Searchspace(a=[True, False], b=[True, False], seed=[0, 1, 2])
+    play(Loco(), lambda each: 5.0 * each.params["a"], searchspace=space, log=log)
+    log[0] = opened(searchspace=space.to_dict(), optimizer={"name": "loco"})
+    with kept(store, "digits", log):
+        site = Site(store)
+        told = site.text("study", name="digits")
+        assert "Leaderboard" not in told
+        assert re.search(r"without a +3 +0 +-5 +-5 to -5 +needed", told)
+        assert site.get("plots", name="digits").text.count("data-figure") == 4
+        site.get("figure", name="digits", which="effects")
+        site.get("figure", 404, name="digits", which="importance")
+
+
 def test_a_huge_study_is_turned_page_by_page(store):
     """Of 20,000 trials a page lists a hundred; whatever page is asked for, it is there."""
     log = []
@@ -477,6 +493,71 @@ def test_looking_leaves_the_store_as_it_is(store):
         site.get(page, name="digits")
     site.get("trial", name="digits", trial=1)
     assert store.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"optimizer": "tpe"}, "the setting 'optimizer' is 'tpe'"),
+        ({"num_trials": {}}, "the setting 'num_trials' is {}"),
+        ({"direction": "sideways"}, "the setting 'direction' is 'sideways'"),
+    ],
+)
+def test_what_is_wrong_with_a_strangers_study_is_a_sentence(store, settings, words):
+    """On its own pages, and in its line of the list, where the others stand as ever."""
+    with kept(store, "digits", [opened(**settings), *DIGITS[1:]]), kept(store, "faces", [opened("faces"), *trial(1)]):
+        site = Site(store)
+        listed = site.text("")
+        assert words in listed
+        assert re.search(r"faces\s+ended\s+1\s+0.5", listed)
+        for page in ("study", "live", "plots"):
+            assert words in unescape(site.get(page, 503, name="digits").text)
+
+
+def test_what_cannot_be_foreseen_is_a_sentence_too(store, monkeypatch, caplog):
+    """With the trace in the terminal, for it may be a fault of maggy's; and the other studies stand as ever."""
+    with kept(store, "digits", DIGITS), kept(store, "faces", [opened("faces")]):
+        site = Site(store)
+        real = sys.modules["maggy.ui.folds"].compared
+
+        def stumbling(reader, entry, now):
+            return real(reader, entry, now) if entry.name == "faces" else {}[f"no \x1b[31m{EVIL}"]
+
+        monkeypatch.setattr("maggy.ui.folds.compared", stumbling)
+        monkeypatch.setattr("maggy.ui.app.outlines", lambda *_, **__: [].pop())
+        assert "Study 'digits' cannot be read here" in site.text("")
+        assert EVIL not in site.get("").text
+        assert re.search(r"faces\s+ended", site.text(""))
+        assert "pop from empty list" in site.get("trials", 500, name="digits").text
+    assert "Traceback" in caplog.text
+
+
+def test_huge_texts_are_cut_and_to_be_had_whole(store):
+    """A page is for looking: it has a part, says so, and leads to the rest, which is plain text."""
+    error = "".join(f"line {number} {EVIL}\n" for number in range(60_000))
+    huge = {"text": "word " * 400_000} | {f"x{number}": number for number in range(3000)}
+    space = {"c": {"type": "categorical", "choices": [f"{number}" * 50 for number in range(5000)]}}
+    metrics = {f"{'m' * 300}{number}": 0.5 for number in range(2000)}
+    log = [opened(searchspace=space, optimizer={"name": "o" * 500_000, "much": "y" * 500_000})]
+    log += [*trial(1, None, None, **huge), Ended(AT + 9, 1, 1, "failed", 0.5, metrics, "r" * 500_000, error)]
+    log += [*trial(2, **huge), *trial(3, **huge)]
+    with kept(store, "digits", log):
+        site = Site(store)
+        for page in ("", "study", "live", "trials"):
+            assert len(site.get(page, name="digits").body) < 200_000, page
+        page = site.get("trial", name="digits", trial=1)
+        assert len(page.body) < 200_000
+        told = site.text("trial", name="digits", trial=1)
+        assert re.search(rf"The last 16,384 of {len(error):,} characters: +all of it", told)
+        assert "line 59999" in told
+        assert re.search(r"\(2,000,00\d characters\)", told)
+        assert re.search("100 of 3,002; long ones are cut: +all as text", told)
+        whole = site.get("raw", name="digits", trial=1, part="error")
+        assert whole.text == error
+        assert whole.headers["content-type"] == "text/plain; charset=utf-8"
+        assert json.loads(site.get("raw", name="digits", trial=1).body)["values"]["x2999"] == 2999
+        assert len(json.loads(site.get("raw", name="digits").body)["params"]["c"]["choices"]) == 5000
+        assert "there is no trial" in unescape(site.get("raw", 404, name="digits", trial=9, part="error").text)
 
 
 # -- the command ---------------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from typing import Any
 
 from maggy.cli.ranking import Row, ranked
 from maggy.cli.text import shown
-from maggy.cli.trials import KINDS, LEFT, Outline, finite, objective_of, outlines, said, settings
+from maggy.cli.trials import KINDS, LEFT, Outline, final, finite, objective_of, outlines, said, settings
 from maggy.errors import amount, last_line
 from maggy.events import Drawn, Ended, Event, Lost, Requeued, Started, Suggested
 from maggy.jsonvalue import loads
@@ -119,7 +119,7 @@ def _outlined(entry: StudyEntry, facts: Sequence[Event], now: float) -> tuple[Ou
             case Lost():
                 outline.status, outline.started = Status.QUEUED, None
             case Ended():
-                outline.status, outline.ended, ended = Status(event.status), event.at, event
+                outline.status, outline.ended, ended = final(entry.name, event.trial, event.status), event.at, event
             case Requeued():
                 outline.status, outline.started, outline.ended, ended = Status.QUEUED, None, None, None
                 outline.failed += 1

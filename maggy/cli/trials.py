@@ -10,7 +10,7 @@ from typing import Any
 from maggy.cli.options import patterns
 from maggy.cli.ranking import Entrant
 from maggy.errors import ConfigError, StoreError, nearest
-from maggy.events import Started
+from maggy.events import Started, check_settings
 from maggy.jsonvalue import loads
 from maggy.store import Reader, Store, StudyEntry
 from maggy.trial import Objective, Status
@@ -102,7 +102,7 @@ def outlines(
     completed, running, queued = Status.COMPLETED, Status.RUNNING, Status.QUEUED
     for _, kind, trial, at, word, number, body in reader.facts(study, KINDS, bodies=bodies, unfinished=unfinished):
         if kind == "Suggested" and trial is not None:
-            found[trial] = Outline(study, trial, at, number, held, suggested=body)
+            found[trial] = Outline(study, trial, at, _number(number), held, suggested=body)
         elif trial is None:
             continue
         elif (outline := found.get(trial)) is None:
@@ -115,7 +115,7 @@ def outlines(
             outline.attempts += 1
             given.setdefault(str(word), {})[trial] = None
         elif kind == "Ended":
-            outline.status = completed if word == completed else _final(study, trial, word)
+            outline.status = completed if word == completed else final(study, trial, word)
             outline.ended, outline.value, outline.end = at, number, body
             _next_begins(found, given, outline, at)
         elif kind == "Lost":
@@ -152,7 +152,12 @@ def _begin_behind(reader: Reader, study: str, before: dict[int, float], these: l
             each.started = max(each.started or 0.0, before[trial])
 
 
-def _final(study: str, trial: int, status: str | None) -> Status:
+def _number(found: Any) -> float | None:
+    return found if isinstance(found, float | int) else None  # a stranger's store may have anything there
+
+
+def final(study: str, trial: int, status: str | None) -> Status:
+    """Return as what a trial has ended. Raises `StoreError` where that is nothing that maggy knows."""
     try:
         return Status(str(status))
     except ValueError:
@@ -169,7 +174,7 @@ def finite(reader: Reader, study: str, metric: str | None = None) -> tuple[list[
     bodies = [kind for kind, wanted in zip(kinds, (grouped, metric), strict=True) if wanted]
     for _, kind, trial, _, status, number, body in reader.facts(study, kinds, bodies=bodies):
         if kind == "Suggested":
-            budgets[trial] = number
+            budgets[trial] = _number(number)
             if grouped and body is not None:
                 content = loads(body)
                 replicates[trial] = content.get("replicate") or 0, content.get("group")
@@ -189,7 +194,12 @@ def settings(reader: Reader, study: str) -> dict[str, Any]:
     for *_, body in reader.facts(study, kinds, bodies=kinds):
         if body is not None:
             content = loads(body)
-            found |= content.get("settings") or content.get("changed") or {}
+            told = (content.get("settings") or content.get("changed") or {}) if isinstance(content, dict) else content
+            try:
+                check_settings(told)
+            except TypeError as error:
+                raise StoreError(f"the log of study {study!r} is not one that maggy has written: {error}") from None
+            found |= told
     return found
 
 

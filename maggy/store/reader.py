@@ -191,7 +191,13 @@ def _contents(id_: int, reports: Sequence[Any]) -> Iterator[Any]:
     except (ValueError, TypeError):
         return iter(())
     intact = len(contents) == len(reports) and sums == [row[7] for row in reports]
-    return iter(contents) if intact else iter(())
+    return iter(contents) if intact and all(type(each) is dict for each in contents) else iter(())
+
+
+def _metrics(content: Any) -> dict[str, Any]:
+    if type(content) is not dict:
+        raise TypeError(f"its metrics are of type {type(content).__name__}")
+    return content
 
 
 def _event(study: str, id_: int, expected: int, row: Any) -> Event | None:
@@ -201,7 +207,7 @@ def _event(study: str, id_: int, expected: int, row: Any) -> Event | None:
     try:
         if kind == "Reported":
             content = _content(crc, text, crc_of_report, id_, position, at, text, trial, attempt, step)
-            return Reported(at, trial, attempt, step, content)
+            return Reported(at, trial, attempt, step, _metrics(content))
         content = _content(crc, text, crc_of, id_, position, at, kind, text, trial)
         return restored(kind, {**content, "at": at, "trial": trial})
     except (ValueError, TypeError) as error:

@@ -5,11 +5,13 @@ Answers are made on threads of Starlette's pool, one at a time: see `Folds`.
 
 from __future__ import annotations
 
+import logging
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import wraps
 from pathlib import Path
+from traceback import format_exception
 from typing import Any
 
 from starlette.applications import Starlette
@@ -23,12 +25,14 @@ from maggy.cli.told import complete, statuses, study_told, tail_of, trial_told
 from maggy.cli.trials import Outline, finite, objective_of, outlines, settings, the_trial
 from maggy.errors import ConfigError, MaggyError, StoreError
 from maggy.events import Drawn, Suggested
+from maggy.jsonvalue import dumps
 from maggy.store import Reader, StudyEntry
 from maggy.study import Study
 from maggy.trial import Status
 from maggy.ui import pages
-from maggy.ui.folds import Folds
+from maggy.ui.folds import UNLIKE_OURS, Folds, unlike_ours
 from maggy.views import sketches
+from maggy.views.effects import Ablation
 from maggy.views.explanation import explanation, told
 from maggy.views.live import picture
 from maggy.views.markup import Markup, joined
@@ -54,6 +58,7 @@ DRAWN: dict[str, Callable[[Study], Any]] = {
     "effects": effects.bars,
 }
 Answer = Callable[[Folds, Request], Response]
+LOG = logging.getLogger(__name__)
 
 
 def application(reader: Reader) -> Starlette:
@@ -74,6 +79,7 @@ def application(reader: Reader) -> Starlette:
         "/trials": _trials,
         "/trial": _trial,
         "/log": _trial_live,
+        "/raw": _raw,
         "/plots": _plots,
         "/figure": _figure,
     }
@@ -91,12 +97,21 @@ def _answering(folds: Folds, answer: Answer) -> Callable[[Request], Any]:
             except MaggyError as error:
                 status = 404 if isinstance(error, ConfigError) else 503 if isinstance(error, StoreError) else 500
                 return _page("a problem", folds, pages.problem(str(error)), status=status)
+            except UNLIKE_OURS as error:
+                _trace(error)
+                told = unlike_ours(request.query_params.get("name", ""), error)
+                return _page("a problem", folds, pages.problem(told), status=500)
 
     @wraps(answer)
     async def asked(request: Request) -> Response:
         return await run_in_threadpool(answered, request)
 
     return asked
+
+
+def _trace(error: Exception) -> None:
+    """Tell the terminal where a page has stumbled, without what would drive it."""
+    LOG.error("%s", "\n".join(map(harmless, "".join(format_exception(error)).splitlines())))
 
 
 def _page(title: str, folds: Folds, *parts: Any, plots: bool = False, status: int = 200) -> Response:
@@ -166,6 +181,8 @@ def _standing(folds: Folds, entry: StudyEntry) -> Markup:
     state = "running" if held else closed or "left behind: its driver is gone"
     rate = study.reports / elapsed if held and elapsed else 0.0
     shown = picture(study, elapsed=elapsed, now=now if held else latest, state=state, reports_per_s=rate)
+    if is_ablation(study):  # its best trials are the luckiest, and say nothing
+        return joined(shown, pages.effects(Ablation(study).columns()))
     objective = objective_of(settings(folds.reader, entry.name))
     rows = ranked(finite(folds.reader, entry.name)[0], objective, BEST)
     complete(folds.reader, rows)
@@ -244,6 +261,21 @@ def _told(folds: Folds, entry: StudyEntry, number: int) -> Markup:
     return pages.trial(described, why, _log(study.settings.get("files"), number), charts)
 
 
+def _raw(folds: Folds, request: Request) -> Response:
+    """Return all that there is to tell of a study or a trial as JSON, or one long text of a trial: pages cut these."""
+    if "trial" not in request.query_params:
+        told = study_told(folds.reader, _entry(folds, request), time.time())
+        return _plain(dumps(told))
+    entry, number = _named(folds, request)
+    told = trial_told(folds.reader, entry, number, time.time())
+    part = request.query_params.get("part")
+    return _plain(str(told[part] or "") if part in pages.TEXTS else dumps(told))
+
+
+def _plain(text: str) -> Response:
+    return Response(text.encode("utf-8", "replace"), media_type="text/plain; charset=utf-8")
+
+
 def _log(files: Any, number: int) -> str:
     """Return the last lines that a trial has printed, without what would drive a terminal."""
     text, size = tail_of(files, number, TAIL)
@@ -254,8 +286,8 @@ def _log(files: Any, number: int) -> str:
 # -- pictures ------------------------------------------------------------------------------------------------------
 
 
-def _which(study: Study) -> list[str]:
-    return [*(["effects"] if is_ablation(study) else []), *pages.PLOTS]
+def _which(study: Study) -> Sequence[str]:
+    return pages.OF_ABLATION if is_ablation(study) else pages.PLOTS
 
 
 def _plots(folds: Folds, request: Request) -> Response:

@@ -18,10 +18,16 @@ from maggy.views.summary import harmless, number, plain, shortened
 
 TABS = (("study", "Overview"), ("trials", "Trials"), ("plots", "Plots"))
 PLOTS = ("history", "importance", "slices", "parallel", "contour", "curves", "rungs", "timeline")
+OF_ABLATION = ("effects", "curves", "rungs", "timeline")
 SORTS = {"trial": "trial", "status": "status", "value": "value", "budget": "budget", "seconds": "runtime"}
+HEADS = ("study", "", "", "trials:", "failed:", "best:", "objective", "optimizer", "time:")  # of the list of studies
 NAMES = 8  # parameters that have a column in the list of trials
 METRICS = 12  # that are drawn on a trial's page
-WIDTH = 60  # characters of a value in a table
+WIDTH = 60  # characters of a name in a table
+COLUMNS = 24  # parameters that have one in the leaderboard
+LONG = 1000  # of a value that is described
+MANY = 100  # values that are
+TEXTS = {"error": 1 << 14, "script": 1 << 14}  # characters of a trial's that its page has
 
 
 def link(page: str, text: Any, /, **query: Any) -> Markup:
@@ -68,25 +74,28 @@ def studies(
     """Return the list of studies, the latest first."""
     rows = []
     for each, held in zip(lines, running, strict=True):
+        if "problem" in each:
+            name = tag("td", link("study", _name(each["study"]), name=each["study"]))
+            rows.append(tag("tr", name, tag("td", plain(each["problem"]), class_="problem", colspan=len(HEADS) - 1)))
+            continue
         state = tag("span", "running" if held else "ended", class_="live" if held else "dim")
         best = MISSING if each["best"] is None else number(each["best"], 5)
         cells = [
-            tag("td", link("study", plain(each["study"]), name=each["study"])),
+            tag("td", link("study", _name(each["study"]), name=each["study"])),
             tag("td", state),
             tag("td", _share(each)),
             _number(f"{each['trials']:,}"),
             _number(f"{each['failed']:,}" if each["failed"] else ""),
             _number(best),
-            tag("td", plain(each["objective"])),
-            tag("td", plain(each["optimizer"])),
+            tag("td", _name(each["objective"])),
+            tag("td", _name(each["optimizer"])),
             _number(to_seconds(each["seconds"])),
         ]
         rows.append(tag("tr", *cells))
-    heads = ["study", "", "", "trials:", "failed:", "best:", "objective", "optimizer", "time:"]
     search = tag(
         "form", tag("input", name="q", value=wanted or None, placeholder="part of a name", aria_label="filter")
     )
-    listed = _list(heads, rows) if rows else tag("p", "No study is called so." if wanted else "There is no study yet.")
+    listed = _list(HEADS, rows) if rows else tag("p", "No study is called so." if wanted else "There is no study yet.")
     count = tag("p", amount(total, "study", "studies"), class_="dim")
     return joined(tag("h1", "Studies"), search, count, listed, _turning("", at, pages, q=wanted or None))
 
@@ -104,7 +113,7 @@ def heading(study: str, here: str) -> Markup:
     tabs = [
         tag("a", text, href=address(where, name=study), class_="on" if where == here else None) for where, text in TABS
     ]
-    return joined(tag("h1", plain(study)), tag("nav", *tabs, class_="tabs"))
+    return joined(tag("h1", _name(study)), tag("nav", *tabs, class_="tabs"))
 
 
 def leaderboard(rows: Sequence[Row], metric: str) -> Markup:
@@ -112,7 +121,7 @@ def leaderboard(rows: Sequence[Row], metric: str) -> Markup:
     if not rows:
         return joined()
     head = table(rows, metric, None, ".")[0]
-    names = head[3:]
+    names = head[3 : 3 + COLUMNS]
     values = [{plain(name): value for name, value in row.params.items()} for row in rows]
     right = [any(isinstance(each.get(name), float | int) for each in values) for name in names]
     replicated = any(len(row.entrants) > 1 for row in rows)
@@ -123,9 +132,19 @@ def leaderboard(rows: Sequence[Row], metric: str) -> Markup:
         told += [_number(row.told if replicated else number(row.value, 6))]
         told += [_cell(_short(named, name), right=at) for name, at in zip(names, right, strict=True)]
         listed.append(tag("tr", *told))
-    heads = ["trials" if replicated else "trial", f"{head[2]}:"]
-    heads += [f"{name}:" if at else name for name, at in zip(names, right, strict=True)]
+    heads = ["trials" if replicated else "trial", f"{_name(head[2])}:"]
+    heads += [_name(name) + ":" * at for name, at in zip(names, right, strict=True)]
     return joined(tag("h2", "Leaderboard"), _list(heads, listed))
+
+
+def effects(columns: Sequence[Sequence[str]]) -> Markup:
+    """Return the table of an ablation study, the heads first."""
+    heads, *rows = columns
+    last = len(heads) - 1
+    told = [tag("tr", *(_cell(cell, right=0 < at < last) for at, cell in enumerate(row))) for row in rows]
+    return joined(
+        tag("h2", "What was left out"), _list([head + ":" * (0 < at < last) for at, head in enumerate(heads)], told)
+    )
 
 
 def about(told: Mapping[str, Any]) -> Markup:
@@ -140,14 +159,42 @@ def about(told: Mapping[str, Any]) -> Markup:
     items += [("driver", f"process {told['pid']} on {told['host']}")] if told["running"] else []
     items += [("files", told["files"])] if told["files"] else []
     searched = [(key, repr(domain)) for key, domain in space.items()]
-    how = tag("div", tag("h2", "How"), described(items))
-    return tag("div", tag("div", tag("h2", "Searchspace"), described(searched)), how, class_="columns")
+    of = {"name": told["study"]}
+    how = tag("div", tag("h2", "How"), described(items, **of))
+    return tag("div", tag("div", tag("h2", "Searchspace"), described(searched, **of)), how, class_="columns")
 
 
-def described(items: Sequence[tuple[str, str]]) -> Markup:
-    """Return labels and what they stand for."""
-    pairs = [joined(tag("dt", plain(key)), tag("dd", plain(text))) for key, text in items]
-    return tag("dl", *pairs)
+def described(items: Sequence[tuple[str, str]], **of: Any) -> Markup:
+    """Return labels and what they stand for; where some is left out, with the way to all of it."""
+    pairs = [joined(tag("dt", _name(key)), tag("dd", plain(_cut(text)))) for key, text in items[:MANY]]
+    told = [tag("dl", *pairs)]
+    if len(items) > MANY or any(len(text) > LONG for _, text in items):
+        more = f"{MANY} of {len(items):,}; " if len(items) > MANY else ""
+        told.append(tag("p", f"{more}long ones are cut: ", link("raw", "all as text", **of), class_="dim"))
+    return joined(*told)
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= LONG else f"{text[:LONG]}… ({len(text):,} characters)"
+
+
+def _name(text: str) -> str:
+    """Return a name as text of bounded length."""
+    return shortened(plain(text[: 4 * WIDTH]), WIDTH)
+
+
+def _text(told: Mapping[str, Any], part: str) -> list[Markup]:
+    """Return a long text of a trial under its name: of an error the end says most, of a script the beginning."""
+    text, most = told[part], TEXTS[part]
+    if not text:
+        return []
+    shown_of = text[-most:] if part == "error" else text[:most]
+    heading = [tag("h2", part.capitalize())]
+    if len(text) > most:
+        which = "The last" if part == "error" else "The first"
+        way = link("raw", "all of it", name=told["study"], trial=told["trial"], part=part)
+        heading.append(tag("p", f"{which} {most:,} of {len(text):,} characters: ", way, class_="dim"))
+    return [*heading, tag("pre", "\n".join(map(harmless, shown_of.splitlines())))]
 
 
 # -- trials --------------------------------------------------------------------------------------------------------
@@ -182,7 +229,7 @@ def trials(
         ]
         rows.append(tag("tr", *cells))
     heads: list[Any] = [_sorting(study, name, asked) for name in sorts]
-    heads += [f"{plain(name)}:" if at else plain(name) for name, at in zip(names, right, strict=True)] + [""]
+    heads += [_name(name) + ":" * at for name, at in zip(names, right, strict=True)] + [""]
     ways = [(None, "all"), *((str(status), str(status)) for status in Status)]
     states = [
         tag("a", text, href=address("trials", name=study, state=state, sort=asked["sort"]), class_="on")
@@ -238,13 +285,12 @@ def trial(told: Mapping[str, Any], why: Sequence[tuple[str, str]], log: str, cur
     last = [(key, _measured(value)) for key, value in told["metrics"].items()]
     values = [(key, shown(value)) for key, value in told["values"].items()]
     columns = [("Outcome", items), ("Values", values), ("Metrics", last)]
-    parts = [tag("div", *(_column(*each) for each in columns if each[1]), class_="columns")]
-    if told["error"]:
-        parts += [tag("h2", "Error"), tag("pre", "\n".join(map(harmless, told["error"].splitlines())))]
+    of = {"name": told["study"], "trial": told["trial"]}
+    parts = [tag("div", *(_column(*each, of) for each in columns if each[1]), class_="columns")]
+    parts += _text(told, "error")
     parts += [tag("h2", "Curves"), tag("div", *curves, class_="charts")] if curves else []
-    parts += [tag("h2", "Decisions"), described(why)] if why else []
-    if told["script"]:
-        parts += [tag("h2", "Script"), tag("pre", "\n".join(map(harmless, told["script"].splitlines())))]
+    parts += [tag("h2", "Decisions"), described(why, **of)] if why else []
+    parts += _text(told, "script")
     parts += [tag("h2", "Log"), tag("pre", log) if log else tag("p", "It has printed nothing.", class_="dim")]
     words = joined(f"Trial {told['trial']} ", tag("small", told["status"], class_=str(status)))
     return joined(heading(told["study"], "trial"), tag("h1", words), _beside(told), *parts)
@@ -262,11 +308,11 @@ def _beside(told: Mapping[str, Any]) -> Markup:
 
 def chart(metric: str, content: Markup) -> Markup:
     """Return a curve under its name."""
-    return tag("figure", tag("figcaption", plain(metric)), content)
+    return tag("figure", tag("figcaption", _name(metric)), content)
 
 
-def _column(name: str, items: Sequence[tuple[str, str]]) -> Markup:
-    return tag("div", tag("h2", name), described(items))
+def _column(name: str, items: Sequence[tuple[str, str]], of: Mapping[str, Any]) -> Markup:
+    return tag("div", tag("h2", name), described(items, **of))
 
 
 def _measured(value: Any) -> str:

@@ -12,6 +12,7 @@ from maggy.study import Study
 from maggy.views.summary import number, plain, shortened
 
 HEADS = ("", "n", "value", "effect", "95 % interval", "interaction", "")
+COLUMNS = ("label", "n", "value", "effect", "low", "high", "interaction", "verdict", "why")
 WIDTH = 60
 
 
@@ -56,7 +57,7 @@ class Ablation(Sequence[Effect]):
         return [cells(each) for each in (self.reference, *self._effects)]
 
     def __str__(self) -> str:
-        heads, *rows = self._columns()
+        heads, *rows = self.columns()
         widths = [max(len(row[column]) for row in [heads, *rows]) for column in range(len(heads))]
         lines = [
             "  ".join(cell.ljust(width) if not rank else cell.rjust(width) for rank, (cell, width) in enumerate(told))
@@ -68,13 +69,13 @@ class Ablation(Sequence[Effect]):
         return f"<Ablation: {amount(len(self), 'change')}>"
 
     def _repr_html_(self) -> str:
-        heads, *rows = self._columns()
+        heads, *rows = self.columns()
         head = "".join(f"<th>{escape(cell)}</th>" for cell in heads)
         body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
         notes = "".join(f"<p>{escape(note)}</p>" for note in self._notes())
         return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{notes}"
 
-    def _columns(self) -> list[tuple[str, ...]]:
+    def columns(self) -> list[tuple[str, ...]]:
         """Return heads and rows, without columns in which nothing stands."""
         rows = [HEADS, *self.rows()]
         kept = [rank for rank in range(len(HEADS)) if any(row[rank] for row in rows[1:])]
@@ -87,9 +88,11 @@ class Ablation(Sequence[Effect]):
         """Return the table as a data frame, the reference first. pandas has to be installed."""
         import pandas as pd
 
-        columns = ("label", "n", "value", "effect", "low", "high", "interaction", "verdict", "why")
-        rows = [self.reference, *self]
-        return pd.DataFrame({name: [getattr(each, name) for each in rows] for name in columns})
+        return pd.DataFrame(self.told(), columns=COLUMNS)
+
+    def told(self) -> list[dict[str, Any]]:
+        """Return the table as JSON values, the reference first."""
+        return [{name: getattr(each, name) for name in COLUMNS} for each in (self.reference, *self)]
 
 
 def cells(effect: Effect) -> tuple[str, ...]:
@@ -98,7 +101,7 @@ def cells(effect: Effect) -> tuple[str, ...]:
     return (
         shortened(plain(effect.label), WIDTH),
         str(effect.n),
-        "" if effect.value is None else number(effect.value),
+        "" if effect.value is None else number(effect.value + 0.0),  # 0, not -0
         "" if effect.effect is None else signed(effect.effect),
         interval,
         "" if effect.interaction is None else signed(effect.interaction),

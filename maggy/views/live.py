@@ -24,6 +24,7 @@ LANES = 8  # executors that are drawn
 PARAMS = 12  # of the best trial that are shown
 REASON = 100  # characters of why a trial ended
 NAME = 22  # of an executor's name
+TEXT = 40  # of what users call things
 
 STYLE = """
 .mg{font:13px/1.45 system-ui,-apple-system,"Segoe UI",sans-serif;max-width:1160px;margin:.2em 0;color:inherit}
@@ -85,16 +86,20 @@ def picture(
 def _head(study: Study, elapsed: float, state: str) -> Markup:
     optimizer = (study.settings.get("optimizer") or {}).get("name") or ""
     verb = "maximize" if study.objective.direction == "max" else "minimize"
-    what = f"{verb} {plain(study.objective.key)}" + (f" · {plain(str(optimizer))}" if optimizer else "")
+    what = f"{verb} {_named(study.objective.key)}" + (f" · {_named(optimizer)}" if optimizer else "")
     return tag(
         "div",
         tag("span", title(study), class_="name"),
         tag("span", what, class_="dim"),
         tag("span", class_="grow"),
-        tag("span", plain(state)),
+        tag("span", shortened(plain(state), REASON)),
         tag("span", duration(elapsed), class_="dim"),
         class_="row",
     )
+
+
+def _named(name: object) -> str:
+    return shortened(plain(str(name)), TEXT)
 
 
 def _shares(study: Study) -> list[tuple[Status, int]]:
@@ -134,7 +139,7 @@ def _best(study: Study) -> Markup:
     budget = "" if best.budget is None else f", budget {number(best.budget)}"
     params = list(best.params.items())
     chips = [
-        tag("span", tag("span", plain(name), class_="dim"), f" {shortened(shown(value), 40)}", class_="chip")
+        tag("span", tag("span", _named(name), class_="dim"), f" {shortened(shown(value), TEXT)}", class_="chip")
         for name, value in params[:PARAMS]
     ]
     chips += [tag("span", f"and {len(params) - PARAMS} more", class_="dim")] if len(params) > PARAMS else []

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from importlib import resources
-from typing import Any
 
 from maggy.errors import ConfigError
 from maggy.study import Study
@@ -17,16 +16,8 @@ from maggy.views.summary import is_ablation, number, plain, shown, table, title
 
 CONFIG = {"displaylogo": False, "responsive": True}
 ROWS = 100  # trials in the table, the best ones
-PICTURES: tuple[Callable[[Study], Any], ...] = (
-    trials.history,
-    params.importance,
-    params.slices,
-    params.parallel,
-    params.contour,
-    trials.curves,
-    trials.rungs,
-    trials.timeline,
-)
+SEARCH = (trials.history, params.importance, params.slices, params.parallel, params.contour)
+ALL = (trials.curves, trials.rungs, trials.timeline)  # of whatever study
 
 # Nothing is loaded from anywhere; what users wrote is escaped, and would find nobody to talk to if it were not. Plotly
 # makes functions of text for what it draws by WebGL (parallel coordinates), which is 'unsafe-eval'.
@@ -84,7 +75,7 @@ def _pictures(study: Study) -> Iterator[Markup]:
     from plotly import io
 
     library: bool = True  # with the first one only
-    for draw in ((effects.bars,) if is_ablation(study) else ()) + PICTURES:
+    for draw in ((effects.bars,) if is_ablation(study) else SEARCH) + ALL:
         try:
             found = draw(study)
         except ConfigError:

@@ -212,7 +212,12 @@ def table(study: Study, default: Trial | None = None) -> Table:
 
 def is_ablation(study: Study) -> bool:
     """Whether its trials compare with a reference, one part at a time."""
-    return (study.settings.get("optimizer") or {}).get("name") in ABLATORS
+    return ablates(study.settings)
+
+
+def ablates(settings: Mapping[str, Any]) -> bool:
+    """Whether a study with these settings is an ablation."""
+    return (settings.get("optimizer") or {}).get("name") in ABLATORS
 
 
 def rungs(study: Study) -> str:

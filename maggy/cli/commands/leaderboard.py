@@ -14,7 +14,10 @@ from maggy.cli.told import complete
 from maggy.cli.trials import finite, matching, objective_of, said, settings
 from maggy.errors import ConfigError, amount
 from maggy.store import Reader, StudyEntry
+from maggy.study import Study
 from maggy.trial import Objective
+from maggy.views.effects import Ablation
+from maggy.views.summary import ablates
 
 
 @click.command(epilog="Example: maggy leaderboard -n 3 -metrics acc digits")
@@ -38,10 +41,19 @@ def command(
 ) -> None:
     """Show the best trials of studies.
 
-    Of those that completed, the largest budgets first. Parameters that are the same in all rows are left out.
+    Of those that completed, the largest budgets first. Parameters that are the same in all rows are left out. Of an
+    ablation study alone the effects, the most harmful first; with -objective, -metrics or -expand its trials.
     """
     with reading() as reader:
         entries = matching(reader.studies(), patterns)
+        plain = override is None and metrics is None and not expand
+        if plain and len(entries) == 1 and ablates(settings(reader, entries[0].name)):
+            found = Ablation(Study.of(reader.read(entries[0].name)))
+            if as_json:
+                say(found.told())
+            else:
+                click.echo(str(found))
+            return
         objective = _objective(reader, entries, override)
         entrants: list[Entrant] = []
         lacking = 0

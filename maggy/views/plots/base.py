@@ -56,6 +56,13 @@ def said(text: Any, width: int = WIDTH) -> str:
     return escape(shortened(plain(str(text)), width))
 
 
+def brief(text: Any, width: int) -> str:
+    """Return the same cut in its middle: values and names of one kind often differ at their ends alone."""
+    told = plain(str(text))
+    half = (width - 1) // 2
+    return escape(told if len(told) <= width else f"{told[: width - 1 - half].rstrip()}…{told[-half:].lstrip()}")
+
+
 def metric(study: Study) -> str:
     """Return what the objective is called."""
     return said(study.objective.key)
@@ -131,10 +138,13 @@ class Axis:
 
     def layout(self) -> dict[str, Any]:
         """Return what plotly needs to know of the axis."""
-        told: dict[str, Any] = {"title": {"text": said(self.name)}}
+        told: dict[str, Any] = {"title": {"text": brief(self.name, 28)}}
         if self.listed:
             values = self.domain.grid() or []
-            return told | {"tickvals": list(range(len(values))), "ticktext": [said(shown(each), 16) for each in values]}
+            return told | {
+                "tickvals": list(range(len(values))),
+                "ticktext": [brief(shown(each), 16) for each in values],
+            }
         if not (isinstance(self.domain, Float | Integer) and self.domain.log):
             return told
         many = self.domain.high / self.domain.low >= 1000  # noqa: PLR2004 - enough powers of ten to mark these alone

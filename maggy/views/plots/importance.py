@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from maggy.errors import ConfigError
+from maggy.errors import ConfigError, amount
 from maggy.study import Study
 from maggy.trial import Status
 from maggy.views.plots.base import Axis, axes, comparable
@@ -30,7 +30,7 @@ def importances(study: Study) -> dict[str, float]:
     trials = comparable(study)
     if len(trials) < 2 * FEWEST:
         raise ConfigError(
-            f"study {title(study)!r} has {len(trials)} completed trials at one budget; what matters takes "
+            f"study {title(study)!r} has {amount(len(trials), 'completed trial')} at one budget; what matters takes "
             f"{2 * FEWEST} to tell"
         )
     budget = trials[0].budget

@@ -8,12 +8,25 @@ from typing import Any
 
 import numpy as np
 
-from maggy.errors import ConfigError
+from maggy.errors import ConfigError, amount
 from maggy.study import Study
 from maggy.trial import Trial
-from maggy.views.plots.base import BLUE, SCALE, Axis, about, axes, comparable, figure, metric, plotly, said, thinned
+from maggy.views.plots.base import (
+    BLUE,
+    SCALE,
+    Axis,
+    about,
+    axes,
+    brief,
+    comparable,
+    figure,
+    metric,
+    plotly,
+    said,
+    thinned,
+)
 from maggy.views.plots.importance import importances
-from maggy.views.summary import shown
+from maggy.views.summary import shown, title
 
 ABSENT = -0.25  # where a parameter that a trial has not got stands in [0, 1]
 GRID = 30  # places along each side of a contour plot
@@ -28,7 +41,7 @@ def importance(study: Study) -> Any:
     ranked = sorted(shares.items(), key=lambda item: item[1])
     found = figure(
         study,
-        f"importance of parameters ({len(comparable(study)):,} trials)",
+        f"importance of parameters ({amount(len(comparable(study)), 'trial')})",
         xaxis={"title": "share", "tickformat": ".0%", "rangemode": "tozero"},
         height=130 + 30 * len(ranked),
         yaxis={"type": "category", "ticksuffix": "  "},
@@ -53,7 +66,7 @@ def slices(study: Study, params: Sequence[str] | None = None) -> Any:
     shown_axes, (trials, some_of) = axes(study, params), thinned(comparable(study), study)
     columns = min(4, len(shown_axes))
     rows = math.ceil(len(shown_axes) / columns)
-    brief = len(shown_axes) * len(trials) > 2 * BRIEF  # each trial stands in as many panels as there are axes
+    little = len(shown_axes) * len(trials) > 2 * BRIEF  # each trial stands in as many panels as there are axes
     found = figure(study, f"slices{some_of}", height=80 + 260 * rows, showlegend=False)
     grid = make_subplots(rows, columns, shared_yaxes=True, horizontal_spacing=0.03, vertical_spacing=0.32 / rows)
     grid.update_layout(found.layout)
@@ -66,8 +79,8 @@ def slices(study: Study, params: Sequence[str] | None = None) -> Any:
             mode="markers",
             marker={"color": [trial.id for trial in some], "colorscale": "Blues", "cmin": -len(trials) / 3, "size": 6}
             | {"line": {"width": 0.4, "color": "#445"}},
-            hovertext=[f"trial {trial.id}" if brief else about(trial) for trial in some],
-            hoverinfo="x+y+text" if brief else "text",
+            hovertext=[f"trial {trial.id}" if little else about(trial) for trial in some],
+            hoverinfo="x+y+text" if little else "text",
             row=row + 1,
             col=column + 1,
         )
@@ -81,7 +94,7 @@ def parallel(study: Study, params: Sequence[str] | None = None) -> Any:
     """Draw each trial as a line over all parameters, coloured by its value."""
     go, shown_axes, (trials, some_of) = plotly(), axes(study, params), thinned(comparable(study), study)
     values = [trial.value for trial in trials]
-    some_of = some_of or f" ({len(trials):,} trials)"
+    some_of = some_of or f" ({amount(len(trials), 'trial')})"
     found = figure(study, f"parallel coordinates{some_of}", margin={"l": 90, "r": 60, "t": 110, "b": 40})
     last = {"label": metric(study), "values": values}
     found.add_trace(
@@ -99,9 +112,9 @@ def _dimension(axis: Axis, trials: list[Trial]) -> dict[str, Any]:
     """Return an axis as plotly's parallel coordinates want it: all numbers, logarithms and absence made by hand."""
     units = [ABSENT if (unit := axis.unit(trial)) is None else unit for trial in trials]
     absent = {ABSENT: "—"} if ABSENT in units else {}
-    ticks = absent | {axis.unit_of(value): said(shown(value), 14) for value in _marks(axis)}
+    ticks = absent | {axis.unit_of(value): brief(shown(value), 14) for value in _marks(axis)}
     low = ABSENT if absent else 0.0
-    told = {"label": said(axis.name, 18), "values": units, "range": [low, 1.0]}
+    told = {"label": brief(axis.name, 18), "values": units, "range": [low, 1.0]}
     return told | {"tickvals": list(ticks), "ticktext": list(ticks.values())}
 
 
@@ -111,6 +124,9 @@ def _marks(axis: Axis) -> list[Any]:
         values = axis.domain.grid() or []
         return values[:: math.ceil(len(values) / 15)]
     found = [axis.domain.from_unit(step / 4 * (1 - 1e-9)) for step in range(5)]
+    least = 1e-6 * max(abs(each) for each in found)
+    linear = found[0] <= 0  # and then what is next to 0 is 0
+    found = [0.0 if linear and isinstance(each, float) and abs(each) < least else each for each in found]
     return list(dict.fromkeys(float(f"{value:.3g}") if isinstance(value, float) else value for value in found))
 
 
@@ -122,6 +138,8 @@ def contour(study: Study, params: Sequence[str] | None = None) -> Any:
     go, (trials, some_of) = plotly(), thinned(comparable(study), study)
     if params is None:
         shares = importances(study)
+        if len(shares) < 2:  # noqa: PLR2004
+            raise ConfigError(f"study {title(study)!r} varies one parameter, and a contour plot takes two")
         params = sorted(shares, key=lambda name: -shares[name])[:2]
     if len(params) != 2:  # noqa: PLR2004
         raise ConfigError(f"a contour plot has two parameters, not {len(params)}: plot_contour('lr', 'units')")
@@ -131,20 +149,19 @@ def contour(study: Study, params: Sequence[str] | None = None) -> Any:
     values = [trial.value for trial in trials]
     surface = _surface(rows, values, names.index(across.name), names.index(up.name), across, up)
     found = figure(study, f"{said(across.name)} and {said(up.name)}{some_of}", height=520)
-    found.add_trace(
-        go.Contour(
-            x=_places(across),
-            y=_places(up),
-            z=surface,
-            colorscale=SCALE,
-            reversescale=study.objective.direction == "min",
-            colorbar={"title": {"text": metric(study)}, "thickness": 12},
-            contours={"coloring": "heatmap" if across.listed or up.listed else "fill"},
-            line={"width": 0.3},
-            ncontours=24,
-            hoverinfo="z",
-        )
-    )
+    seen = {
+        "x": _places(across),
+        "y": _places(up),
+        "z": surface,
+        "colorscale": SCALE,
+        "reversescale": study.objective.direction == "min",
+        "colorbar": {"title": {"text": metric(study)}, "thickness": 12},
+        "hoverinfo": "z",
+    }
+    if across.listed or up.listed:  # between two choices there is nothing
+        found.add_trace(go.Heatmap(**seen, xgap=1, ygap=1))
+    else:
+        found.add_trace(go.Contour(**seen, contours={"coloring": "fill"}, line={"width": 0.3}, ncontours=24))
     both = [trial for trial in trials if across.name in trial.params and up.name in trial.params]
     found.add_scatter(
         x=[across.place(trial) for trial in both],

@@ -79,8 +79,12 @@ def curves(study: Study) -> Any:
     found = figure(study, f"learning curves{some_of}", xaxis_title="step", yaxis_title=metric(study))
     for status in (Status.COMPLETED, Status.STOPPED, Status.FAILED, Status.RUNNING, Status.QUEUED):
         trials = [trial for trial in shown if trial.status is status and trial is not study.best]
-        if trials:
-            found.add_trace(_lines(go, trials, status))
+        drawn = [trial for trial in trials if len(trial.curve) > 1]
+        if drawn:
+            found.add_trace(_lines(go, drawn, status))
+        points = [trial for trial in trials if len(trial.curve) == 1]
+        if points:
+            found.add_trace(_lines(go, points, status, legend=not drawn))
     ends = [trial for trial in shown if trial.status is Status.STOPPED]
     if ends:
         found.add_scatter(
@@ -97,7 +101,9 @@ def curves(study: Study) -> Any:
     return found
 
 
-def _lines(go: Any, trials: list[Trial], name: str, colour: str | None = None, width: float = 1) -> Any:
+def _lines(
+    go: Any, trials: list[Trial], name: str, colour: str | None = None, width: float = 1, *, legend: bool = True
+) -> Any:
     """Return several curves as one trace, with gaps between them: thousands of traces no browser can draw."""
     x: list[int | None] = []
     y: list[float | None] = []
@@ -110,6 +116,7 @@ def _lines(go: Any, trials: list[Trial], name: str, colour: str | None = None, w
     return go.Scatter(
         x=x,
         y=y,
+        showlegend=None if legend else False,
         mode="lines+markers" if max(len(trial.curve) for trial in trials) == 1 else "lines",
         name=str(name),
         line={"color": colour or COLOURS[Status(name)], "width": width},
