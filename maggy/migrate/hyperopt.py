@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib import import_module
 from typing import Any
 
@@ -58,8 +58,37 @@ class Trials:
         """Return the loss of each trial that has ended; None where it has failed."""
         return [each.get(LOSS) for each in self.results]
 
+    def statuses(self) -> list[str]:
+        """Return how each trial came out: `ok` or `fail`."""
+        return [each["status"] for each in self.results]
+
+    @property
+    def tids(self) -> list[int]:
+        """The number of each trial that has ended, from 0."""
+        return [each["tid"] for each in self.trials]
+
+    @property
+    def vals(self) -> dict[str, list[Any]]:
+        """The values of each parameter, of those trials that have it, choices by number."""
+        found: dict[str, list[Any]] = {}
+        for each in self.trials:
+            for label, values in each["misc"]["vals"].items():
+                found.setdefault(label, []).extend(values)
+        return found
+
     def __len__(self) -> int:
         return len(self.trials)
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        return iter(self.trials)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        raise AttributeError(
+            f"Trials has no {name!r} here, only trials, results, losses(), statuses(), tids, vals, best_trial, argmin; "
+            "`result` has all that maggy knows"
+        )
 
     def _told(self, trial: Trial) -> dict[str, Any]:
         point = {} if self._space is None else self._space.point(trial.params)
@@ -110,6 +139,11 @@ def fmin(
     if not hyperspace.has_nodes(space):
         raise ConfigError(
             "the space has no hp.uniform, hp.choice or the like: for one of maggy's call experiment.lagom"
+        )
+    if type(trials).__module__.startswith("hyperopt"):
+        raise ConfigError(
+            f"trials= is Hyperopt's own {type(trials).__name__}, which would stay empty: "
+            "from maggy.migrate.hyperopt import SparkTrials, Trials"
         )
     found = hyperspace.read(space)
     points = None if points_to_evaluate is None else [found.names(point) for point in points_to_evaluate]

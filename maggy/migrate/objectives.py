@@ -70,12 +70,16 @@ class WithTrial(Objective):
 
     def __call__(self, reporter: Reporter, trial: int) -> Any:
         """Run one trial."""
+        given = Trial(reporter, trial)
         try:
-            return self.fn(Trial(reporter, trial))
+            returned = self.fn(given)
         except Exception as error:
             if is_pruned(error):
                 raise StopTrial(str(error) or "the objective raised TrialPruned") from error
             raise
+        key = reporter.objective.key
+        kept = {str(name): value for name, value in given.user_attrs.items() if _is_number(value) and name != key}
+        return {**kept, key: returned} if kept and _is_number(returned) else returned
 
 
 class TrialPruned(Exception):  # noqa: N818 - Optuna's name
@@ -158,7 +162,7 @@ class Trial:
         return self._stop is not None
 
     def set_user_attr(self, key: str, value: Any) -> None:
-        """Keep something with the trial, while it runs; it also stands in the trial's log."""
+        """Keep a number with the trial, as one of its metrics; all else is kept while it runs, and in its log."""
         self.user_attrs[key] = value
         self._reporter.log(f"{key}: {value!r}")
 

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timedelta
+from enum import IntEnum
 from importlib import import_module
 from typing import Any
 
+from maggy import experiment
 from maggy.earlystop import Median, NoProgress, Percentile, StopRule, Threshold
 from maggy.errors import ConfigError, StoreError, StudyFailed
 from maggy.jsonvalue import is_json
 from maggy.migrate.forms import name_of
 from maggy.migrate.objectives import Trial as Trial  # noqa: PLC0414 - what annotations of objectives name
 from maggy.migrate.objectives import TrialPruned, WithTrial
-from maggy.optimizers import Asha, Optimizer
+from maggy.optimizers import Asha
 from maggy.result import Result
 from maggy.searchspace import OPEN, Searchspace
-from maggy.trial import Status
+from maggy.trial import Objective, Status
 from maggy.trial import Trial as Tried
 
-__all__ = ["Study", "Trial", "TrialPruned", "create_study"]
+__all__ = ["FrozenTrial", "Study", "Trial", "TrialPruned", "create_study", "load_study", "visualization"]
+
+ATTRS = ("number", "value", "datetime_start", "datetime_complete", "duration", "params", "user_attrs", "state")
 
 SAMPLERS = {"TPESampler": "tpe", "RandomSampler": "randomsearch", "GPSampler": "gp", "QMCSampler": "sobol"}
 STATES = {
@@ -28,18 +34,109 @@ STATES = {
     "RUNNING": Status.RUNNING,
     "WAITING": Status.QUEUED,
 }
+REFUSED = {
+    "delete_study": "`maggy delete STUDY` does it",
+    "copy_study": "copy the store",
+    "get_all_study_summaries": "`maggy list` has them",
+    "get_all_study_names": "`maggy list` has them",
+    "importance": "study.result.plot_importance() draws it",
+    "integration": "maggy.callbacks has callbacks",
+}
+PICTURES = {
+    "plot_optimization_history": "plot_history",
+    "plot_intermediate_values": "plot_curves",
+    "plot_param_importances": "plot_importance",
+    "plot_parallel_coordinate": "plot_parallel",
+    "plot_contour": "plot_contour",
+    "plot_slice": "plot_slice",
+    "plot_timeline": "plot_timeline",
+}
 HALVING = ("SuccessiveHalvingPruner", "HyperbandPruner")
+
+
+class TrialState(IntEnum):
+    """What has become of a trial: equal to Optuna's members."""
+
+    RUNNING = 0
+    COMPLETE = 1
+    PRUNED = 2
+    FAIL = 3
+    WAITING = 4
+
+
+class Attributes(dict[str, Any]):
+    """What `set_user_attr` has kept: numbers, of trials that completed."""
+
+    def __missing__(self, name: str) -> Any:
+        raise KeyError(
+            f"{name!r}: of what set_user_attr is given maggy keeps numbers, with trials that complete; the rest stands "
+            "in the trial's log"
+        )
+
+
+class FrozenTrial:
+    """A trial as Optuna tells of it; it has what maggy's has as well (`id`, `status`, `error`, `curve`, …)."""
+
+    def __init__(self, trial: Tried, objective: Objective) -> None:
+        self.trial = trial
+        self.number = trial.id - 1
+        self.params = dict(trial.params)
+        self.value = trial.curve.last if trial.value is None and trial.status is Status.STOPPED else trial.value
+        self.values = None if self.value is None else [self.value]
+        self.user_attrs = Attributes({name: each for name, each in trial.metrics.items() if name != objective.key})
+        self.intermediate_values = dict(trial.curve.points())
+        self.datetime_start = _date(trial.started)
+        self.datetime_complete = _date(trial.ended)
+        self.duration = None if trial.duration is None else timedelta(seconds=trial.duration)
+        self.last_step = max(self.intermediate_values, default=None)
+
+    @property
+    def state(self) -> Any:
+        """What has become of it: Optuna's own `TrialState` where that is loaded, so that `is` holds."""
+        name = next(name for name, status in STATES.items() if status is self.trial.status)
+        theirs = sys.modules.get("optuna.trial")
+        return getattr(theirs or sys.modules[__name__], "TrialState")[name]  # noqa: B009 - of either module
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__") or "trial" not in self.__dict__:
+            raise AttributeError(name)
+        try:
+            return getattr(self.trial, name)
+        except AttributeError:
+            raise AttributeError(f"a trial of maggy's has no {name!r}; `.trial` is all of it") from None
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, FrozenTrial) and self.trial is other.trial
+
+    def __hash__(self) -> int:
+        return hash(self.number)
+
+    def __repr__(self) -> str:
+        return f"FrozenTrial(number={self.number}, state={self.state!s}, value={self.value}, params={self.params})"
+
+
+def _date(at: float | None) -> datetime | None:
+    return None if at is None else datetime.fromtimestamp(at)  # noqa: DTZ006 - Optuna's have no zone
 
 
 class Study:
     """A study that `optimize` runs and goes on with. `result` has all that maggy knows of it."""
 
     def __init__(
-        self, name: str | None, direction: str, optimizer: str | Optimizer, rules: Any, store: Any, *, resume: bool
+        self,
+        name: str | None,
+        direction: str,
+        optimizer: Any,
+        rules: Any,
+        store: Any,
+        *,
+        resume: bool,
+        chosen: bool = True,
     ) -> None:
         self.study_name = name
         self.direction = direction
         self._optimizer, self._rules, self._store, self._resume = optimizer, rules, store, resume
+        self._chosen = chosen  # whether a sampler or a pruner was named
         self._points: list[dict[str, Any]] = []
         self._result: Result | None = None
 
@@ -65,8 +162,6 @@ class Study:
 
         Raises `ConfigError` for `callbacks`, otherwise as `lagom`.
         """
-        from maggy import experiment
-
         if callbacks:
             raise ConfigError("callbacks= is not maggy's: a stop rule, a view or the log's readers take its place")
         again = self._result is not None
@@ -85,8 +180,8 @@ class Study:
         }
         if self._rules != "default" and not again:
             mine["earlystop"] = self._rules
-        if again:
-            mine.pop("optimizer")
+        if again or (before is not None and not self._chosen):
+            mine.pop("optimizer")  # the log has it
         self._result = experiment.lagom(WithTrial(func), Searchspace({OPEN: True}), **mine | options)
         self.study_name, self._store = self._result.name, self._result.store
 
@@ -105,11 +200,16 @@ class Study:
         return _found(self.study_name, store)
 
     @property
-    def best_trial(self) -> Tried:
+    def best_trial(self) -> FrozenTrial:
         """The best trial. Raises `StudyFailed` where none has completed."""
         if self.result.best_trial is None:
             raise StudyFailed("no trial has completed: see result.trials for their errors", self.result)
-        return self.result.best_trial
+        return FrozenTrial(self.result.best_trial, self.result.study.objective)
+
+    @property
+    def best_trials(self) -> list[FrozenTrial]:
+        """The best trial alone: there is one objective."""
+        return [self.best_trial]
 
     @property
     def best_params(self) -> dict[str, Any]:
@@ -122,18 +222,73 @@ class Study:
         return float(self.best_trial.value or 0.0)
 
     @property
-    def trials(self) -> list[Tried]:
+    def trials(self) -> list[FrozenTrial]:
         """All trials."""
-        return self.result.trials
+        return self.get_trials()
 
-    def get_trials(self, deepcopy: bool = True, states: Any = None) -> list[Tried]:  # noqa: ARG002 - they are values
+    def get_trials(self, deepcopy: bool = True, states: Any = None) -> list[FrozenTrial]:  # noqa: ARG002 - they are values
         """Return all trials, or those in some of Optuna's states: COMPLETE, PRUNED, FAIL, RUNNING, WAITING."""
         wanted = None if states is None else {STATES[getattr(each, "name", each)] for each in states}
-        return [trial for trial in self.trials if wanted is None or trial.status in wanted]
+        found = self._before(self._store)
+        trials = [] if found is None else [FrozenTrial(trial, found.study.objective) for trial in found.trials]
+        return [trial for trial in trials if wanted is None or trial.status in wanted]
 
-    def trials_dataframe(self) -> Any:
-        """Return a data frame with a row for each trial."""
-        return self.result.to_pandas()
+    def trials_dataframe(self, attrs: Sequence[str] = ATTRS, multi_index: bool = False) -> Any:
+        """Return a data frame with a row for each trial, and Optuna's columns; pandas has to be installed."""
+        import pandas as pd
+
+        if multi_index:
+            raise ConfigError("multi_index=True is not maggy's: columns are called params_x")
+        rows = []
+        for trial in self.trials:
+            row: dict[str, Any] = {}
+            for name in attrs:
+                told = trial.state.name if name == "state" else getattr(trial, name)
+                row |= {f"{name}_{key}": each for key, each in told.items()} if isinstance(told, dict) else {name: told}
+            rows.append(row)
+        columns = dict.fromkeys(name for attr in attrs for row in rows for name in row if _belongs(name, attr))
+        return pd.DataFrame(rows, columns=list(columns))
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        raise AttributeError(
+            f"a Study here has no {name!r}: maggy asks and tells by itself, and keeps no attributes of studies; what "
+            "there is has optimize(), enqueue_trial(), trials, best_trial and result"
+        )
+
+
+def _belongs(column: str, attr: str) -> bool:
+    return column == attr or column.startswith(f"{attr}_")
+
+
+def load_study(*, study_name: str | None = None, storage: Any = None, sampler: Any = None, pruner: Any = None) -> Study:
+    """Return a study that is there. Raises `ConfigError` where it is not, otherwise as `create_study`."""
+    before = None if study_name is None else _found(study_name, storage)
+    if before is None:
+        raise ConfigError(f"there is no study {study_name!r} in {storage or 'the store'}: `maggy list` has their names")
+    way = {"min": "minimize", "max": "maximize"}[before.study.objective.direction]
+    return create_study(
+        study_name=study_name, storage=storage, sampler=sampler, pruner=pruner, direction=way, load_if_exists=True
+    )
+
+
+class _Pictures:
+    """Optuna's `visualization`, of the studies here."""
+
+    def __getattr__(self, name: str) -> Callable[[Study], Any]:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        if name not in PICTURES:
+            raise AttributeError(f"there is no {name!r} here; there are {', '.join(PICTURES)}")
+
+        def draw(study: Study, params: Sequence[str] | None = None) -> Any:
+            return getattr(study.result, PICTURES[name])(*(params or ()))
+
+        return draw
+
+
+visualization = _Pictures()
 
 
 def create_study(
@@ -166,12 +321,12 @@ def create_study(
     if asha is not None:
         settings = {} if sampler is None or optimizer == "randomsearch" else {"searcher": optimizer}
         optimizer = Asha(mode="stopping", **asha, **settings)
-    return Study(study_name, str(way).lower(), optimizer, rules, storage, resume=load_if_exists)
+    chosen = sampler is not None or asha is not None
+    return Study(study_name, str(way).lower(), optimizer, rules, storage, resume=load_if_exists, chosen=chosen)
 
 
 def _found(name: str, store: Any) -> Result | None:
     """Return the latest study of a name, if there is one, as `load_if_exists` wants."""
-    from maggy import experiment
     from maggy.call import opened_store
 
     try:
@@ -234,4 +389,6 @@ def _halving(given: Any) -> dict[str, Any]:
 def __getattr__(name: str) -> Any:
     if name.startswith("__"):
         raise AttributeError(name)
+    if name in REFUSED:
+        raise AttributeError(f"optuna.{name} knows nothing of maggy's studies: {REFUSED[name]}")
     return getattr(import_module("optuna"), name)

@@ -85,19 +85,83 @@ class ResultGrid:
 
         Raises `StudyFailed` where none has completed, `ConfigError` for another metric or mode than the study's.
         """
+        self._check(metric, mode)
+        if self.result.best_trial is None:
+            raise StudyFailed("no trial has completed: see result.trials for their errors", self.result)
+        return Tried(self.result.best_trial, self._form)
+
+    def _check(self, metric: str | None, mode: str | None) -> None:
         has = self.result.study.objective
         if metric not in (None, has.metric) or mode not in (None, has.direction):
             raise ConfigError(
                 f"the study is of metric={has.metric!r}, mode={has.direction!r}: find what is best otherwise among its "
                 "trials, min(grid, key=lambda each: each.metrics['loss'])"
             )
-        if self.result.best_trial is None:
-            raise StudyFailed("no trial has completed: see result.trials for their errors", self.result)
-        return Tried(self.result.best_trial, self._form)
 
     def get_dataframe(self) -> Any:
         """Return a data frame with a row for each trial."""
         return self.result.to_pandas()
+
+    @property
+    def best_result(self) -> dict[str, Any]:
+        """The best trial's metrics, with `config`. This and what follows are of what `tune.run` returns in Ray."""
+        best = self.get_best_result()
+        return {**best.metrics, "config": best.config}
+
+    @property
+    def best_config(self) -> dict[str, Any]:
+        """What the objective was given in the best trial."""
+        return dict(self.get_best_result().config)
+
+    @property
+    def best_trial(self) -> Tried:
+        """The best trial."""
+        return self.get_best_result()
+
+    def get_best_config(
+        self, metric: str | None = None, mode: str | None = None, scope: str = "last"
+    ) -> dict[str, Any]:
+        """Return what the objective was given in the best trial."""
+        return dict(self.get_best_trial(metric, mode, scope).config)
+
+    def get_best_trial(self, metric: str | None = None, mode: str | None = None, scope: str = "last") -> Tried:
+        """Return the best trial, by the values that trials ended with. Raises as `get_best_result`."""
+        if scope != "last":
+            raise ConfigError(f"scope={scope!r} is not maggy's: trials are compared by what they ended with, 'last'")
+        return self.get_best_result(metric, mode)
+
+    @property
+    def trials(self) -> list[Tried]:
+        """All trials."""
+        return list(self)
+
+    @property
+    def results_df(self) -> Any:
+        """A data frame with a row for each trial."""
+        return self.get_dataframe()
+
+    def dataframe(self, metric: str | None = None, mode: str | None = None) -> Any:
+        """Return a data frame with a row for each trial."""
+        self._check(metric, mode)
+        return self.get_dataframe()
+
+    @property
+    def errors(self) -> list[str]:
+        """The errors of trials that have failed."""
+        return [each.error for each in self.result.trials if each.error]
+
+    @property
+    def num_errors(self) -> int:
+        """How many trials have failed."""
+        return len(self.errors)
+
+    @property
+    def num_terminated(self) -> int:
+        """How many trials have ended otherwise."""
+        return sum(each.status.final and not each.error for each in self.result.trials)
+
+    def __getitem__(self, index: int) -> Tried:
+        return Tried(self.result.trials[index], self._form)
 
     def __len__(self) -> int:
         return len(self.result.trials)
@@ -107,13 +171,26 @@ class ResultGrid:
 
 
 class Tried:
-    """One trial: `config`, `metrics`, `error`; `trial` is maggy's."""
+    """One trial: `config`, `metrics` (`last_result`), `error`; `trial` is maggy's."""
 
     def __init__(self, trial: Trial, form: Form) -> None:
         self.trial = trial
         self.config = form.fill(trial.params)
-        self.metrics = dict(trial.metrics)
+        self.metrics = self.last_result = dict(trial.metrics)
         self.error = trial.error
+
+    @property
+    def metrics_dataframe(self) -> Any:
+        """A data frame of what was reported of the objective: `step`, `value`. pandas has to be installed."""
+        import pandas as pd
+
+        return pd.DataFrame(self.trial.curve.points(), columns=["step", "value"])
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        hint = "result.checkpoint(trial.trial.id) returns it" if name == "checkpoint" else "`trial` has all of maggy's"
+        raise AttributeError(f"a trial has no {name!r} here, only config, metrics and error; {hint}")
 
 
 class Tuner:
@@ -191,11 +268,17 @@ def run(
     scheduler: Any = None,
     search_alg: Any = None,
     time_budget_s: float | None = None,
+    stop: Any = None,
     **options: Any,
 ) -> ResultGrid:
-    """Run an objective, as Ray's older interface does; `options` are those of `experiment.lagom`."""
+    """Run an objective, as Ray's older interface does; `options` are those of `experiment.lagom`.
+
+    What of Ray's has no meaning here is refused by name, but for how much it prints and what a trial gets.
+    """
+    for gone in ("verbose", "resources_per_trial", "progress_reporter", "reuse_actors", "log_to_file"):
+        options.pop(gone, None)
     how = TuneConfig(metric, mode, search_alg, scheduler, num_samples, None, time_budget_s)
-    return Tuner(trainable, param_space=config, tune_config=how, run_config=RunConfig(name)).fit(**options)
+    return Tuner(trainable, param_space=config, tune_config=how, run_config=RunConfig(name, stop)).fit(**options)
 
 
 def _how(search: Any, scheduler: Any) -> tuple[Any, Any]:

@@ -114,7 +114,12 @@ def test_fmin_runs_unchanged(places):
     failed = [each for each in trials.result.trials if each.error]
     assert failed
     assert "the objective returned the status 'fail': why='it is bad'" in failed[0].error
-    assert {each["status"] for each in trials.results} == {"ok", "fail"}
+    assert {each["status"] for each in trials.results} == set(trials.statuses()) == {"ok", "fail"}
+    assert [each["tid"] for each in trials] == trials.tids == list(range(30))
+    assert len(trials.vals["kind"]) == 30
+    assert best["x"] in trials.vals["x"]
+    with pytest.raises(AttributeError, match="Trials has no 'attachments' here, only trials"):
+        print(trials.attachments)
 
 
 def test_trials_of_an_earlier_call_go_on(places):
@@ -155,6 +160,7 @@ def test_an_objective_is_known_by_its_signature(places):
         ({"loss_threshold": 0.1}, "loss_threshold is not maggy's"),
         ({"early_stop_fn": max}, "early_stop_fn is not maggy's"),
         ({"space": {"x": (0, 1)}}, r"has no hp\.uniform"),
+        ({"trials": hyperopt.Trials()}, "trials= is Hyperopt's own Trials, which would stay empty"),
         ({"algo": hyperopt.mix.suggest}, "algo=mix.suggest is not known"),
     ],
 )

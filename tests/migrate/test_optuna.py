@@ -92,6 +92,88 @@ def test_a_study_that_is_loaded_goes_on(places):
     assert 0 <= study.best_value <= 1
 
 
+def told(trial):
+    x = trial.suggest_float("x", 0, 1)
+    for step in range(3):
+        trial.report(x + step, step)
+    trial.set_user_attr("size", 7)
+    trial.set_user_attr("path", "model.pt")
+    if trial.number == 1:
+        raise ValueError("bad luck")
+    if trial.number == 2:
+        raise optuna.TrialPruned
+    return x
+
+
+def test_what_is_read_of_a_study_afterwards(places):
+    """What users of Optuna type when a study has ended; what maggy has not says so."""
+    study = optuna.create_study(direction="maximize", study_name="read")
+    assert study.trials == []
+    study.optimize(told, n_trials=4, **places)
+    first, failed, pruned, _ = study.trials
+    assert [each.number for each in study.trials] == [0, 1, 2, 3]
+    assert first.state is theirs.trial.TrialState.COMPLETE
+    assert (failed.state.name, pruned.state.name) == ("FAIL", "PRUNED")
+    assert optuna.TrialState.COMPLETE == theirs.trial.TrialState.COMPLETE
+    best = study.best_trial
+    assert (best.value, best.values, best.params) == (study.best_value, [study.best_value], study.best_params)
+    assert best in study.trials
+    assert study.best_trials == [best]
+    assert best.user_attrs == {"size": 7}
+    with pytest.raises(KeyError, match="maggy keeps numbers"):
+        best.user_attrs["path"]
+    assert first.intermediate_values == {step: first.params["x"] + step for step in range(3)}
+    assert (pruned.value, failed.value) == (pruned.params["x"] + 2, None)
+    assert first.datetime_complete - first.datetime_start == first.duration
+    assert (failed.status, "bad luck" in failed.error) == ("failed", True)
+    with pytest.raises(AttributeError, match=r"no 'system_attrs'; `\.trial` is all of it"):
+        print(first.system_attrs)
+    with pytest.raises(AttributeError, match="no 'ask': maggy asks and tells by itself"):
+        study.ask()
+
+
+def test_a_data_frame_has_optunas_columns(places):
+    """Those that code written for it reads."""
+    pytest.importorskip("pandas")
+    study = optuna.create_study()
+    study.optimize(told, n_trials=1, **places)
+    frame = study.trials_dataframe()
+    assert list(frame.columns) == [
+        "number", "value", "datetime_start", "datetime_complete", "duration", "params_x", "user_attrs_size", "state"
+    ]  # fmt: skip
+    assert frame.loc[0, "state"] == "COMPLETE"
+    assert list(study.trials_dataframe(attrs=("number", "params")).columns) == ["number", "params_x"]
+
+
+def test_a_study_is_loaded_as_it_was_left(places):
+    """With its direction and its optimizer, and goes on; one that is not there is a sentence."""
+    options = {name: value for name, value in places.items() if name != "store"}
+    where = str(places["store"])
+    study = optuna.create_study(
+        study_name="kept", storage=where, direction="maximize", sampler=theirs.samplers.RandomSampler()
+    )
+    study.optimize(told, n_trials=2, **options)
+    again = optuna.load_study(study_name="kept", storage=where)
+    assert (again.direction, again.best_value, len(again.trials)) == ("maximize", study.best_value, 2)
+    again.optimize(told, n_trials=1, **options)
+    assert len(again.trials) == 3
+    with pytest.raises(ConfigError, match="there is no study 'other'"):
+        optuna.load_study(study_name="other", storage=where)
+    with pytest.raises(AttributeError, match="`maggy delete STUDY` does it"):
+        optuna.delete_study(study_name="kept", storage=where)
+
+
+def test_optunas_pictures_are_maggys(places):
+    """`optuna.visualization` as code calls it; pictures that there are not are named."""
+    pytest.importorskip("plotly")
+    study = optuna.create_study()
+    study.optimize(told, n_trials=2, **places)
+    assert optuna.visualization.plot_optimization_history(study).data
+    assert optuna.visualization.plot_slice(study, params=["x"]).data
+    with pytest.raises(AttributeError, match="there is no 'plot_edf' here; there are plot_optimization_history"):
+        optuna.visualization.plot_edf(study)
+
+
 def test_a_pruned_trial_is_stopped(places):
     """Optuna's TrialPruned, and maggy's, end a trial early; nothing has failed."""
 

@@ -73,6 +73,33 @@ def test_a_tuner_runs_unchanged(objective, places):
     assert [step for step, _ in best.trial.curve.points()] == ([1, 2, 3] if objective is train else [1])
 
 
+def test_what_is_read_of_a_grid_afterwards(places):
+    """What users of `Tuner.fit` and of `tune.run` type when a study has ended; what maggy has not says so."""
+
+    def objective(config):
+        for step in range(2):
+            theirs.report({"loss": config["x"] + step, "other": 1.0})
+        if config["x"] == 1:
+            raise ValueError("bad luck")
+
+    space = {"x": theirs.grid_search([3, 2, 1])}
+    found = tune.run(objective, config=space, metric="loss", mode="min", verbose=0, resources_per_trial={}, **places)
+    assert found.best_config == found.get_best_config("loss", "min") == {"x": 2}
+    assert found.best_result == {"loss": 3.0, "other": 1.0, "config": {"x": 2}}
+    assert found.best_trial.last_result["loss"] == found.get_best_trial("loss").metrics["loss"] == 3.0
+    assert (found.num_errors, found.num_terminated, len(found.trials)) == (1, 2, 3)
+    assert "bad luck" in found.errors[0]
+    assert {found[at].config["x"] for at in range(3)} == {1, 2, 3}
+    assert list(found.best_trial.metrics_dataframe["value"]) == [2.0, 3.0]
+    assert len(found.results_df) == len(found.dataframe()) == 3
+    with pytest.raises(ConfigError, match="scope='avg' is not maggy's"):
+        found.get_best_config(scope="avg")
+    with pytest.raises(AttributeError, match=r"no 'checkpoint' here.*result\.checkpoint"):
+        print(found.best_trial.checkpoint)
+    with pytest.raises(ConfigError, match="is not maggy's"):
+        tune.run(objective, config=space, metric="loss", mode="min", stop={"training_iteration": 3}, **places)
+
+
 def test_a_grid_is_gone_through(places):
     """What is listed is tried once, where nothing is drawn; else it is a choice, and there are as many trials."""
     grid = {"a": theirs.grid_search([1, 2, 3]), "b": theirs.grid_search(["x", "y"])}
