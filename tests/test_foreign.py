@@ -1,5 +1,6 @@
 """Optimizers of other libraries: the log is replayed into them."""
 
+from collections import Counter
 from random import Random
 
 import pytest
@@ -8,7 +9,7 @@ from maggy import experiment
 from maggy.domains import Float, Integer
 from maggy.errors import ConfigError
 from maggy.events import Ended, Started, StudyOpened, Suggested
-from maggy.optimizers import Foreign, Wrapped
+from maggy.optimizers import Foreign, RandomSearch, Wrapped
 from maggy.optimizers.foreign import Replay
 from maggy.searchspace import Searchspace
 from maggy.study import Study
@@ -142,6 +143,36 @@ def test_an_ask_goes_through_no_trials():
     study.trials = Unread(study.trials)
     assert optimizer.ask(study, Random(0)).params
     assert study.index(Replay).proposed("another", Memory) == optimizer.ask(study, Random(0)).params
+
+
+class Exhausted(Memory):
+    """Has ten answers and no more."""
+
+    calls = 0
+
+    def ask(self):
+        Exhausted.calls += 1
+        if sum(isinstance(each, dict) for each in self.diary) == 10:
+            raise ValueError("nothing is left")
+        return super().ask()
+
+
+def test_one_that_raises_for_ever_is_not_replayed_for_ever():
+    """It raises at each ask, and the log is replayed into a new one now and then, not each time."""
+    optimizer, asks = Wrapped(Exhausted), Counter()
+
+    def ask(study):
+        try:
+            optimizer.ask(study, Random(0))
+            asks["answered"] += 1
+        except ValueError:
+            asks["raised"] += 1
+
+    space = Searchspace(x=Float(0, 1))
+    Exhausted.calls = 0
+    play(RandomSearch(), lambda _: 0.0, searchspace=space, num_trials=200, watch=lambda study, *_: ask(study))
+    assert asks["raised"] > 180
+    assert Exhausted.calls < 1000
 
 
 def test_a_stand_in_was_asked_of_nobody():

@@ -57,6 +57,7 @@ class Replay:
         self._asked: list[Trial] = []  # those that an optimizer was asked for
         self._ended: list[tuple[int, int]] = []  # (position, trial), positions rising
         self._live: dict[str, _Live] = {}
+        self._broken: dict[str, tuple[int, Exception]] = {}  # what raised though new; for which trial it is asked again
 
     def update(self, trial: Trial) -> None:
         """Take in a trial; the same one comes again and again."""
@@ -70,17 +71,35 @@ class Replay:
                 self._ended.insert(place, (trial.end, trial.id))
 
     def proposed(self, key: str, make: Make) -> Mapping[str, Any]:
-        """Return what the object that `make` makes proposes for the study's next trial."""
+        """Return what the object that `make` makes proposes for the study's next trial.
+
+        One that raises is made anew for the next trial. If that one raises as well, it will as a rule do so for ever,
+        and each time all of the log would be replayed for nothing: so its exception is raised again, without asking,
+        until there are a tenth more trials.
+        """
+        again, raised = self._broken.get(key, (0, None))
+        if raised is not None and self._study.next_id < again:
+            raise raised.with_traceback(None)
         live = self._live.pop(key, None)  # one that raises is not put back: it knows what the log does not say
-        if live is None or (live.out is not None and live.out[:2] != self._due(live.settled)):
-            live = _Live(make(self._study.searchspace, int(self._study.settings.get("seed", 0))))
+        anew = live is None or (live.out is not None and live.out[:2] != self._due(live.settled))
+        try:
+            if live is None or anew:
+                live = _Live(make(self._study.searchspace, int(self._study.settings.get("seed", 0))))
+            proposal = self._replayed(live)
+        except Exception as error:
+            if anew:
+                self._broken[key] = self._study.next_id + max(1, self._study.next_id // 10), error
+            raise
+        self._live[key] = live
+        return proposal
+
+    def _replayed(self, live: _Live) -> Mapping[str, Any]:
+        """Ask and tell what the object has not heard, then ask for what is due."""
         while live.settled < len(self._asked):
             self._ask(live)
             asked = self._asked[live.settled]
             live.settle(asked.params if asked.suggested is None else asked.suggested)
-        proposal = self._ask(live)
-        self._live[key] = live
-        return proposal
+        return self._ask(live)
 
     def _due(self, settled: int) -> tuple[int, int]:
         """Return which trial is asked for next by who was asked for so many, and at which position of the log."""
