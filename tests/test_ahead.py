@@ -6,7 +6,8 @@ from test_scheduler import dialogue, finished, hello
 from maggy.driver.actions import Drop, Record, Send
 from maggy.driver.crew import AHEAD, AHEAD_OF_A_LONG_ONE, MOST_AHEAD, SURPRISE
 from maggy.events import Ended, Lost, Started, Suggested
-from maggy.executor.session import Leave, Session, Signal, Start, Tell, Terminate
+from maggy.executor.orders import Kill, Leave, Signal, Start, Tell, Terminate
+from maggy.executor.session import CLEAR_SECONDS, Session
 from maggy.rpc.messages import Bye, Finished, Join, Reports, Run, Stop, Welcome
 from maggy.study import Study
 from maggy.trial import DONE, Suggestion
@@ -255,6 +256,61 @@ def test_a_process_that_died_between_two_trials_has_a_successor():
     session.starting(0.0)
     assert session.received(late[1], 0.0) == []
     assert session.began(0.0) == [Start(late[1])]
+
+
+def test_what_had_not_begun_as_its_process_died_begins_in_the_next():
+    """A thread that an ended trial has left may end the process; the trial that comes next has done nothing."""
+    session = given(warm=True)
+    session.finished(*OVER)
+    session.cleared(0.0)
+    assert session.died("it exited with code 1", 0.0, begun=False) == []
+    assert session.cleared(0.0) == [Start(RUNS[1])]
+    assert session.began(0.0) == [Start(RUNS[2])]
+
+
+def test_what_had_not_begun_and_is_stopped_has_an_outcome():
+    """The driver waits for one, and wants no new beginning."""
+    session = given(warm=True)
+    session.finished(*OVER)
+    session.cleared(0.0)
+    session.received(Stop(2, 1, "enough"), 0.0)
+    (told,) = session.died("it exited with code 1", 0.0, begun=False)
+    assert (told.message.trial, told.message.status) == (2, "stopped")
+
+
+def test_the_next_trial_begins_when_the_process_is_through_with_the_last():
+    """Until then the process is nobody's, and whatever ends it no trial's fault."""
+    session = given(warm=True)
+    session.finished(*OVER)
+    late = Run(4, 1, {}, None, None)
+    assert session.received(late, 0.0) == [Start(late)]
+    assert session.run is None
+    assert session.died("it was ended by SIGSEGV", 0.0) == []
+    assert session.cleared(0.0) == [Start(RUNS[1])]
+
+
+def test_nobody_waits_long_for_a_process_to_be_through():
+    """A thread that keeps the interpreter's lock would hold up all that comes; time that we are away does not count."""
+    session = given(warm=True)
+    session.finished(*OVER)
+    session.waiting(5.0)
+    assert session.deadline() <= 5.0 + CLEAR_SECONDS
+    assert Kill() not in session.tick(4.9 + CLEAR_SECONDS)
+    assert Kill() in session.tick(5.0 + CLEAR_SECONDS)
+    assert Kill() not in session.tick(5.1 + CLEAR_SECONDS)
+    session.died("it was killed", 20.0)
+    assert session.cleared(20.0) == [Start(RUNS[1])]
+    assert Kill() not in session.tick(20.0 + CLEAR_SECONDS)
+
+
+def test_who_takes_much_memory_as_another_begins_is_not_that_one():
+    """It was weighed for the trial before."""
+    session = given(warm=True, memory_limit=100)
+    assert session.measured(101) == [Kill()]
+    session.finished(*OVER)
+    session.cleared(0.0)
+    (told,) = session.died("it was killed", 0.0)
+    assert (told.message.trial, told.message.status) == (2, "lost")
 
 
 def test_what_has_not_begun_is_taken_back():

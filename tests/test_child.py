@@ -16,6 +16,7 @@ from pathlib import Path
 import cloudpickle
 import numpy as np
 import pytest
+from waiting import until
 
 from maggy.errors import StopTrial
 from maggy.executor.child import Orders, judged, told
@@ -204,7 +205,7 @@ class Child:
         self.function = stored(pickled)
         self.process = Process(self.function, path, "/nowhere")
         self.prints = b""
-        self.began = 0
+        self.began = self.ready = 0
 
     def run(self, trial=1, attempt=1, metric=None, **params):
         self.process.order("terms", {"metric": metric, "checkpoints": NOWHERE})
@@ -236,6 +237,8 @@ class Child:
                         self.process.pid = body
                     elif kind == "began":
                         self.began += 1
+                    elif kind == "ready":
+                        self.ready += 1
                     elif kind == "finished":
                         outcome, clear = body
                         if not clear:
@@ -276,6 +279,8 @@ class Child:
     def close(self):
         with contextlib.suppress(OSError):
             self.process.kill()
+        with contextlib.suppress(OSError):
+            self.process.close()
         os.close(self.function)
 
 
@@ -322,6 +327,63 @@ def test_one_process_runs_trial_after_trial(start):
     assert "ZeroDivisionError" in child.error(lr=0)
     assert child.outcome(trial=2, lr=2)[1]["metrics"] == {"metric": 0.5, "pid": child.process.pid}
     assert child.began == 1  # a warm process begins at once
+
+
+def test_f31_a_process_in_which_a_thread_goes_on_is_not_used_again(start):
+    """F31: no thread can be ended but by itself, and the next trial should be alone; daemons may be a library's."""
+
+    def train(daemon):
+        threading.Thread(target=threading.Event().wait, name="busy", daemon=daemon).start()
+        return 1
+
+    child = start(train)
+    assert child.outcome(daemon=True)[1]["status"] == "completed"
+    assert child.outcome(daemon=False)[1]["status"] == "completed"
+    assert list(child.facts()) == []  # it has ended
+    assert child.prints == b"[maggy: it left a thread running (busy), so its process is not used again]\n"
+
+
+def test_f31_a_thread_that_ends_with_its_trial_is_no_reason(start):
+    """F31: it has a moment for that."""
+
+    def train():
+        trial = threading.main_thread()
+        inside = lambda frame: frame and (frame.f_code.co_name == "train" or inside(frame.f_back))  # noqa: E731
+
+        def ends_soon():
+            while inside(sys._current_frames()[trial.ident]):
+                pass
+
+        threading.Thread(target=ends_soon).start()
+        return os.getpid()
+
+    child = start(train)
+    assert child.outcome()[1]["value"] == child.outcome(trial=2)[1]["value"]
+
+
+def test_a_process_says_when_it_is_through_with_a_trial(start):
+    """It waits for its agent's word where something is left; what ends it until then is nobody's fault."""
+    child = start(lambda: print("something"))
+    for trial in (1, 2):
+        child.outcome(trial=trial)
+    child.process.close()
+    assert child.ready == 1
+
+
+def test_whether_a_process_was_idle_when_it_ended(start):
+    """It was if it had not read the order for the next trial; in the midst of a trial it was not, nor at its start."""
+    child = start(lambda waits: print("begun") or (waits and threading.Event().wait()))
+    child.run(waits=False)
+    assert not child.process.idle
+    next(child.facts())
+    assert not child.process.idle
+    os.kill(child.process.pid, signal.SIGSTOP)
+    child.run(trial=2, waits=True)
+    assert child.process.idle
+    os.kill(child.process.pid, signal.SIGCONT)
+    until(lambda: child.read_prints() and child.prints.count(b"begun") == 2)
+    child.run(trial=3, waits=True)
+    assert not child.process.idle
 
 
 def test_numbers_that_are_not_finite_travel(start):

@@ -34,7 +34,7 @@ def lagom(tmp_path):
 
     before = set(threading.enumerate())
     yield run
-    until(lambda: not [each for each in set(threading.enumerate()) - before if each.name.startswith("maggy-")], 5)
+    until(lambda: not [each for each in set(threading.enumerate()) - before if each.name.startswith("maggy-")])
 
 
 def test_the_function_runs_here_and_shares_what_is_here(lagom):
@@ -172,12 +172,12 @@ def test_a_trial_that_ignores_its_stop_is_given_up(lagom):
             mine.kill()
     first, *others = result.trials
     assert (first.status, first.stop_reason) == ("stopped", "threshold: 1e+09 at step 0 is above 10")
-    assert 4.5 < first.duration < 9
+    assert first.duration > 4.5
     assert [trial.status for trial in others] == ["completed"] * 2
     assert not ended.is_set()
     assert {type(error) for error in later} == {StopTrial}
     may_end.set()
-    assert ended.wait(5)
+    assert ended.wait(30)
 
 
 def test_a_trial_that_was_given_up_ends_with_its_next_report(lagom):
@@ -198,7 +198,7 @@ def test_a_trial_that_was_given_up_ends_with_its_next_report(lagom):
     result = lagom(train, num_trials=2, timeout=1)
     may_report.set()
     assert result.trials[0].status == "stopped"
-    until(lambda: ended, 5)
+    until(lambda: ended)
     assert ended == ["StopTrial('the trial was given up')"]
 
 

@@ -62,6 +62,7 @@ ROWS = {
         "driver.strangers",
         "driver.invariants",
         "driver.retention",
+        "executor.orders",
         "executor.session",
         "executor.link",
         "executor.output",

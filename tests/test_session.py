@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from maggy.errors import ProtocolError
+from maggy.executor.orders import Hand, Kill, Leave, Signal, Start, Tell, Terminate
 from maggy.executor.session import (
     ERROR_LIMIT,
     FLUSH_SECONDS,
@@ -14,14 +15,7 @@ from maggy.executor.session import (
     LOG_LIMIT,
     ORPHAN_SECONDS,
     START_SECONDS,
-    Hand,
-    Kill,
-    Leave,
     Session,
-    Signal,
-    Start,
-    Tell,
-    Terminate,
 )
 from maggy.rpc.messages import (
     MAX_FRAME,
@@ -214,6 +208,7 @@ def test_limits_are_each_trials_own():
     """The next trial starts with its full time."""
     session = limited(trial_timeout=30.0)
     session.finished("completed", 0.5, {}, None, 20.0)
+    session.cleared(20.0)
     session.received(replace(RUN, trial=2), 20.0)
     assert Terminate() not in session.tick(49.9)
     assert Terminate() in session.tick(50.0)
@@ -241,6 +236,7 @@ def test_a_stop_does_not_outlive_its_trial():
     session = running()
     session.received(Stop(1, 1, "too slow"), 1.0)
     session.finished("stopped", None, {}, None, 2.0)
+    session.cleared(2.0)
     session.received(Run(2, 1, {}, None, None), 3.0)
     assert Kill() not in session.tick(9.0)
     (told,) = session.died("it was ended by SIGSEGV", 9.0)

@@ -19,6 +19,7 @@ import select
 import signal
 import sys
 import threading
+import time
 import traceback
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -39,6 +40,7 @@ from maggy.trial import Objective
 CHUNK = 64 * 1024
 LARGEST = 1024 * 1024  # bytes of an order or a fact; messages on the socket are smaller
 LOOK = 20  # milliseconds between two looks at whether another thread has read what this one waits for
+THREAD_SECONDS = 1.0  # for a trial's threads to end when it has
 IDLE = 1000  # the same between two trials: only a thread that outlives one and still restores can have read the order
 
 
@@ -190,18 +192,26 @@ class TrialProcess:
                 self._end(_outcome("stopped"), clear=True)
             elif kind == "run":
                 try:
-                    outcome = self._run(body)
-                    for stream in (sys.stdout, sys.stderr):
-                        with contextlib.suppress(Exception):  # user code may have closed it, or put anything there
-                            stream.flush()
-                    clear = self._left_nothing()
-                    self._end(outcome, clear=clear)
-                    self._put_back()  # while the driver decides on the next trial
-                    if not clear:
-                        self._orders.cleared()
+                    self._run_through(body)
                 finally:  # also where nobody wants to hear of it any more
                     if self._checkpoints is not None:
                         self._checkpoints.clean_up()
+
+    def _run_through(self, run: dict[str, Any]) -> None:
+        """Run a trial, tell how it ended, and be ready for another; or end with the threads that it has left."""
+        outcome = self._run(run)
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(Exception):  # user code may have closed it, or put anything there
+                stream.flush()
+        outlived = self._outlived()
+        clear = not outlived and self._left_nothing()
+        self._end(outcome, clear=clear)
+        self._put_back()  # while the driver decides on the next trial
+        if not clear:
+            self._orders.cleared()
+            if outlived:
+                os._exit(0)
+            self._tell("ready", None)
 
     def _end(self, outcome: dict[str, Any], *, clear: bool) -> None:
         """Tell how the first of the trials that were ordered has ended; `clear`: there is nothing to wait for."""
@@ -210,6 +220,18 @@ class TrialProcess:
     def _left_nothing(self) -> bool:
         """Whether nothing has been printed or started that the agent has not yet seen to."""
         return self._traces is not None and not self._traces.any()
+
+    def _outlived(self) -> bool:
+        """Whether threads of the trial's go on, but for daemons: those may be a library's, to serve all trials."""
+        threads = [each for each in threading.enumerate() if not each.daemon and each is not threading.main_thread()]
+        until = time.monotonic() + THREAD_SECONDS
+        for each in threads:
+            each.join(max(0.0, until - time.monotonic()))
+        names = ", ".join(each.name for each in threads if each.is_alive())
+        if names:
+            with contextlib.suppress(OSError):
+                os.write(1, f"[maggy: it left a thread running ({names}), so its process is not used again]\n".encode())
+        return bool(names)
 
     def _put_back(self) -> None:
         """Remove the traces of a trial in this process."""

@@ -35,6 +35,10 @@ class InlineTrials(TrialProcess):
         """Whether the agent has nothing to see to: it catches no prints here, and ends no processes."""
         return True
 
+    def _outlived(self) -> bool:
+        """Whether this thread has to end: it need not, since the process is the caller's."""
+        return False
+
     def _put_back(self) -> None:
         """Leave everything as the trial has left it: it is the caller's as much as the trial's."""
 
@@ -46,7 +50,7 @@ class InlineTrials(TrialProcess):
 
 
 class InlineProcess(Runner):
-    """A thread in the place of a trial's process. To kill it is to turn away from it: it ends with its next report."""
+    """A thread in the place of a trial's process. It ends with its next report once its pipes are closed."""
 
     pid = 0  # no process of its own
     end = None
@@ -65,15 +69,17 @@ class InlineProcess(Runner):
         """Do nothing: a thread cannot be asked to end but by a stop, and that it has had."""
 
     def kill(self) -> str:
-        """Turn away from the thread, and return how it ended."""
-        self._close(self._silence)
+        """Do no more than `close`, which turns away from the thread."""
         return "its thread was given up"
 
     def wait(self) -> str:
         """Wait for a thread that has closed its pipe of facts, and return how it ended."""
         self._thread.join(1.0)
-        self._close(self._silence)
         return "its thread has ended"
+
+    def close(self) -> None:
+        """Free the pipes: the thread hears of it when it tells something."""
+        self._close(self._silence)
 
 
 class InlineAgent(Agent):

@@ -7,6 +7,7 @@ It is warm: one process runs trial after trial, and is started anew only after i
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import select
@@ -14,6 +15,8 @@ import signal
 import subprocess
 import sys
 import tempfile
+import termios
+from collections import deque
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
@@ -42,6 +45,9 @@ class Runner:
     end: int | None
     pid: int  # of the process that runs the function; 0 where that is not known
     _due: bytes
+    _ordered: int  # bytes of orders, ever
+    _runs: deque[int]  # where the orders end, of these bytes, to run what it has not answered
+    _answered: bool  # whether it has answered one
 
     @property
     def own(self) -> tuple[int, ...]:
@@ -58,11 +64,15 @@ class Runner:
         raise NotImplementedError
 
     def kill(self) -> str:
-        """End it, free the pipes, and return how it ended."""
+        """End it, and return how it ended; what it has said before can still be read."""
         raise NotImplementedError
 
     def wait(self) -> str:
-        """Wait for one that has closed its pipe of facts, free the pipes, and return how it ended."""
+        """Wait for one that has closed its pipe of facts, and return how it ended."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Free the pipes."""
         raise NotImplementedError
 
     def _open(self) -> tuple[int, int, int]:
@@ -74,6 +84,9 @@ class Runner:
             os.set_blocking(end, False)
         self._frames = Frames(LARGEST)
         self._due = b""
+        self._ordered = 0
+        self._runs: deque[int] = deque()
+        self._answered = False
         return orders_end, facts_end, prints_end
 
     def _close(self, *others: int | None) -> None:
@@ -83,7 +96,11 @@ class Runner:
 
     def order(self, kind: str, body: dict[str, Any] | None = None) -> None:
         """Give an order, which leaves with the next `flush`."""
-        self._due += framed(dumps([kind, body]).encode())
+        frame = framed(dumps([kind, body]).encode())
+        self._due += frame
+        self._ordered += len(frame)
+        if kind == "run":
+            self._runs.append(self._ordered)
 
     def flush(self) -> bool:
         """Send the orders that are due, and return whether the pipe has taken them all; it never waits.
@@ -110,19 +127,30 @@ class Runner:
             return None
         self._frames.add(data)
         try:
-            return [loads(payload) for payload in self._frames.complete()]
+            facts = [loads(payload) for payload in self._frames.complete()]
         except ValueError as error:
             raise ProtocolError(f"not a fact: {error}") from None
+        for fact in facts:
+            if fact[0] == "finished" and self._runs:
+                self._runs.popleft()
+                self._answered = True
+        return facts
 
     @property
-    def told_something(self) -> bool:
-        """Whether facts wait to be read."""
-        return _waits(self.facts)
+    def idle(self) -> bool:
+        """Whether it has run something, and has not read the order for what comes next; False where nobody can tell."""
+        read = self._ordered - len(self._due) - _waiting(self.orders)
+        return self._answered and bool(self._runs) and read < self._runs[0]
 
     @property
     def printed_something(self) -> bool:
         """Whether prints wait to be read."""
         return _waits(self.prints)
+
+    @property
+    def unread(self) -> tuple[int, int]:
+        """How often to read until all the facts, and all the prints, have been read that are there by now."""
+        return _chunks(self.facts), _chunks(self.prints)
 
     def printed(self) -> bytes | None:
         """Return what has been printed since the last call; None when nobody holds the other end any more."""
@@ -171,18 +199,20 @@ class Process(Runner):
             os.killpg(self._popen.pid, signal.SIGTERM)
 
     def kill(self) -> str:
-        """Kill the process and its process group, free the pipes, and return how it ended."""
+        """Kill the process and its process group, and return how it ended."""
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._popen.pid, signal.SIGKILL)
-        code = self._popen.wait()
-        self._close(self._life, self.end)
-        return ending(code)
+        return ending(self._popen.wait())
 
     def wait(self) -> str:
         """Wait for a process that has closed its pipe of facts, and return how it ended."""
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._popen.wait(timeout=1)
         return self.kill()
+
+    def close(self) -> None:
+        """Free the pipes."""
+        self._close(self._life, self.end)
 
 
 def watched(pid: int) -> int | None:
@@ -218,6 +248,16 @@ def _waits(end: int) -> bool:
     poll = select.poll()
     poll.register(end, select.POLLIN)
     return bool(poll.poll(0))
+
+
+def _chunks(end: int) -> int:
+    """Return how many reads take what waits in a pipe: more may be written meanwhile, and faster than it is read."""
+    return -(-_waiting(end) // CHUNK)
+
+
+def _waiting(end: int) -> int:
+    """Return how many bytes wait in a pipe; Linux tells both ends."""
+    return int.from_bytes(fcntl.ioctl(end, termios.FIONREAD, bytes(4)), sys.byteorder)
 
 
 def _read(end: int) -> bytes | None:

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from dataclasses import dataclass
 from typing import Any
 
 from maggy.errors import ProtocolError
+from maggy.executor.orders import Hand, Kill, Leave, Order, Signal, Start, Tell, Terminate
 from maggy.rpc.messages import (
     LOST,
     TOLD,
@@ -36,56 +36,9 @@ LAST_LINES = 50
 LAST_CHARACTERS = 8 * 1024
 ERROR_LIMIT = 16 * 1024
 KILL_SECONDS = 2.0  # from SIGTERM, which leaves time for a trace, to SIGKILL
+CLEAR_SECONDS = 10.0  # from a trial's outcome to its process's being ready for another one
 START_SECONDS = 600.0  # from the order to run a trial to its first line: libraries are imported, by many at once
 ORPHAN_SECONDS = 600.0  # a driver that is silent for so long is gone, whatever TCP thinks
-
-
-@dataclass(frozen=True, slots=True)
-class Tell:
-    """Send the message to the driver."""
-
-    message: Message
-
-
-@dataclass(frozen=True, slots=True)
-class Start:
-    """Order the trial's process to run this after what it has, starting a process where there is none."""
-
-    run: Run
-
-
-@dataclass(frozen=True, slots=True)
-class Signal:
-    """Let the trial's process know that it should stop."""
-
-    stop: Stop
-
-
-@dataclass(frozen=True, slots=True)
-class Hand:
-    """Give the trial's process the piece of a checkpoint that it has asked for."""
-
-    piece: Piece
-
-
-@dataclass(frozen=True, slots=True)
-class Terminate:
-    """Ask the trial's process group to end, by SIGTERM: its last words are a trace of where it hung."""
-
-
-@dataclass(frozen=True, slots=True)
-class Kill:
-    """Kill the trial's process with everything it has started."""
-
-
-@dataclass(frozen=True, slots=True)
-class Leave:
-    """Go home."""
-
-    reason: str
-
-
-Order = Tell | Start | Signal | Hand | Terminate | Kill | Leave
 
 
 class Session:
@@ -115,6 +68,7 @@ class Session:
         self._kill_at = math.inf
         self._broken: str | None = None  # the limit that the trial has broken
         self._meant: Run | None = None  # as the process was asked to end: a warm one may be at the next trial by then
+        self._clear_at = math.inf  # when the process of a trial that has ended should be through with it
         self._fetching = False  # whether the trial waits for a piece of a checkpoint
         self._printed = 0
         self._dropped = 0
@@ -219,14 +173,17 @@ class Session:
         return self._taken()
 
     def waiting(self, now: float) -> None:
-        """Take in that the trial waits for us, or for the driver: its silence says nothing of it."""
+        """Take in that the process waits for us, or for the driver: its silence says nothing of it."""
         if self.run is not None:
             self._limit_at = self._limit(now)
+        elif self._clear_at < math.inf:
+            self._clear_at = now + CLEAR_SECONDS
 
     def measured(self, memory: int) -> list[Order]:
         """Take in how many bytes of memory the trial's process and what it has started hold."""
         limit = self._terms.memory_limit if self._terms else None
         if self.run is not None and limit is not None and memory > limit and self._broken is None:
+            self._meant = self.run
             self._broken = f"it held {memory / 2**20:,.0f} MiB of memory, and memory_limit is {limit / 2**20:,.0f} MiB"
             self._orders.append(Kill())  # at once: whoever waits here may lose the machine
         return self._taken()
@@ -246,7 +203,7 @@ class Session:
     def finished(
         self, status: str, value: float | None, metrics: dict[str, Any], error: str | None, now: float
     ) -> list[Order]:
-        """Take in the outcome of the trial that runs; `cleared` is to follow. If it was taken back nobody heeds it."""
+        """Take in the outcome of the trial that runs. No other begins before `cleared`."""
         run = self.run
         if run is None:
             return []
@@ -257,22 +214,30 @@ class Session:
             error = error[: ERROR_LIMIT // 2] + "\n…\n" + error[-ERROR_LIMIT // 2 :]
         self._tell(Finished(run.trial, run.attempt, status, value, metrics, error), now)
         self.run = None
+        self._clear_at = now + CLEAR_SECONDS
         return self._taken()
 
     def cleared(self, now: float) -> list[Order]:
-        """Take in that nothing is left of the trial that has ended, so that the next one may begin."""
+        """Take in that nothing is left of the trial that has ended, or of its process: the next one begins."""
+        self._clear_at = math.inf
         self._next(now)
         return self._taken()
 
-    def died(self, cause: str, now: float) -> list[Order]:
-        """Take in that the trial's process is gone: it was stopped by force, or it failed."""
+    def died(self, cause: str, now: float, *, begun: bool = True) -> list[Order]:
+        """Take in that the trial's process is gone: it was stopped by force, or it failed; `cleared` is to follow.
+
+        What it had not `begun`, and nobody wants to stop, will be begun by the next process.
+        """
         meant = self._meant
         self._cool()
+        if self.run is not None and not begun and self._stopping is None and self._broken is None:
+            self._ahead.appendleft(self.run)
+            self.run = None
         if meant not in (None, self.run) and self._broken is None:
             return self.finished(
                 LOST, None, {}, "its process was asked to end for the sake of the trial before it", now
             )
-        if self._stopping is not None and self._terminate_at == math.inf and self._broken is None:
+        if self._stopping is not None and (self._terminate_at == math.inf or not begun) and self._broken is None:
             return self.finished("stopped", None, self._metrics, None, now)
         why = f"the trial was ended: {self._broken}" if self._broken else f"the trial's process died: {cause}"
         last = "\n".join(self._last.splitlines()[-LAST_LINES:])
@@ -287,6 +252,9 @@ class Session:
             self.waiting(now)
         if self.run is not None:
             self._mind_limits(now)
+        elif now >= self._clear_at:
+            self._clear_at = math.inf
+            self._orders.append(Kill())  # threads of the trial's keep it, and nobody else should wait for them
         if self._terms is not None and now >= self._told + self._terms.beat:
             self._tell(Beat(), now)
         if now >= self._heard + ORPHAN_SECONDS:
@@ -298,6 +266,8 @@ class Session:
         due = [self._heard + ORPHAN_SECONDS]
         if self.run is not None:
             due += [self._limit_at, self._terminate_at, self._kill_at]
+        else:
+            due.append(self._clear_at)
         if self._points:
             due.append(self._flushed + FLUSH_SECONDS)
         if self._terms is not None:
@@ -342,7 +312,7 @@ class Session:
 
     def _next(self, now: float) -> None:
         """Take up the next trial, if one is here and none runs."""
-        if self.run is not None or not self._ahead:
+        if self.run is not None or not self._ahead or self._clear_at < math.inf:
             return
         run = self.run = self._ahead.popleft()
         self._began = now if self._warm else None

@@ -25,12 +25,15 @@ from maggy.errors import ProtocolError
 from maggy.executor import devices, leftovers
 from maggy.executor.line import Line, Ticket
 from maggy.executor.link import FENCED, Link
+from maggy.executor.orders import Hand, Kill, Leave, Order, Signal, Start, Tell, Terminate
 from maggy.executor.process import Process, Runner, stored
-from maggy.executor.session import FLUSH_SECONDS, Hand, Kill, Leave, Order, Session, Signal, Start, Tell, Terminate
+from maggy.executor.session import FLUSH_SECONDS, Session
 from maggy.rpc.messages import Join, Message, Run
 from maggy.version import VERSION
 
 WEIGH_SECONDS = 0.5  # between two looks at a trial's memory
+NO_FACT = (ProtocolError, TypeError, ValueError, KeyError)  # what comes of user code that writes into maggy's pipe
+SCRIBBLED = "it wrote what it must not into its pipe to maggy ({})"
 MAX_BACKLOG = 4 * 1024 * 1024  # bytes that the driver has not confirmed before the trial's process has to wait as well
 
 
@@ -157,8 +160,8 @@ class Agent:
         try:
             facts = process.told()
             self._take_in(process, facts or ())
-        except (ProtocolError, TypeError, ValueError, KeyError) as error:
-            self._bury(f"it wrote what it must not into its pipe to maggy ({error})")
+        except NO_FACT as error:
+            self._bury(SCRIBBLED.format(error))
             return
         if facts is None:
             self._bury(None)
@@ -166,6 +169,8 @@ class Agent:
     def _take_in(self, process: Runner, facts: Iterable[Any]) -> None:
         now = time.monotonic()
         for kind, body in facts:
+            if self._process is not process:
+                return  # it has been replaced, and is nobody's any more
             if kind == "here":
                 process.pid = int(body)
             elif kind == "began":
@@ -179,34 +184,45 @@ class Agent:
                 if not clear:
                     self._drain_prints()
                 self._do(self._session.finished(**outcome, now=now))
-                if not clear:
+                if clear:
+                    self._do(self._session.cleared(now))
+                else:
                     self._write()  # the driver can decide on the next trial while this one's traces are removed
                     self._clean_up(process)
-                self._do(self._session.cleared(now if clear else time.monotonic()))
+            elif kind == "ready":
+                self._do(self._session.cleared(now))
             else:
                 self._do(self._session.kept(kind, body, now))
 
     def _from_end(self) -> None:
-        """Take in that the process has ended; what it said before is still in its pipe."""
-        before = self._process
-        if before is None or before.alive:
-            return  # it was another's end, noticed in the same moment as what made this one start
-        while self._process is not None and self._process is before and self._process.told_something:
-            self._from_process()
-        if self._process is before:
+        """Take in that the process has ended."""
+        if self._process is not None and not self._process.alive:  # else it was another's end, noticed by now
             self._bury(None)
 
     def _bury(self, cause: str | None) -> None:
-        """Remove a process that is dead or has to be, and tell how it ended."""
+        """Remove a process that is dead or has to be, and tell how it ended.
+
+        What its pipe of facts had taken counts, and only then can be said which trial was running.
+        """
         process = self._process
         if process is None:
             return
-        self._drain_prints()
-        self._forget()
         ending = process.wait() if cause is None else process.kill()
         self._kill_leftovers()
+        try:
+            for _ in range(process.unread[0]):
+                if self._process is process:
+                    self._take_in(process, process.told() or ())
+        except NO_FACT as error:
+            cause = SCRIBBLED.format(error)
+        if self._process is not process:
+            return
+        self._drain_prints()
+        begun = cause is not None or not process.idle
+        self._forget()
+        process.close()
         leftovers.empty(self._scratch)
-        self._do(self._session.died(cause or ending, time.monotonic()))
+        self._do(self._session.died(cause or ending, time.monotonic(), begun=begun))
         self._do(self._session.cleared(time.monotonic()))
 
     def _from_prints(self) -> None:
@@ -220,9 +236,12 @@ class Agent:
             self._read_prints()
 
     def _drain_prints(self) -> None:
-        """Read what was printed until there is no more for now, so that it comes before the trial's outcome."""
-        while self._read_prints() and not self._paused:
-            continue
+        """Read what has been printed by now, so that it comes before the trial's outcome, and is no other's.
+
+        It has an end however fast more is printed; and for what a pipe holds there is always room.
+        """
+        for _ in range(self._process.unread[1] if self._process is not None else 0):
+            self._read_prints()
 
     def _read_prints(self) -> bool:
         """Read what was printed, once; False where that is nothing."""
@@ -261,6 +280,7 @@ class Agent:
         self._forget()
         if process is not None:
             process.kill()
+            process.close()
             self._kill_leftovers()
             leftovers.empty(self._scratch)
 
@@ -268,8 +288,10 @@ class Agent:
         """Leave nothing of a trial that has ended: not what it has started nor, if so wished, its process."""
         if self._fresh:
             self._drop_process()
+            self._do(self._session.cleared(time.monotonic()))
         elif self._process is process:
             self._kill_leftovers(keep=process.own)
+            self._drain_prints()  # while nothing that comes can be the next trial's: that waits for our word
             process.order("cleared")
 
     def _new_process(self) -> Runner:

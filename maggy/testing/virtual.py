@@ -14,7 +14,8 @@ from random import Random
 from typing import Any, Protocol
 
 from maggy.executor.link import Link
-from maggy.executor.session import Kill, Leave, Order, Session, Signal, Start, Tell
+from maggy.executor.orders import Kill, Leave, Order, Signal, Start, Tell
+from maggy.executor.session import Session
 from maggy.rpc.connection import NONCE
 from maggy.rpc.messages import Join, Run, Stop
 from maggy.searchspace import Searchspace

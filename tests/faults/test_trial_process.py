@@ -145,6 +145,30 @@ def test_f24_memory_is_limited(lagom):
     assert "memory_limit is 200 MiB" in first.error
 
 
+def greedy_behind_its_agents_back(x, trial, reporter, folder):
+    import os
+    import signal
+    import time
+
+    if trial == 1:
+        os.kill(agent(), signal.SIGSTOP)
+        for step in range(5):
+            reporter.broadcast(x, step=step)
+        held = bytearray(400 * 2**20)
+        held[::4096] = b"x" * len(held[::4096])
+        time.sleep(1)  # so that the agent's first look, when it is back, is at memory
+        os.kill(agent(), signal.SIGCONT)
+        time.sleep(30)
+    return x
+
+
+def test_f24_what_it_had_reported_is_kept(lagom):
+    """F24, F25: though its agent ends it before it has read that."""
+    first, second = lagom(greedy_behind_its_agents_back, memory_limit="200MB").trials
+    assert (first.status, second.status) == ("failed", "completed")
+    assert len(first.curve) == 5
+
+
 def litters(x, trial, folder):
     import os
     import subprocess
@@ -191,6 +215,77 @@ def test_f31_what_a_short_trial_prints_is_its_own(lagom):
         log = Path(result.log_dir, str(trial.id), "output.log")
         printed = log.read_text() if log.exists() else ""
         assert printed == (f"this is {trial.id}\n" if trial.id % 3 == 0 else ""), trial.id
+
+
+def leaves_a_thread_that_prints(x, trial, folder):
+    import threading
+
+    def prints_on():
+        while True:
+            print(trial)
+
+    threading.Thread(target=prints_on).start()
+    return x
+
+
+def test_f31_no_thread_prints_for_the_next_trial(lagom):
+    """F31: what is no daemon is gone by then, and with it the process."""
+    result = lagom(leaves_a_thread_that_prints)
+    for trial in result.trials:
+        printed = Path(result.log_dir, str(trial.id), "output.log").read_text()
+        assert set(printed.splitlines()[:1000]) == {str(trial.id)}
+
+
+def leaves_one_that_prints(x, trial, folder):
+    import subprocess
+
+    if trial % 2:
+        subprocess.Popen(["yes", "no"])
+    return x
+
+
+def test_f28_what_prints_without_end_prints_for_its_own_trial(lagom):
+    """F28, F31: its agent does not read for ever, and what still came before it was ended is not the next trial's."""
+    result = lagom(leaves_one_that_prints, num_trials=20)
+    assert [trial.status for trial in result.trials] == ["completed"] * 20
+    for trial in result.trials[1::2]:
+        log = Path(result.log_dir, str(trial.id), "output.log")
+        assert not log.exists() or not log.read_text()
+
+
+def leaves_a_thread_that_ends_it(x, trial, folder):
+    import ctypes
+    import os
+    import sys
+    import threading
+
+    main = threading.main_thread().ident
+
+    class Poll(ctypes.Structure):
+        _fields_ = (("fd", ctypes.c_int), ("events", ctypes.c_short), ("come", ctypes.c_short))
+
+    def waits():
+        frame = sys._current_frames()[main]
+        if (frame.f_code.co_name, frame.f_back.f_code.co_name) == ("_wait", "next"):
+            return frame.f_locals["self"]._fd
+        return None
+
+    def ends_it():
+        while (orders := waits()) is None:
+            pass
+        held = ctypes.PyDLL(None)  # the lock of the interpreter: nobody reads what comes now
+        held.poll(ctypes.byref(Poll(orders, 1, 0)), 1, 30_000)
+        os._exit(9)
+
+    if trial % 2:
+        threading.Thread(target=ends_it, daemon=True).start()
+    return x
+
+
+def test_f31_who_ends_a_process_between_two_trials_fails_neither(lagom):
+    """F31: not even if the next one's order is on its way."""
+    result = lagom(leaves_a_thread_that_ends_it, num_trials=8)
+    assert [(trial.status, trial.attempt) for trial in result.trials] == [("completed", 1)] * len(result.trials)
 
 
 def leaves_a_process(x, trial, folder):
