@@ -226,8 +226,9 @@ class TrialProcess:
         threads = [each for each in threading.enumerate() if not each.daemon and each is not threading.main_thread()]
         until = time.monotonic() + THREAD_SECONDS
         for each in threads:
-            each.join(max(0.0, until - time.monotonic()))
-        names = ", ".join(each.name for each in threads if each.is_alive())
+            while each.is_alive() and not _unemployed(each) and (left := until - time.monotonic()) > 0:
+                each.join(min(LOOK / 1000, left))
+        names = ", ".join(each.name for each in threads if each.is_alive() and not _unemployed(each))
         if names:
             with contextlib.suppress(OSError):
                 os.write(1, f"[maggy: it left a thread running ({names}), so its process is not used again]\n".encode())
@@ -337,6 +338,13 @@ def told(error: BaseException) -> str:
 
 def _is_ours(names: Mapping[str, Any]) -> bool:
     return str(names.get("__name__")).startswith("maggy.")
+
+
+def _unemployed(thread: threading.Thread) -> bool:
+    """Whether it is one of a pool's and waits for work: then nothing of a trial goes on in it."""
+    pools = sys.modules.get("concurrent.futures.thread")
+    frame = sys._current_frames().get(thread.ident or 0)  # noqa: SLF001 - documented, and made for this
+    return pools is not None and frame is not None and frame.f_code is pools._worker.__code__  # noqa: SLF001
 
 
 def _outcome(

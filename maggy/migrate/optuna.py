@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import IntEnum
 from importlib import import_module
 from typing import Any
@@ -87,7 +87,8 @@ class FrozenTrial:
         self.intermediate_values = dict(trial.curve.points())
         self.datetime_start = _date(trial.started)
         self.datetime_complete = _date(trial.ended)
-        self.duration = None if trial.duration is None else timedelta(seconds=trial.duration)
+        both = self.datetime_start and self.datetime_complete
+        self.duration = self.datetime_complete - self.datetime_start if both else None  # type: ignore[operator]
         self.last_step = max(self.intermediate_values, default=None)
 
     @property
