@@ -380,7 +380,7 @@ def test_f31_a_thread_that_ends_with_its_trial_is_no_reason(start):
 
 def test_a_process_says_when_it_is_through_with_a_trial(start):
     """It waits for its agent's word where something is left; what ends it until then is nobody's fault."""
-    child = start(lambda: os.system("true"))  # noqa: S605 - a print may be gone by the time that it looks
+    child = start(lambda: subprocess.Popen(["sleep", "60"]) and None)  # a print may be gone by the time that it looks
     for trial in (1, 2):
         child.outcome(trial=trial)
     child.process.close()
