@@ -7,10 +7,10 @@
 Names are looked up when they are first used (PEP 562), so importing maggy is light, on executors above all.
 """
 
-from importlib import import_module
+from maggy.lazy import looked_up
 
 _HOMES = {
-    "experiment": "maggy",
+    "experiment": "maggy.experiment",
     "Searchspace": "maggy.searchspace",
     "Float": "maggy.domains",
     "Integer": "maggy.domains",
@@ -46,12 +46,7 @@ __all__ = list(_HOMES)
 
 
 def __getattr__(name: str) -> object:
-    home = _HOMES.get(name)
-    if home is None:
-        raise AttributeError(f"module 'maggy' has no attribute {name!r}")
-    found = import_module(f"maggy.{name}") if home == "maggy" else getattr(import_module(home), name)
-    globals()[name] = found
-    return found
+    return looked_up(globals(), _HOMES, name)
 
 
 def __dir__() -> list[str]:

@@ -76,7 +76,7 @@ ROWS = {
     ],
     "5a": ["rpc.stream", "rpc.door", "places", "store", "store.*"],
     "5a pictures": ["views.plots", "views.plots.*"],
-    "5b": ["ablation.trials", "driver", "driver.*", "executor", "executor.*", "views", "views.*"],
+    "5b": ["ablation.trials", "driver", "driver.*", "executor", "executor.*", "lazy", "views", "views.*"],
     "5c": ["compat", "compat.*", "migrate.objectives", "migrate.styles", "callbacks", "callbacks.*"],
     "6": ["experiment", "call", "opening", "platforms", "run", "result", "testing", "testing.*"],
     "6b": ["studyfile", "studyfile.*"],
@@ -268,7 +268,7 @@ def test_the_executor_needs_the_standard_library_only(module):
 
 def test_importing_maggy_is_light():
     """The names of the package are looked up when they are used."""
-    assert {name for name in loaded_by("import maggy") if name.startswith("maggy")} == {"maggy"}
+    assert {name for name in loaded_by("import maggy") if name.startswith("maggy")} == {"maggy", "maggy.lazy"}
 
 
 # -- the rule can fail -----------------------------------------------------------------------------

@@ -20,6 +20,7 @@ from maggy.study import Study
 from maggy.testing.play import play
 from maggy.views.plots.base import axes
 from maggy.views.plots.importance import importances
+from maggy.views.summary import called
 
 pytest.importorskip("plotly", reason="plotly is not installed")
 
@@ -125,6 +126,24 @@ def test_the_timeline_has_a_row_for_each_executor():
     assert "70% busy" in figure.layout.title.text
     with pytest.raises(ConfigError, match="has no curves: no trial has reported"):
         Result("digits", study).plot_curves()
+
+
+def test_executors_of_one_machine_are_processes():
+    """Its name would say nothing, and is nobody's business in a picture that is shown around."""
+    names = {"vm-1-2092-ab": "process 2092", "vm-1-7-cd": "process 7"}
+    assert called(names) == names
+    assert called([*names, "other-2092-ef"]) == {
+        "vm-1-2092-ab": "vm-1-2092",
+        "vm-1-7-cd": "vm-1-7",
+        "other-2092-ef": "other-2092",
+    }
+    assert called(["a-1-ab", "a-1-cd", "odd"]) == {"a-1-ab": "a-1-ab", "a-1-cd": "a-1-cd", "odd": "odd"}
+
+
+def test_a_wide_logarithm_is_marked_at_powers_of_ten(random):
+    """0.00316 is half-way, and says nothing."""
+    lr, *_ = random.plot_parallel("lr").data[0].dimensions
+    assert lr.ticktext == ("1e-05", "0.0001", "0.001", "0.01", "0.1")
 
 
 def test_importance_finds_what_matters():

@@ -9,35 +9,23 @@ library's loop: no `Exception`, so nobody who catches those holds it up, and whe
 report raises it again. A metric that there is not is an error that names those that there are.
 """
 
-from importlib import import_module
+from maggy.lazy import looked_up
 
 _HOMES = {
-    "KerasBatchEnd": "keras",
-    "KerasEpochEnd": "keras",
-    "LightGBMIteration": "boosting",
-    "LightningEpochEnd": "lightning",
-    "XGBoostIteration": "xgboost",
-    "fit_epochs": "loops",
-    "fit_stages": "loops",
+    "KerasBatchEnd": "maggy.callbacks.keras",
+    "KerasEpochEnd": "maggy.callbacks.keras",
+    "LightGBMIteration": "maggy.callbacks.boosting",
+    "LightningEpochEnd": "maggy.callbacks.lightning",
+    "XGBoostIteration": "maggy.callbacks.xgboost",
+    "fit_epochs": "maggy.callbacks.loops",
+    "fit_stages": "maggy.callbacks.loops",
 }
 
 __all__ = list(_HOMES)
 
 
 def __getattr__(name: str) -> object:
-    home = _HOMES.get(name)
-    if home is None:
-        raise AttributeError(f"module 'maggy.callbacks' has no attribute {name!r}; it has {', '.join(_HOMES)}")
-    try:
-        found = getattr(import_module(f"maggy.callbacks.{home}"), name)
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
-            f"maggy.callbacks.{name} needs {error.name}, which is not installed here: import it within the training "
-            "function, where it is",
-            name=error.name,
-        ) from None
-    globals()[name] = found
-    return found
+    return looked_up(globals(), _HOMES, name, ": import it within the training function, where it is")
 
 
 def __dir__() -> list[str]:

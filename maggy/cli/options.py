@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import re
 import sys
@@ -15,14 +14,13 @@ from typing import Any, TypeVar
 import click
 
 from maggy.errors import ConfigError
+from maggy.executor.output import duration
 from maggy.jsonvalue import dumps
 from maggy.store import Reader, Store, open_reader, open_store
 from maggy.views.summary import harmless
 
 STORE = "maggy.store"  # the key in click's notes
 Function = TypeVar("Function", bound=Callable[..., Any])
-_UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_PART = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|ms|s|m|h|d)")
 
 
 # -- the store -----------------------------------------------------------------------------------------------------
@@ -107,19 +105,11 @@ def chosen(names: Sequence[str], given: str | None) -> list[str]:
     return [name for name in names if any(pattern.search(name) for pattern in wanted)]
 
 
-def seconds(text: str) -> float | None:
-    """Return the seconds of a duration such as `90s`, `1h30m` or `7d`, None for what is none."""
-    parts = _PART.findall(text)
-    if not parts or "".join(number + unit for number, unit in parts) != text:
-        return None
-    return math.fsum(float(number) * _UNITS[unit] for number, unit in parts)
-
-
 def moment(text: str | None, now: float | None = None) -> float | None:
     """Return when that was: a duration ago, or a date or time of this place. Raises `ConfigError` otherwise."""
     if text is None:
         return None
-    if (ago := seconds(text)) is not None:
+    if (ago := duration(text)) is not None:
         return (time.time() if now is None else now) - ago
     try:
         return datetime.fromisoformat(text).timestamp()

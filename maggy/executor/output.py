@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 METRICS = "METRICS: "
 _DIRECTIVE = re.compile(r"(?:MAGGY|DIVINER): keepalive=(\S*)\s*\Z")
-_DURATION = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|ms|s|m|h)")
-_SECONDS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
+_DURATION = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|ms|s|m|h|d)")
+_SECONDS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _BREAK = re.compile(r"\r\n|\n|\r")
 LONGEST = 16 * 1024  # characters without an end that are kept to see whether they become a report
 
@@ -106,7 +106,7 @@ def parsed(text: str) -> dict[str, float] | None:
 
 
 def duration(text: str) -> float | None:
-    """Return the seconds of a duration as Go writes it, `1h30m`, `250ms` or `0`; None where it is none."""
+    """Return the seconds of a duration as Go writes it, `1h30m`, `250ms` or `0`, days as `7d`; None for none."""
     if text == "0":
         return 0.0
     parts = _DURATION.findall(text)

@@ -8,27 +8,26 @@ What these modules do not have themselves they take from the library, so `hp`, `
 the real ones, where it is installed. Executors need it only if the objective does.
 """
 
-from importlib import import_module
+from maggy.lazy import looked_up
 
 _HOMES = {
-    "hyperopt": "",
-    "optuna": "",
-    "tune": "",
-    "fmin": "hyperopt",
-    "SparkTrials": "hyperopt",
-    "create_study": "optuna",
-    "TrialPruned": "optuna",
-    "TuneConfig": "tune",
-    "Tuner": "tune",
+    "hyperopt": "maggy.migrate.hyperopt",
+    "optuna": "maggy.migrate.optuna",
+    "tune": "maggy.migrate.tune",
+    "fmin": "maggy.migrate.hyperopt",
+    "SparkTrials": "maggy.migrate.hyperopt",
+    "create_study": "maggy.migrate.optuna",
+    "TrialPruned": "maggy.migrate.optuna",
+    "TuneConfig": "maggy.migrate.tune",
+    "Tuner": "maggy.migrate.tune",
 }
 
 __all__ = list(_HOMES)
 
 
 def __getattr__(name: str) -> object:
-    home = _HOMES.get(name)
-    if home is None:
-        raise AttributeError(f"module 'maggy.migrate' has no attribute {name!r}")
-    found = getattr(import_module(f"maggy.migrate.{home}"), name) if home else import_module(f"maggy.migrate.{name}")
-    globals()[name] = found
-    return found
+    return looked_up(globals(), _HOMES, name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOMES])

@@ -17,7 +17,7 @@ from maggy.study import Study
 from maggy.trial import Status, Trial
 from maggy.views import sketches
 from maggy.views.markup import Markup, joined, tag
-from maggy.views.summary import duration, is_ablation, number, plain, shortened, shown, title, why_no_best
+from maggy.views.summary import called, duration, is_ablation, number, plain, shortened, shown, title, why_no_best
 
 EVENTS = 6  # ends of trials that are told
 LANES = 8  # executors that are drawn
@@ -156,14 +156,14 @@ def _executors(study: Study, now: float) -> Markup | None:
     if not lanes:
         return None
     latest = sorted(lanes, key=lambda lane: (lane.runs is not None, lane.last))[-LANES:]
-    rows = []
+    names, rows = called(lane.name for lane in lanes), []
     for lane in [lane for lane in lanes if lane in latest]:
         whole = max(now - lane.first, 1e-9)
         doing = "" if lane.runs is None else f"trial {lane.runs}"
         rows.append(
             tag(
                 "tr",
-                tag("td", _short(lane.name), title=plain(lane.name)),
+                tag("td", _end(names[lane.name]), title=plain(lane.name)),
                 tag("td", lane.drawn(), class_="w"),
                 tag("td", f"{min(lane.seconds / whole, 1.0):.0%}", class_="n"),
                 tag("td", doing, class_="dim"),
@@ -175,9 +175,8 @@ def _executors(study: Study, now: float) -> Markup | None:
     return joined(heading, tag("table", *rows, class_="lanes"))
 
 
-def _short(executor: str) -> str:
-    """Return `host-pid` of `host-pid-token`, its end rather than its beginning where it is long."""
-    name = plain(executor.rpartition("-")[0] or executor)
+def _end(name: str) -> str:
+    """Return the end of a name, rather than its beginning, where it is long."""
     return name if len(name) <= NAME else "…" + name[1 - NAME :]
 
 

@@ -220,6 +220,18 @@ def ablates(settings: Mapping[str, Any]) -> bool:
     return (settings.get("optimizer") or {}).get("name") in ABLATORS
 
 
+def called(executors: Iterable[str]) -> dict[str, str]:
+    """Return what executors are called side by side: `host-pid`, and `process 4711` where there is but one host."""
+    parts = {name: name.rsplit("-", 2)[0] for name in executors}
+    alone = len(set(parts.values())) == 1
+    found = {}
+    for name, host in parts.items():
+        pid = name.removeprefix(f"{host}-").partition("-")[0]
+        found[name] = (f"process {pid}" if alone else f"{host}-{pid}") if pid.isdigit() else name
+    twice = {told for told, times in Counter(found.values()).items() if times > 1}
+    return {name: plain(name if told in twice else told) for name, told in found.items()}
+
+
 def rungs(study: Study) -> str:
     """Return how many trials had which budget, lowest first: `81 with budget 1 → 27 with 3`; "" where all had one."""
     counts = Counter(trial.budget for trial in study.trials.values() if trial.budget is not None)

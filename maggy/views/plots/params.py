@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from maggy.errors import ConfigError, amount
+from maggy.numeric import Float
 from maggy.study import Study
 from maggy.trial import Trial
 from maggy.views.plots.base import (
@@ -123,6 +124,9 @@ def _marks(axis: Axis) -> list[Any]:
     if axis.listed:
         values = axis.domain.grid() or []
         return values[:: math.ceil(len(values) / 15)]
+    if isinstance(axis.domain, Float) and axis.domain.log and axis.domain.high / axis.domain.low >= 1000:  # noqa: PLR2004
+        first, last = math.ceil(math.log10(axis.domain.low) - 1e-9), math.floor(math.log10(axis.domain.high) + 1e-9)
+        return [10.0**power for power in range(first, last + 1, math.ceil((last - first) / 8))]
     found = [axis.domain.from_unit(step / 4 * (1 - 1e-9)) for step in range(5)]
     least = 1e-6 * max(abs(each) for each in found)
     linear = found[0] <= 0  # and then what is next to 0 is 0

@@ -23,7 +23,7 @@ from maggy.views.plots.base import (
     thinned,
     usable,
 )
-from maggy.views.summary import number, title
+from maggy.views.summary import called, number, title
 
 CROWD = 500  # dots of which each is small
 CURVES = 300  # learning curves that one picture can take
@@ -132,7 +132,8 @@ def timeline(study: Study) -> Any:
     if not ran:
         raise ConfigError(f"study {title(study)!r} has no trial that has run on an executor")
     first = min(trial.started or 0 for trial in ran)
-    names = list(dict.fromkeys(trial.executor for trial in sorted(ran, key=lambda trial: trial.started or 0)))
+    names = list(dict.fromkeys(str(trial.executor) for trial in sorted(ran, key=lambda trial: trial.started or 0)))
+    told = called(names)
     busy = sum(trial.duration or 0 for trial in ran)
     latest, some_of = ran, ""
     if len(ran) > POINTS:
@@ -147,14 +148,14 @@ def timeline(study: Study) -> Any:
         barmode="overlay",
         height=140 + 34 * len(names),
         yaxis={"type": "category", "ticksuffix": "  "}
-        | {"categoryorder": "array", "categoryarray": [said(name) for name in reversed(names)]},
+        | {"categoryorder": "array", "categoryarray": [said(told[name]) for name in reversed(names)]},
     )
     for status in (Status.COMPLETED, Status.STOPPED, Status.FAILED):
         some = [trial for trial in latest if trial.status is status]
         if some:
             found.add_bar(
                 orientation="h",
-                y=[said(trial.executor) for trial in some],
+                y=[said(told[str(trial.executor)]) for trial in some],
                 x=[trial.duration for trial in some],
                 base=[(trial.started or 0) - first for trial in some],
                 name=str(status),
