@@ -198,6 +198,20 @@ def test_an_interrupted_study_leaves_a_picture():
     assert "experiment.resume(&#x27;digits&#x27;, train_fn)" in cell.html
 
 
+def test_a_study_that_was_broken_off_does_not_seem_to_run():
+    """A second interrupt ends the call at once: no table, but the picture says that nothing goes on."""
+    shown, cell, clock = made()
+    shown.begin()
+    shown.update(study(running=2), 3)
+    assert ">running<" in cell.html
+    clock.now = 30.0
+    shown.close()
+    assert "broken off: resume=True goes on with it" in cell.html
+    assert ">running<" not in cell.html
+    shown.close()
+    assert len(cell.sent) == 2
+
+
 def test_notices_stand_in_the_picture():
     """Those before the first picture too; of many the last are shown."""
     shown, cell, _ = made()
@@ -276,6 +290,28 @@ def test_where_pictures_cannot_be_replaced_the_last_one_is_shown(monkeypatch, ca
     assert capsys.readouterr().err == "Warning: no executor\n"
     view.end(study(), 41, 3)
     assert len(shown) == 1
+
+
+def test_on_databricks_the_last_picture_is_an_output_of_its_own(monkeypatch):
+    """Where a cell shows no updates nobody is left with a study that seems to wait; else there is one picture."""
+    cells = []
+
+    def cell():
+        cells.append(Cell())
+        return cells[-1]
+
+    shell = types.SimpleNamespace(kernel=object())
+    monkeypatch.setitem(sys.modules, "IPython", types.SimpleNamespace(get_ipython=lambda: shell))
+    monkeypatch.setenv("DATABRICKS_RUNTIME_VERSION", "15.4")
+    monkeypatch.setattr(notebook, "_cell", cell)
+    view = notebook.console()
+    view.begin()
+    view.update(study(), 3)
+    view.end(study(), 41, 3)
+    first, last = cells
+    assert first.sent[-1] == ("", "")
+    assert len(last.sent) == 1
+    assert "0:41" in last.html
 
 
 # -- a real kernel -------------------------------------------------------------------------------------------------

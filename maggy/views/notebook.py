@@ -11,7 +11,9 @@ Rules of this file:
 
 No widgets: a display with an id is what Jupyter, VS Code, Colab and Databricks (since runtime 11.3) have in common,
 needs no package beside the kernel, and stands in the saved notebook as it was last seen. Earlier runtimes of Databricks
-only have `displayHTML`, which shows and cannot replace: these get the last picture alone.
+only have `displayHTML`, which shows and cannot replace: these get the last picture alone. Its later ones have a kernel,
+but whether a cell follows each update could not be seen here: there the last picture is an output of its own, so that
+nobody is left with the first.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ import secrets
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from itertools import chain, repeat
 from typing import Any
 
@@ -34,6 +37,7 @@ from maggy.views.markup import tag
 REDRAW = 1.0  # seconds between two pictures, at least
 STILL = 5.0  # seconds after which one is drawn although nothing has happened: the clock goes on
 SHARE = 20  # of the time that one picture takes, so many parts are left to others
+BROKEN_OFF = "broken off: resume=True goes on with it"
 NOTICES = 6  # the last ones that are shown
 
 Show = Callable[[str, str], None]
@@ -45,11 +49,13 @@ def console(*, quiet: bool = False, live: bool = True) -> Console:
     ipython = sys.modules.get("IPython")
     shell = ipython.get_ipython() if ipython is not None else None
     html = getattr(sys.modules.get("__main__"), "displayHTML", None)
+    databricks = "DATABRICKS_RUNTIME_VERSION" in os.environ
     if quiet or not live:
         return Console(quiet=quiet, live=live)
     if getattr(shell, "kernel", None) is not None:
-        return Notebook(_cell())
-    if callable(html) and "DATABRICKS_RUNTIME_VERSION" in os.environ:
+        show = _cell()
+        return Notebook(show, leave=partial(_anew, show) if databricks else None)
+    if callable(html) and databricks:
         return Notebook(lambda told, _: html(told), replaces=False)
     return Console()
 
@@ -60,6 +66,7 @@ class Notebook(Console):
     Arguments:
         show: shows a picture in the place of the one before.
         replaces: whether it does; else only the last is shown, and notices are lines, as elsewhere.
+        leave: shows the last one, where that is not simply its replacement.
         clock: seconds, rising.
         now: seconds since the epoch.
 
@@ -70,17 +77,20 @@ class Notebook(Console):
         show: Show,
         *,
         replaces: bool = True,
+        leave: Show | None = None,
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], float] = time.time,
     ) -> None:
         super().__init__(live=False, clock=clock)
         self._replaces = replaces
+        self._leave = leave
         self._show_it: Show | None = show
         self._now = now
         self._notices: list[str] = []
         self._shown = (-1, 0)  # the position of the log, and how many notices there were, at the last picture
         self._at = -STILL  # when that was
         self._begun = False
+        self._study: Study | None = None  # as it was shown last
 
     def begin(self, doing: str = "") -> None:
         """Start the clock, and say what is being done until there is a study to show."""
@@ -101,6 +111,7 @@ class Notebook(Console):
             return
         rate = self._rate(now, study.reports)
         state = "running" if executors else "waiting for executors"
+        self._study = study
         self._draw_study(study, now - self._began, state, rate, executors)
         after = self._clock()
         self._shown, self._at, self._next = seen, after, after + max(REDRAW, SHARE * (after - now))
@@ -137,8 +148,10 @@ class Notebook(Console):
             super().end(study, seconds, executors, places=places, resume=resume, default=default)
 
     def close(self) -> None:
-        """Draw nothing any more; what was to be noticed stays."""
-        if not self._closed and self._begun:
+        """Draw nothing any more; what was to be noticed stays, and a study that has no end says so."""
+        if not self._closed and self._study is not None:  # a second interrupt, or an error
+            self._draw_study(self._study, self._clock() - self._began, BROKEN_OFF, 0.0, 0)
+        elif not self._closed and self._begun:
             self._send(self._noticed)
         self._closed = True
 
@@ -165,8 +178,9 @@ class Notebook(Console):
         """Show HTML and the text beside it."""
         if self._show_it is None or not (self._replaces or last):
             return
+        show = self._leave if last and self._leave is not None else self._show_it
         try:
-            self._show_it(*make())
+            show(*make())
             self._begun = True
         except Exception as error:  # noqa: BLE001 - whatever a kernel raises whose front end has gone, and F41
             self._show_it = None
@@ -191,3 +205,9 @@ def _cell() -> Show:
         next(send)({"text/html": html, "text/plain": text}, raw=True, display_id=which)
 
     return show
+
+
+def _anew(show: Show, html: str, text: str) -> None:
+    """Show an output of its own, and leave nothing in the place of the one that was replaced."""
+    show("", "")
+    _cell()(html, text)
