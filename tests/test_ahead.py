@@ -4,11 +4,11 @@ import pytest
 from test_scheduler import dialogue, finished, hello
 
 from maggy.driver.actions import Drop, Record, Send
-from maggy.driver.crew import AHEAD, AHEAD_OF_A_LONG_ONE, MOST_AHEAD, SURPRISE
+from maggy.driver.crew import AHEAD, AHEAD_OF_A_LONG_ONE, LEAVING, MOST_AHEAD, SURPRISE
 from maggy.events import Ended, Lost, Started, Suggested
 from maggy.executor.orders import Kill, Leave, Signal, Start, Tell, Terminate
-from maggy.executor.session import CLEAR_SECONDS, Session
-from maggy.rpc.messages import Bye, Finished, Join, Reports, Run, Stop, Welcome
+from maggy.executor.session import CLEAR_SECONDS, LEAVE_SECONDS, LEFT, Session
+from maggy.rpc.messages import Bye, Finished, Join, Leaving, Reports, Run, Stop, Welcome
 from maggy.study import Study
 from maggy.trial import DONE, Suggestion
 
@@ -374,6 +374,40 @@ def test_who_goes_on_after_that_is_to_blame_for_what_comes():
     session.reported(0, {"metric": 0.5}, 1.1)
     (*_, told) = session.died("it was ended by SIGSEGV", 1.2)
     assert (told.message.trial, told.message.status) == (2, "failed")
+
+
+def test_f15_who_is_asked_to_end_fails_no_trial():
+    """F15: what it runs is lost, however its process died, and not its fault; nothing else is begun."""
+    session = given(warm=True)
+    session.leaving = True
+    assert session.died("it was ended by SIGTERM", 0.0) == []
+    assert session.leave(0.0) == [Kill(), Tell(Leaving())]
+    assert session.cleared(0.0) == []
+    assert session.received(RUNS[1], 0.0) == []
+    assert session.received(Bye("you may"), 0.0) == [Leave("you may")]
+
+
+def test_f15_who_is_asked_to_end_does_so():
+    """F15: also where the driver does not answer, or has never done so."""
+    session = given(warm=True)
+    session.leaving = True
+    session.leave(0.0)
+    assert session.deadline() <= LEAVE_SECONDS
+    assert session.tick(LEAVE_SECONDS)[-1] == Leave(LEFT)
+    assert Session(0.0).leave(0.0) == [Leave(LEFT)]
+
+
+def test_f15_who_has_to_leave_is_given_nothing():
+    """F15: what it had is queued again at once, none of it is to blame, and it is told to go."""
+    talk = Talk()
+    talk.answer()
+    had = talk.given()
+    actions = talk.talk.received("a", Leaving(), at=talk.now)
+    lost = [action.event for action in actions if isinstance(action, Record)]
+    assert sorted((event.trial, event.counts) for event in lost) == [(trial, False) for trial in had]
+    assert actions[-1] == Send("a", Bye(LEAVING))
+    assert list(talk.talk.study.queued) == had
+    assert not talk.given()
 
 
 def test_who_goes_home_begins_nothing():

@@ -16,6 +16,7 @@ from maggy.trial import Trial
 AHEAD = 0.1  # seconds of work that an executor is given ahead of need
 MOST_AHEAD = 8  # trials
 SURPRISE = 2 * AHEAD  # seconds that a trial runs before what lies behind it is given to others
+LEAVING = "its executor was asked to end (SIGTERM), as where a machine is taken away"
 AHEAD_OF_A_LONG_ONE = "it waited behind a trial that takes longer than those before"
 
 

@@ -51,7 +51,7 @@ class LocalLauncher(SlotLauncher):
     def _cancel(self) -> None:
         for process in self._processes.values():
             if process.poll() is None:
-                process.terminate()
+                process.kill()  # what it has started has a guard
 
 
 class InlineLauncher(SlotLauncher):

@@ -20,7 +20,7 @@ import math
 from maggy.driver import invariants
 from maggy.driver.actions import Action, Ask, Close, Drop, Record, Send
 from maggy.driver.asking import Asking
-from maggy.driver.crew import AHEAD_OF_A_LONG_ONE, SURPRISE, Given, Worker
+from maggy.driver.crew import AHEAD_OF_A_LONG_ONE, LEAVING, SURPRISE, Given, Worker
 from maggy.driver.outcome import Failures, outcome, poisoned, reason_to_stop, told
 from maggy.driver.terms import Terms
 from maggy.events import Ended, Event, Lost, Reported, Started, StopRequested, StudyClosed, Suggested
@@ -90,6 +90,8 @@ class Scheduler:
             case messages.Saved() | messages.Drawn() if self.holds(executor, message.trial, message.attempt):
                 for event in told(message, self.study, now):
                     self._record(event)
+            case messages.Leaving():
+                self._send_home(worker, LEAVING, now)
             case Beat() | messages.Log() | messages.Chunk() | messages.Fetch() | messages.Notice():
                 return []  # that it was heard is all
         return self._turn(now)
@@ -105,7 +107,6 @@ class Scheduler:
         """Take in that somebody else ends what runs in a slot: no trial is to blame, and none needs to wait for it."""
         for worker in list(self.executors.values()) if self.closed is None else ():
             if worker.slot == slot:
-                self._take_back(worker, why, now)
                 self._send_home(worker, why, now)
         return self._turn(now)
 
@@ -180,9 +181,7 @@ class Scheduler:
 
     def deadline(self) -> float:
         """Return when `tick` is to be called next: it may be earlier than there is anything to do."""
-        if self.closed is not None:
-            return math.inf
-        return min(self._ends_at, self.asking.due, self._look_at)
+        return math.inf if self.closed is not None else min(self._ends_at, self.asking.due, self._look_at)
 
     def holds(self, executor: str, trial: int, attempt: int) -> bool:
         """Whether this executor holds this trial at this attempt: otherwise what it says of it does not count."""
@@ -315,6 +314,7 @@ class Scheduler:
 
     def _send_home(self, worker: Worker, why: str, now: float) -> None:
         """Tell an executor to go; the end of its connection, or a moment without it, is the end of it."""
+        self._take_back(worker, why, now)
         self._do(Send(worker.name, Bye(why[:LONGEST_REASON])))
         self._leave(worker, why, now)
 

@@ -19,6 +19,7 @@ from maggy.rpc.messages import (
     Bye,
     Fetch,
     Finished,
+    Leaving,
     Log,
     Message,
     Piece,
@@ -36,6 +37,8 @@ LAST_LINES = 50
 LAST_CHARACTERS = 8 * 1024
 ERROR_LIMIT = 16 * 1024
 KILL_SECONDS = 2.0  # from SIGTERM, which leaves time for a trace, to SIGKILL
+LEAVE_SECONDS = 2.0  # from SIGTERM, to say so; most who send it send SIGKILL later
+LEFT = "it was asked to end"
 CLEAR_SECONDS = 10.0  # from a trial's outcome to its process's being ready for another one
 START_SECONDS = 600.0  # from the order to run a trial to its first line: libraries are imported, by many at once
 ORPHAN_SECONDS = 600.0  # a driver that is silent for so long is gone, whatever TCP thinks
@@ -50,6 +53,7 @@ class Session:
 
     def __init__(self, now: float) -> None:
         self.run: Run | None = None
+        self.leaving = False  # whether this executor has to end, and not for its trial's sake
         self._warm = False
         self._ahead: deque[Run] = deque()  # what comes after it
         self._withdrawn: dict[tuple[int, int], Stop] = {}  # of these, where a warm process may have begun them by now
@@ -69,6 +73,7 @@ class Session:
         self._broken: str | None = None  # the limit that the trial has broken
         self._meant: Run | None = None  # as the process was asked to end: a warm one may be at the next trial by then
         self._clear_at = math.inf  # when the process of a trial that has ended should be through with it
+        self._leave_at = math.inf  # when to go home without the driver's leave
         self._fetching = False  # whether the trial waits for a piece of a checkpoint
         self._printed = 0
         self._dropped = 0
@@ -95,6 +100,8 @@ class Session:
         match message:
             case Welcome():
                 self._terms = message
+            case Run() if self.leaving:
+                pass  # it was on its way, and is taken back
             case Run():
                 if self._warm:
                     self._orders.append(Start(message))
@@ -230,6 +237,8 @@ class Session:
         """
         meant = self._meant
         self._cool()
+        if self.leaving:
+            self.run = None  # the driver takes back what it has not heard the end of
         if self.run is not None and not begun and self._stopping is None and self._broken is None:
             self._ahead.appendleft(self.run)
             self.run = None
@@ -244,6 +253,12 @@ class Session:
         error = why + (f"\nThe last that it printed:\n{last}" if last else "")
         return self.finished("failed", None, self._metrics, error, now)
 
+    def leave(self, now: float) -> list[Order]:
+        """End what runs, which will go on elsewhere, and go home; what it has told before counts."""
+        self._ahead.clear()
+        self._leave_at = now + LEAVE_SECONDS
+        return [Kill(), Tell(Leaving())] if self._terms is not None else [Leave(LEFT)]
+
     def tick(self, now: float) -> list[Order]:
         """Take in that time has passed."""
         if self._points and now >= self._flushed + FLUSH_SECONDS:
@@ -257,13 +272,15 @@ class Session:
             self._orders.append(Kill())  # threads of the trial's keep it, and nobody else should wait for them
         if self._terms is not None and now >= self._told + self._terms.beat:
             self._tell(Beat(), now)
+        if now >= self._leave_at:
+            self._orders.append(Leave(LEFT))
         if now >= self._heard + ORPHAN_SECONDS:
             self._orders.append(Leave("the driver is silent"))
         return self._taken()
 
     def deadline(self) -> float:
         """Return when `tick` is to be called next."""
-        due = [self._heard + ORPHAN_SECONDS]
+        due = [self._heard + ORPHAN_SECONDS, self._leave_at]
         if self.run is not None:
             due += [self._limit_at, self._terminate_at, self._kill_at]
         else:

@@ -28,6 +28,7 @@ from maggy.executor.link import FENCED, Link
 from maggy.executor.orders import Hand, Kill, Leave, Order, Signal, Start, Tell, Terminate
 from maggy.executor.process import Process, Runner, stored
 from maggy.executor.session import FLUSH_SECONDS, Session
+from maggy.executor.sigterm import heeded
 from maggy.rpc.messages import Join, Message, Run
 from maggy.version import VERSION
 
@@ -74,9 +75,10 @@ class Agent:
         """Join the study and run its trials; return why it ended. A driver that is no longer there is no error."""
         self._adopt(True)
         try:
-            while (left := self._left) is None:
-                self._write()
-                self._wait()
+            with heeded(self._selector, self._told_to_end, self._to_leave):
+                while (left := self._left) is None:
+                    self._write()
+                    self._wait()
             self._write()
             self._drop_process()
             self._line.close(patience=1.0)
@@ -89,6 +91,12 @@ class Agent:
                 os.close(self._stored)
             leftovers.remove(self._scratch)
         return left
+
+    def _told_to_end(self) -> None:
+        self._session.leaving = True  # if the trial's process is ended as well, that says nothing of the trial
+
+    def _to_leave(self) -> None:
+        self._do(self._session.leave(time.monotonic()))
 
     def _hello(self) -> Join:
         host, pid = socket.gethostname(), os.getpid()

@@ -14,6 +14,7 @@ from executor  Join                   here I am; the first message
                Fetch                  let me have a piece of a checkpoint that only the driver sees
                Notice                 something that the user should know, once
                Drawn                  the trial has named parameters itself
+               Leaving                I have to go, and not for the trial's sake
                Ack                    so many of your messages have come
                Beat                   I am alive
 from driver    Welcome                you are in; how this study is run
@@ -262,9 +263,14 @@ class Bye:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class Leaving:
+    """The executor has to end, and is given nothing more; what it runs is to go on elsewhere."""
+
+
 Kept = Saved | Chunk | Fetch | Notice  # what a trial's process has its agent say, about its checkpoints
 Told = Kept | Drawn  # and all that it has it say
-FromExecutor = Join | Rejoin | Reports | Finished | Log | Told | Ack | Beat
+FromExecutor = Join | Rejoin | Reports | Finished | Log | Told | Leaving | Ack | Beat
 FromDriver = Welcome | Resumed | Fenced | Run | Stop | Piece | Bye | Ack | Beat
 Message = FromExecutor | FromDriver
 TOLD = typing.get_args(Told)
@@ -298,7 +304,6 @@ def rebuilt(kind: Any, body: Any) -> Message:
         if type(body) is not dict:
             raise ProtocolError(f"{kind}'s body is of type {type(body).__name__}")
         given = {name: body[name] for name in _FIELDS[cls]}
-        extra = len(body) - len(given)
     except (KeyError, TypeError) as error:
         raise ProtocolError(f"not a message: {type(error).__name__}") from None
     for name, value in given.items():
@@ -307,7 +312,7 @@ def rebuilt(kind: Any, body: Any) -> Message:
             raise ProtocolError(f"{kind}.{name} is of type {type(value).__name__}")
         if type(value) is int and not _fits(value):
             raise ProtocolError(f"{kind}.{name} is an integer of more than 64 bits")
-    if extra:
+    if extra := len(body) - len(given):
         raise ProtocolError(f"{kind} has {extra} unknown fields")
     message = cls(**given)
     if isinstance(message, (Join, Rejoin)):

@@ -126,11 +126,11 @@ def told(result):
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_f01_f15_a_killed_agent_costs_one_attempt(lagom, slots, tmp_path, number):
-    """F1, F15: LOST by the end of its connection; its trial runs again in its own slot, and nobody else notices.
+    """F1, F15: its trial is queued at once, and runs again in its own slot, and nobody else notices.
 
     What the trial had started ends with it (see the fixture).
 
-    A preempted or decommissioned machine sends SIGTERM first; Spark tells nobody, and the agent ends by it.
+    A machine that is taken away sends SIGTERM first: the agent says so and ends.
     """
     result = lagom(kill_from_trial, victims={slots: 1}, number=number)
     assert told(result) == [("completed", 2 if trial == slots else 1) for trial in range(1, slots + 3)]

@@ -437,6 +437,31 @@ def test_f31_code_in_c_dies_with_its_agent_and_so_do_its_daemons(lagom, tmp_path
     until_gone(pids(tmp_path), 5)
 
 
+def has_its_machine_taken_away(x, trial, reporter, folder):
+    import os
+    import signal
+    from pathlib import Path
+
+    count = len(list(Path(folder).glob(f"try-{trial}-*")))
+    Path(folder, f"try-{trial}-{count}").touch()
+    if trial == 1 and count < 4:
+        reporter.broadcast(x, step=count)
+        Path(folder, f"pid-{count}").write_text(str(os.getpid()))
+        os.kill(agent(), signal.SIGTERM)
+        if count % 2:
+            os.kill(os.getpid(), signal.SIGTERM)
+        signal.pause()
+    return x
+
+
+def test_f15_a_machine_that_is_taken_away_is_not_its_trials_fault(lagom, tmp_path):
+    """F15: SIGTERM for the agent, or for all its processes: its trial runs again, as often as need be, uncounted."""
+    first, second = lagom(has_its_machine_taken_away, max_lost=1).trials
+    assert (first.status, first.attempt, first.lost) == ("completed", 5, 0)
+    assert (second.status, second.attempt) == ("completed", 1)
+    assert not any(map(alive, pids(tmp_path)))
+
+
 def leaves_its_session(x, trial, folder):
     import ctypes
     import os

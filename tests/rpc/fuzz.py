@@ -33,6 +33,7 @@ VALID = [
         wire.Finished(1, 1, "completed", 0.5, {"acc": 0.5}, None),
         wire.Finished(2, 1, "failed", None, {}, "Traceback …"),
         wire.Log(1, 1, "Grüße\x00\n\udcff"),
+        wire.Leaving(),
         wire.Ack(1),
         wire.Beat(),
         wire.Welcome(1.0, 10.0, 5.0, "acc", "/checkpoints", 3.0, None, 2**33),
@@ -144,7 +145,7 @@ def made(rng):
         frames = [opening, framed(rng.randbytes(rng.choice([1, 31, 32, 33, 64])))]
     else:
         # Mostly of the right side: a frame of the other side's ends the connection.
-        right = VALID[8:] + VALID[6:8] if first & EXECUTOR else VALID[:8]
+        right = VALID[9:] + VALID[7:9] if first & EXECUTOR else VALID[:9]
         frames = rng.choices(right if rng.random() < 0.95 else VALID, k=rng.randrange(1, 24))
     for _ in range(rng.choice([0, 1, 1, 1, 2, 3])):
         place = rng.randrange(max(0, len(frames) - 3), len(frames))  # late ones, so that those before are taken

@@ -24,6 +24,7 @@ from maggy.rpc.messages import (
     Drawn,
     Finished,
     Join,
+    Leaving,
     Log,
     Rejoin,
     Reports,
@@ -51,6 +52,7 @@ messages = st.one_of(
     ),
     st.builds(Log, integers, integers, st.text(), integers),
     st.builds(Drawn, integers, integers, st.dictionaries(names, values, max_size=3), st.just({})),
+    st.builds(Leaving),
     st.builds(Beat),
     st.builds(Welcome, floats, floats, floats, st.none() | st.text(), st.text()),
     st.builds(
