@@ -181,6 +181,18 @@ def test_f25_a_limit_counts_from_the_functions_first_line(limits):
     assert Terminate() in session.tick(105.0)
 
 
+def test_f25_a_process_that_has_to_be_started_anew_has_all_its_time():
+    """For a warm one a trial would begin with the order; the agent finds it dead."""
+    session = limited(trial_timeout=5.0)
+    session.finished("completed", 0.5, {}, None, 1.0)
+    session.cleared(1.0)
+    session.received(replace(RUN, trial=2), 2.0)
+    session.starting(2.0)
+    assert Terminate() not in session.tick(100.0)
+    session.began(100.0)
+    assert Terminate() in session.tick(105.0)
+
+
 @pytest.mark.parametrize("limits", [{}, {"trial_timeout": 9999.0}])
 def test_f25_a_trial_that_never_begins_fails(limits):
     """With a limit of its own, and a word for it; what the trial prints meanwhile is no beginning."""
