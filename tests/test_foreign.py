@@ -1,5 +1,6 @@
 """Optimizers of other libraries: the log is replayed into them."""
 
+import logging
 from collections import Counter
 from random import Random
 
@@ -24,7 +25,7 @@ class TestOptunaTpe(OptimizerContract):
 
 class TestOptunaCma(OptimizerContract):
     def optimizer(self):
-        return Foreign("optuna:CmaEsSampler", {"n_startup_trials": 2, "warn_independent_sampling": False})
+        return Foreign("optuna:CmaEsSampler", {"n_startup_trials": 2})
 
 
 # What the libraries say of what is missing beside them, of large losses, and of spaces that are soon exhausted.
@@ -213,6 +214,24 @@ def test_who_has_raised_is_made_anew():
     log.append(Suggested(0.0, 1, {"x": 0.5}, None, None, 1, "the optimizer failed"))
     study.apply(log[-1])
     assert optimizer.ask(study, Random(0)) == optimizer.ask(Study.of(log), Random(0))
+
+
+def test_a_sampler_of_optunas_does_not_tell_at_each_trial_what_it_draws_at_random(caplog):
+    """CMA-ES knows no categories, and would log a warning for each trial; who wants it asks for it."""
+    space = Searchspace(x=Float(0, 1), kind=["a", "b"])
+
+    def warnings(**settings):
+        caplog.clear()
+        play(Foreign("optuna:CmaEsSampler", settings), lambda _: 0.0, searchspace=space, num_trials=4)
+        return len(caplog.records)
+
+    logger = logging.getLogger("optuna")
+    logger.addHandler(caplog.handler)
+    try:
+        assert warnings() == 0
+        assert warnings(warn_independent_sampling=True) > 0
+    finally:
+        logger.removeHandler(caplog.handler)
 
 
 def test_what_is_forbidden_is_asked_for_again():

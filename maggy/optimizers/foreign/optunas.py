@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from inspect import signature
 from typing import Any
 
 import optuna
@@ -11,14 +12,27 @@ from optuna.trial import TrialState, create_trial
 
 from maggy.optimizers.foreign.axes import Axis, Codes
 
-NAMES = [name for name in optuna.samplers.__all__ if name.endswith("Sampler") and name != "BaseSampler"]
+QUIET = "warn_independent_sampling"
+
+
+def _defaults(name: str) -> dict[str, Any]:
+    parameters = signature(getattr(optuna.samplers, name)).parameters.values()
+    return {each.name: each.default for each in parameters}
+
+
+NAMES = [name for name in optuna.samplers.__all__ if name.endswith("Sampler") and "seed" in _defaults(name)]
 
 
 class Optimizer:
-    """A sampler with a study of its own in memory."""
+    """A sampler with a study of its own in memory.
+
+    What it does not model, as CMA-ES categories, it draws at random: and would say so, but for the settings, at each
+    trial and parameter.
+    """
 
     def __init__(self, name: str, axes: Sequence[Axis], seed: int, settings: Mapping[str, Any]) -> None:
-        sampler = getattr(optuna.samplers, name)(seed=seed % 2**32, **settings)
+        quiet = {QUIET: False} if _defaults(name).get(QUIET) is True else {}
+        sampler = getattr(optuna.samplers, name)(**{"seed": seed % 2**32, **quiet, **settings})
         self._distributions = {axis.name: _distribution(axis) for axis in axes}
         said = optuna.logging.get_verbosity()
         optuna.logging.set_verbosity(optuna.logging.ERROR)  # a new study would be announced
