@@ -3,7 +3,10 @@
 import numpy as np
 import pytest
 
-from maggy.optimizers.bayes.quantiles import LEVELS, QuantileForest, gaussian_ranks
+from maggy.domains import Float
+from maggy.optimizers.bayes.encoding import Encoding
+from maggy.optimizers.bayes.quantiles import LEVELS, QuantileForest, gaussian_ranks, neighbours
+from maggy.searchspace import Searchspace
 
 
 def noisy(count, seed):
@@ -36,6 +39,16 @@ def test_of_equal_draws_the_better_mean_is_lower():
     lowest = draws.min(axis=0)
     assert lowest[0] < lowest[2]
     assert lowest[0] == pytest.approx(lowest[1], abs=1e-3)
+
+
+def test_what_is_drawn_near_the_best_is_not_the_best_again():
+    """A forest cannot tell what is much nearer than measurements are to each other, and would try it for ever."""
+    encoding = Encoding(Searchspace({f"x{i}": Float(0, 1) for i in range(6)}))
+    best = np.full((1, 6), 0.5)
+    rows = neighbours(encoding, best, 1000, np.random.default_rng(0))
+    apart = np.abs(rows - best).max(axis=1)
+    assert np.mean(apart[apart > 0] > 0.02) > 0.8
+    assert np.median(apart[apart > 0]) < 0.3
 
 
 def test_scores_are_ranks():
