@@ -41,6 +41,17 @@ def test_f40_who_fails_is_replaced_and_asked_again(asking):
     assert take(asking, asking.answered(3, OURS, 3, 2.0, busy=True)).origin is None
 
 
+def test_f40_nothing_stands_in_for_what_a_trial_is_to_do(asking):
+    """Where a study's trials have work of their own, an optimizer that fails or is silent ends the study."""
+    silent, asking._study.trials[1].work = Asking(asking._study), {"script": "true"}
+    asking.ask(1.0)
+    assert asking.answered(2, ValueError("no idea"), 2, 1.0, busy=True) is None
+    assert asking.failed == "the optimizer failed: no idea"
+    silent.ask(1.0)
+    assert silent.overdue(1.0 + PATIENCE, busy=True) is None
+    assert silent.failed == "the optimizer has not answered for 60 s"
+
+
 def test_f40_who_fails_at_first_ends_the_study():
     """Nothing is lost by it, and a mistake in the optimizer shows at once."""
     asking = Asking(Study.of([StudyOpened(0.0, {"searchspace": SPACE.to_dict()})]))

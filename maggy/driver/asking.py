@@ -6,6 +6,7 @@
 3. `DONE` is a promise: nobody is asked again.
 4. An optimizer that fails at its first answer ends the study: nothing is lost by it. One that has answered before and
    fails now, or takes longer than `PATIENCE`, does not: a random configuration takes its place, and the log says so.
+   Only where it also says what each trial is to do (`work`), nobody can take its place, and the study ends.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from maggy.trial import DONE, WAIT, Answer, Suggestion
 PATIENCE = 60.0  # seconds
 LONGEST_ORIGIN = 300  # characters
 LONGEST_WHY = 100
+UNANSWERED = "the optimizer has not answered"
 
 
 class Asking:
@@ -73,11 +75,12 @@ class Asking:
         number, self.out, self.due = self.out, None, math.inf
         if self._overdue is None:
             self._overdue = number
-        return self._stand_in(number, f"the optimizer has not answered for {PATIENCE:.0f} s", now, busy=busy)
+        return self._stand_in(number, f"{UNANSWERED} for {PATIENCE:.0f} s", now, busy=busy)
 
     def _stand_in(self, number: int, why: str, now: float, *, busy: bool) -> Suggested | None:
-        if not self._study.remaining and not busy:
-            self.failed = why  # nothing can stand in for what only the optimizer knows: the study is not done
+        first = self._study.trials.get(1)
+        if (not self._study.remaining and not busy) or (first is not None and first.work is not None):
+            self.failed = why[:LONGEST_ORIGIN]  # nothing can stand in for what only the optimizer knows
             return None
         try:
             params = self._study.searchspace.sample(rng_for(self._study.settings.get("seed", 0), number))
@@ -85,7 +88,6 @@ class Asking:
             self.failed = f"{why[:LONGEST_ORIGIN]}, and no random configuration can take its place: {error}"
             return None
         self.stood_in = why[:LONGEST_ORIGIN]
-        first = self._study.trials.get(1)
         drawn = Suggestion(params, first.budget if first else None)
         return self._taken(number, drawn, self._study.position, now, busy=busy, origin=self.stood_in)
 

@@ -36,7 +36,7 @@ class OwnOracle:
         previous = [
             {
                 "values": dict(trial.params),
-                "metrics": {} if trial.value is None else {self.objective["metric"]: trial.value},
+                "metrics": trial.metrics | ({} if trial.value is None else {self.objective["metric"]: trial.value}),
                 "pending": not trial.status.final,
             }
             for trial in study.trials.values()

@@ -15,6 +15,7 @@ from typing import Any
 
 from maggy.call import How, carry_out
 from maggy.configuration import Gpus, configure
+from maggy.driver.asking import UNANSWERED
 from maggy.driver.leases import Lease, Pool
 from maggy.driver.local import cores
 from maggy.errors import ConfigError, MaggyError, last_line, nearest
@@ -195,6 +196,8 @@ class Runner:
         result = carry_out(
             plan.function, study.name, config, given, self._store, self._how(plan, executors, lease), resume=True
         )
+        if (why := self._before(study.name).closed or "").startswith(UNANSWERED):
+            raise MaggyError(why)
         for trial in result.trials:
             if trial.status is Status.FAILED and (trial.ended or 0) >= self._started:
                 self._failed += 1

@@ -572,3 +572,42 @@ def test_d29_what_is_no_values_is_said(place):
     place.write("def next(previous, params, objective, n):\n    return 3\n" + study(params=FOUR, oracle="next"))
     assert not place.run(stream=True)
     assert any("the oracle of study s returned 3" in line for line in place.said)
+
+
+LATER = """
+def next(previous, params, objective, n):
+    if len([each for each in previous if each["metrics"] == {"loss": 1.0, "acc": 2.0}]) == 2:
+        return ANSWER
+    return [{"x": len(previous) + 1}]
+"""
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        ("1 // 0", r"s: .*file\.dv:\d+:\d+: floored division by zero"),
+        ("[{'x': 9}]", "parameter 'x' is 9, which is not a value of"),
+        ("'more'", "the oracle of study s returned 'more' for n=1"),
+    ],
+)
+def test_d29_an_oracle_that_fails_later_ends_its_study(place, answer, said):
+    """What has been tried is there, no trial is made up in its place, and another study goes on."""
+    text = LATER.replace("ANSWER", answer) + study(params=FOUR, oracle="next") + study("t", FOUR)
+    place.write(text, "echo METRICS: loss=1,acc=2; : %(x)d")
+    assert not place.run(stream=True, trials=1)
+    assert any(re.search(said, line) for line in place.said), place.said
+    assert [trial.status for trial in place.trials()] == ["completed"] * 2
+    assert [trial.status for trial in place.trials("t")] == ["completed"] * 4
+
+
+def test_d29_an_oracle_that_is_silent_ends_its_study(place, monkeypatch):
+    """When patience with it has ended."""
+    monkeypatch.setattr("maggy.driver.asking.PATIENCE", 1.0)
+    hangs = f"command('until [ -e {place.folder}/go ]; do sleep 0.05; done')"
+    place.write(
+        LATER.replace("ANSWER", hangs) + study(params=FOUR, oracle="next"), "echo METRICS: loss=1,acc=2; : %(x)d"
+    )
+    assert not place.run(stream=True, trials=1)
+    (place.folder / "go").touch()
+    assert "s: the optimizer has not answered for 1 s" in place.said
+    assert [trial.status for trial in place.trials()] == ["completed"] * 2
