@@ -153,6 +153,7 @@ def test_maggys_ways_to_see_what_is_included(capsys):
     ("wrong", "message"),
     [
         (lambda parts: parts.include(3), "3 is of type int; a layer is named by a string"),
+        (lambda parts: parts.include(""), "'' is empty; a layer is named by a string"),
         (lambda parts: parts.include([[]]), "a group of layers is empty"),
         (lambda parts: parts.include_groups(["a"]), r"\['a'\] is no group"),
         (lambda parts: parts.include_groups("ab"), "'ab' is no group"),
@@ -257,6 +258,11 @@ def test_what_a_data_function_returns_is_cut_where_it_does_not_do_so_itself():
             "'titanic' is in no feature store that maggy reads",
         ),
         ({"dataset": FRAME, "features": ["age"]}, lambda x=1: 0, "would not notice what is left out of the dataset"),
+        (
+            {"dataset": FRAME, "label": "aged", "features": "all"},
+            lambda dataset: 0,
+            "no column 'aged', which is named as the label; did you mean 'age'",
+        ),
         ({"model": pipeline, "steps": ["clean"]}, lambda x=1: 0, "would not notice what is left out of the model"),
         ({"model": pipeline, "steps": ["cleen"]}, lambda model: 0, "no step 'cleen'; did you mean 'clean'"),
         ({"components": ["augment"]}, lambda dataset, augment: 0, "takes 'dataset', but the study has none"),

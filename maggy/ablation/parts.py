@@ -94,7 +94,8 @@ class Included:
             raise ConfigError(f"a group of {self._kind}s is empty")
         for name in members:
             if (not isinstance(name, str) or not name) and not (self._kind == "feature" and type(name) is int):
-                raise ConfigError(f"{name!r} is of type {type(name).__name__}; a {self._kind} is named by a string")
+                of = f"of type {type(name).__name__}" if name != "" else "empty"
+                raise ConfigError(f"{name!r} is {of}; a {self._kind} is named by a string")
         self._append(Part(self._kind, members))
 
     def _append(self, part: Part) -> None:

@@ -20,7 +20,7 @@ from maggy.ablation import data, models
 from maggy.ablation.parts import Included, Part, named
 from maggy.domains import Categorical, Ordinal
 from maggy.effects import SEED
-from maggy.errors import ConfigError
+from maggy.errors import ConfigError, nearest
 from maggy.searchspace import Searchspace
 
 VARIANT = "variant"
@@ -222,6 +222,10 @@ class AblationStudy:
 
     def _check_features(self) -> None:
         has = None if self.dataset is None else data.columns(self.dataset)
+        whole = not isinstance(self.dataset, tuple | list)  # else the label is what comes beside the features
+        if has and whole and self.features and self.label_name is not None and self.label_name not in has:
+            known = nearest(str(self.label_name), map(str, has))
+            raise ConfigError(f"the data has no column {self.label_name!r}, which is named as the label{known}")
         for part in self.features:
             if part.prefix is not None:
                 raise ConfigError("groups of features are lists: features=[['a', 'b'], 'c']")

@@ -8,12 +8,13 @@ from typing import Any
 
 from maggy import trainfn
 from maggy.command import Command
-from maggy.errors import ConfigError
+from maggy.errors import ConfigError, nearest
 from maggy.migrate import hyperspace, tunespace
 from maggy.migrate.objectives import Objective, WithDict, WithTrial, names_in
 from maggy.searchspace import OPEN, RESERVED, Searchspace
 from maggy.trainfn import PROVIDED, TrainFn
 
+DICTS = ("config", "params", "hparams", "space", "args", "kwargs", "hyperparameters", "cfg")  # of objectives' arguments
 Adopted = tuple[TrainFn | Command, Any, str | None]
 
 
@@ -59,6 +60,8 @@ def adopted(
             "an objective of Optuna's calls trial.suggest_float() and the like, in its own code or its module's "
             "functions, else pass it to maggy.migrate.optuna.create_study().optimize()"
         )
+    if alone not in DICTS and nearest(alone, Searchspace(space).keys()):
+        return train_fn, space, direction  # a parameter that was mistyped, and will be refused
     return WithDict(train_fn), space, direction or ("min" if {"loss", "status"} <= words else None)
 
 

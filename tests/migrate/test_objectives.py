@@ -249,3 +249,13 @@ def test_the_best_by_another_metric_is_refused(tmp_path):
     assert grid.get_best_result("loss", "min").config == {"x": 1}
     with pytest.raises(ConfigError, match="metric='loss', mode='min'"):
         grid.get_best_result("accuracy", "max")
+
+
+@pytest.mark.parametrize(
+    ("function", "given"),
+    [(lambda lrr: lrr, False), (lambda config: config, True), (lambda params: params, True), (lambda it: it, True)],
+)
+def test_a_parameter_that_was_mistyped_is_no_dict(function, given):
+    """One argument that is nearly a parameter's name is refused, as ever; any other is given all of them."""
+    fn, _, _ = adopted(function, {"lr": (0.0, 1.0), "param": [1, 2]}, "max")
+    assert isinstance(fn, WithDict) is given
