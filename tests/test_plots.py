@@ -309,6 +309,19 @@ def test_a_report_has_all_that_there_is(random, tmp_path):
     assert len(re.findall(r"<tr>", page)) > 60
 
 
+def test_a_report_of_an_ablation_has_its_effects(tmp_path):
+    """And neither columns in which nothing stands, nor pictures of a search that was none."""
+    result = played(Loco(), lambda trial: 5.0 * trial.params["a"], searchspace=Searchspace(a=[True, False]))
+    result.study.settings["optimizer"] = {"name": "loco"}
+    page = Path(result.to_html(tmp_path / "it.html")).read_text(encoding="utf-8")
+    told = re.sub(r"<script.*?</script>", "", page, flags=re.DOTALL)
+    assert "What was left out" in told
+    assert "without a" in told
+    assert "interaction" not in told
+    assert "budget" not in told
+    assert "parallel coordinates" not in page
+
+
 def test_a_report_of_a_study_without_a_result(tmp_path):
     """There is not much to tell, but why."""
     study = Study.of([StudyOpened(0.0, {"name": "empty", "searchspace": {}})])

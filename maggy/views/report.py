@@ -8,7 +8,7 @@ from importlib import resources
 from maggy.errors import ConfigError
 from maggy.study import Study
 from maggy.trial import Trial
-from maggy.views.effects import HEADS, Ablation
+from maggy.views.effects import Ablation
 from maggy.views.markup import Markup, joined, tag
 from maggy.views.plots import effects, params, trials
 from maggy.views.plots.base import plotly
@@ -94,7 +94,8 @@ def _best(study: Study, best: Trial) -> Iterator[list[str]]:
 
 
 def _effects(study: Study) -> Markup:
-    return _table(list(HEADS), [list(row) for row in Ablation(study).rows()])
+    heads, *rows = (list(row) for row in Ablation(study).columns())
+    return _table(heads, rows)
 
 
 def _trials(study: Study) -> tuple[str, Markup]:
@@ -102,13 +103,14 @@ def _trials(study: Study) -> tuple[str, Markup]:
         study.trials.values(), key=lambda trial: (-(trial.budget or 0), not trial.usable, study.loss(trial))
     )
     names = study.searchspace.keys()
-    heads = ["trial", "status", study.objective.key, "budget", "seconds", *names]
+    budgets = ["budget"] if any(trial.budget is not None for trial in ranked) else []
+    heads = ["trial", "status", study.objective.key, *budgets, "seconds", *names]
     rows = [
         [
             str(trial.id),
             str(trial.status),
             "" if trial.value is None else number(trial.value, 6),
-            "" if trial.budget is None else number(trial.budget),
+            *("" if trial.budget is None else number(trial.budget) for _ in budgets),
             "" if trial.duration is None else number(trial.duration, 3),
             *(shown(trial.params[name]) if name in trial.params else "" for name in names),
         ]

@@ -163,7 +163,7 @@ def contour(study: Study, params: Sequence[str] | None = None) -> Any:
         "hoverinfo": "z",
     }
     if across.listed or up.listed:  # between two choices there is nothing
-        found.add_trace(go.Heatmap(**seen, xgap=1, ygap=1))
+        found.add_trace(go.Heatmap(**seen, xgap=int(across.listed), ygap=int(up.listed)))
     else:
         found.add_trace(go.Contour(**seen, contours={"coloring": "fill"}, line={"width": 0.3}, ncontours=24))
     both = [trial for trial in trials if across.name in trial.params and up.name in trial.params]
