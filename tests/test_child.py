@@ -387,6 +387,15 @@ def test_a_process_says_when_it_is_through_with_a_trial(start):
     assert child.ready == 1
 
 
+def test_f25_orders_wait_with_whom_gives_them(start):
+    """F25: an agent that waited for a process that reads nothing would mind nobody's limits."""
+    child = start(len)
+    os.kill(child.process._popen.pid, signal.SIGSTOP)
+    child.process.order("run", {"params": {"x": "x" * 2**20}})
+    assert not child.process.flush()
+    assert not child.process.flush()
+
+
 def test_whether_a_process_was_idle_when_it_ended(start):
     """It was if it had not read the order for the next trial; in the midst of a trial it was not, nor at its start."""
     child = start(lambda waits: print("begun") or (waits and threading.Event().wait()))

@@ -23,6 +23,7 @@ CROWDS = [
     ("guess", 16, True),
     ("guess", 200, True),
     ("http", 1000, True),
+    ("silent", 300, True),
     ("silent", 5000, True),
 ]
 SECONDS = 8
