@@ -60,6 +60,7 @@ class Study:
         self.running: dict[int, Trial] = {}
         self.counts: Counter[Status] = Counter()
         self.sampled = 0
+        self.known = 0  # trials that the study began with, and that nobody ran
         self.reports = 0
         self.unknown = 0
         self.last_end = 0
@@ -188,6 +189,7 @@ class Study:
         self.queued.append(trial.id)
         self.counts[Status.QUEUED] += 1
         self.sampled += event.parent is None and event.origin != KNOWN
+        self.known += event.origin == KNOWN
         self._changed(trial)
 
     def _started(self, event: Started) -> None:

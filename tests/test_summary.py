@@ -6,7 +6,7 @@ import pytest
 
 from maggy.events import Ended, Event, Lost, Reported, Started, StudyClosed, StudyOpened, Suggested
 from maggy.study import Study
-from maggy.trial import Status
+from maggy.trial import KNOWN, Status
 from maggy.views import summary
 
 AT = 1_700_000_000.0
@@ -167,6 +167,14 @@ def test_the_headline_counts_promotions_apart():
     """Where trials continue others, configurations and promotions are told apart."""
     told = summary.table(study(completed(1), completed(2, parent=1)))
     assert told.headline(41) == "1 configuration and 1 promotion in 0:41: 2 completed"
+
+
+def test_what_was_known_before_is_no_promotion():
+    """Configurations whose values the user gave are neither sampled nor promoted; outcomes count them."""
+    given = [Suggested(AT, 1, {"lr": 0.1}, None, None, 0, KNOWN), Started(AT, 1, 1, KNOWN)]
+    known = study([*given, Ended(AT, 1, 1, "completed", 0.4, {})], completed(2))
+    assert summary.table(known).headline(41) == "1 trial (1 more known before) in 0:41: 2 completed"
+    assert "promoted" not in summary.progress(known, 0, 0, 1)
 
 
 def test_an_empty_study_has_a_headline():

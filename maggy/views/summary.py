@@ -95,7 +95,7 @@ def progress(study: Study, elapsed: float, reports_per_s: float, executors: int,
     is not done while its promotion runs, but its promotions are counted apart, for they do not count as `num_trials`.
     """
     counts = study.counts
-    promoted = len(study.trials) - study.sampled
+    promoted = len(study.trials) - study.sampled - study.known
     total = "" if study.num_trials is None or study.num_trials >= ENDLESS else f"/{study.num_trials:,}"
     best = study.best
     value = "no best yet"
@@ -166,6 +166,7 @@ class Table:
     metric: str | None
     trials: int
     sampled: int
+    known: int
     counts: Mapping[Status, int]
     unfinished: int
     best: Trial | None
@@ -179,9 +180,10 @@ class Table:
 
     def headline(self, seconds: float, executors: int | None = None) -> str:
         """Return what was done in how long, and how it came out."""
-        promoted = self.trials - self.sampled
-        what = amount(self.trials, "trial") if not promoted else amount(self.sampled, "configuration")
+        promoted = self.trials - self.sampled - self.known
+        what = amount(self.sampled, "configuration" if promoted else "trial")
         more = f" and {amount(promoted, 'promotion')}" if promoted else ""
+        more += f" ({self.known:,} more known before)" if self.known else ""
         where = f" on {amount(executors, 'executor')}" if executors is not None else ""
         outcomes = [f"{count:,} {status}" for status, count in self.counts.items() if count]
         outcomes += [f"{self.unfinished:,} unfinished"] if self.unfinished else []
@@ -197,6 +199,7 @@ def table(study: Study, default: Trial | None = None) -> Table:
         metric=plain(study.objective.metric) if study.objective.metric else None,
         trials=len(study.trials),
         sampled=study.sampled,
+        known=study.known,
         counts={status: study.counts[status] for status in final},
         unfinished=study.counts[Status.QUEUED] + study.counts[Status.RUNNING],
         best=study.best,
