@@ -9,7 +9,7 @@ from maggy.studyfile.file import StudyFile
 from maggy.studyfile.runner import Runner, Wish
 
 pytest.importorskip("starlark_go")
-pytestmark = pytest.mark.spark
+pytestmark = [pytest.mark.spark, pytest.mark.timeout(300)]
 # Of the longer study's trials the first waits for the other study, the others for each other: they need both slots.
 TEXT = """
 cluster = sparksystem("cluster", 2)
