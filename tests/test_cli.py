@@ -502,6 +502,37 @@ def test_a_trial_given_ahead_starts_when_the_one_before_it_ends(path):
         assert asked("info", "a:2")[0]["runtime"] == 3
 
 
+FILE = """
+local = localsystem("l", 2)
+def run(p):
+    return run_config(system=local, script="echo METRICS: loss=1")
+for name in ["one", "two"]:
+    study(name, {"x": discrete(1, 2), "y": range(0, 9)}, minimize("loss"), run, replicates=2, description="a " + name)
+"""
+
+
+def test_what_a_study_file_defines(path):
+    """`-l` shows the studies of a file, of which nothing need have run; no store is made."""
+    pytest.importorskip("starlark_go")
+    Path("file.dv").write_text(FILE)
+    assert run("list", "-l", "file.dv") == "one\ntwo\n"
+    assert asked("list", "-l", "file.dv", "t.*") == [{"study": "two"}]
+    assert run("info", "-l", "file.dv", "two").splitlines() == lines("""
+        study two:
+            objective:   minimize(loss)
+            x:           discrete(1, 2)
+            y:           range(0, 9)
+            oracle:      gridsearch
+            replicates:  2
+            description: a two
+    """)
+    assert asked("info", "-l", "file.dv", "o.*")[0]["description"] == "a one"
+    assert "-l lists the studies of a file" in run("list", "-runs", "-l", "file.dv", code=2)
+    assert "no study of" in run("info", "-l", "file.dv", "three", code=2)
+    assert "there is no study file 'nope.dv'" in run("list", "-l", "nope.dv", code=2)
+    assert not path.exists()
+
+
 def test_a_status_without_output_is_the_last_report(path):
     """A running trial that prints nothing has its last report as status; a lost one says how often it was."""
     events = [opened("a"), *begun(1), Reported(BEGAN, 1, 1, 3, {"loss": 0.5}), *begun(2), Lost(BEGAN, 2, 1, "gone")]

@@ -44,6 +44,12 @@ def store_option(function: Function) -> Function:
     )(function)
 
 
+def file_option(function: Function) -> Function:
+    """Add `-l`: not of the store, but of a study file."""
+    of_file = click.Path(readable=False)
+    return click.option("-l", "--load", "file", type=of_file, metavar="FILE", help="Of a study file instead.")(function)
+
+
 def query(function: Function) -> Function:
     """Add the options of a command that only looks: the store, and JSON."""
     return store_option(click.option("-json", "--json", "as_json", is_flag=True, help="Print JSON.")(function))

@@ -35,6 +35,7 @@ def study_told(reader: Reader, entry: StudyEntry, now: float) -> dict[str, Any]:
         "params": found.get("searchspace") or {},
         "oracle": found.get("optimizer"),
         "replicates": found.get("replicates") or 0,
+        "description": found.get("description") or "",
         "num_trials": found.get("num_trials"),
         "created": entry.created,
         "running": held,

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from maggy.cli.options import complete, query, reading, say
+from maggy.cli.options import complete, file_option, query, reading, say
 from maggy.cli.text import BLOCK, block, date, duration, shown
 from maggy.cli.told import study_told, trial_told
 from maggy.cli.trials import is_trial, the_study, the_trial
@@ -21,11 +21,18 @@ from maggy.views.summary import harmless, plain
 @click.command(epilog="Example: maggy info digits digits:3")
 @click.argument("ids", nargs=-1, required=True, metavar="STUDY|STUDY:TRIAL...", shell_complete=complete)
 @click.option("-v", "--verbose", is_flag=True, help="Every report of a trial, instead of its last values.")
+@file_option
 @query
-def command(ids: tuple[str, ...], verbose: bool, as_json: bool) -> None:
+def command(ids: tuple[str, ...], verbose: bool, file: str | None, as_json: bool) -> None:
     """Tell all about studies and trials."""
     now = time.time()
     told, lines = [], []
+    if file is not None:
+        from maggy.cli.files import defined, definition_told
+
+        told = [definition_told(study) for study in defined(file, ids)]
+        say(told) if as_json else click.echo("\n".join(line for each in told for line in study_lines(each)))
+        return
     with reading() as reader:
         for name in ids:
             if is_trial(name):
@@ -86,19 +93,27 @@ def study_lines(told: dict[str, Any]) -> list[str]:
     optimizer = dict(told["oracle"] or {})
     name = optimizer.pop("name", None) or optimizer.pop("custom", "") or ""
     with_settings = ", ".join(f"{key}={shown(value)}" for key, value in optimizer.items() if value is not None)
-    counts = ", ".join(f"{count:,} {status}" for status, count in told["counts"].items() if count)
-    driver = f"process {told['pid']} on {told['host']}" if told["running"] else "none"
     items = [
         ("objective", told["objective"]),
         *((plain(key), _domain(domain)) for key, domain in space.items()),
         ("oracle", plain(f"{name}({with_settings})" if with_settings else name)),
         ("replicates", str(told["replicates"])),
+        *([("description", plain(told["description"]))] if told["description"] else []),
+        *(_standing(told) if "created" in told else []),
+    ]
+    return [f"study {plain(told['study'])}:", *block(items)]
+
+
+def _standing(told: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return who runs a study, and how its trials stand."""
+    counts = ", ".join(f"{count:,} {status}" for status, count in told["counts"].items() if count)
+    driver = f"process {told['pid']} on {told['host']}" if told["running"] else "none"
+    return [
         ("created", date(told["created"])),
         ("driver", plain(driver)),
         ("trials", f"{amount(sum(told['counts'].values()), 'trial')}{': ' + counts if counts else ''}"),
         *([("files", plain(told["files"]))] if told["files"] else []),
     ]
-    return [f"study {plain(told['study'])}:", *block(items)]
 
 
 def _domain(domain: Any) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from maggy.cli.options import chosen, colours, moment, query, reading, say, studies_argument
+from maggy.cli.options import chosen, colours, file_option, moment, query, reading, say, studies_argument
 from maggy.cli.text import Clock, columns, shown, to_seconds
 from maggy.cli.told import statuses
 from maggy.cli.trials import STATES, Outline, matching, outlines
@@ -33,6 +33,7 @@ Example: maggy list -runs -state pending -s
 @click.option("-s", "--status", "with_status", is_flag=True, help="Show what each does, or how it ended.")
 @click.option("-since", "--since", metavar="WHEN", help="Only what has happened since: 90m, 2d, 2026-11-21.")
 @click.option("-values", "--values", metavar="RE,...", help="Show parameters whose name matches.")
+@file_option
 @query
 def command(
     patterns: tuple[str, ...],
@@ -41,16 +42,24 @@ def command(
     with_status: bool,
     since: str | None,
     values: str | None,
+    file: str | None,
     as_json: bool,
 ) -> None:
     """List studies, or with -runs their trials.
 
-    Of a trial its id, when it was suggested, for how long it ran, its state. A trial is pending (queued or running),
-    success (completed), failure or stopped (early). One that has not ended is a failure where its study has no driver
-    any more.
+    Of a trial its id, when it was suggested, for how long it ran, its state: pending (queued or running), success
+    (completed), failure or stopped (early). Unfinished ones of a study without a driver are failures.
     """
     wanted = _words(state)
     after, now = moment(since), time.time()
+    if file is not None:
+        if runs:
+            raise ConfigError("-l lists the studies of a file, which has no runs: leave out one of -l and -runs")
+        from maggy.cli.files import defined
+
+        names = [each.name for each in defined(file, patterns)]
+        say([{"study": name} for name in names]) if as_json else click.echo("\n".join(names))
+        return
     with reading() as reader:
         entries = matching(reader.studies(), patterns)
         if not runs:
