@@ -157,7 +157,7 @@ def about(told: Mapping[str, Any]) -> Markup:
     items += [("trials", f"{told['num_trials']:,}")] if told["num_trials"] else []
     items.append(("created", date(told["created"])))
     items += [("driver", f"process {told['pid']} on {told['host']}")] if told["running"] else []
-    items += [("files", told["files"])] if told["files"] else []
+    items += [("files", told["files"])] if isinstance(told["files"], str) else []
     searched = [(key, repr(domain)) for key, domain in space.items()]
     of = {"name": told["study"]}
     how = tag("div", tag("h2", "How"), described(items, **of))
