@@ -19,7 +19,7 @@ Work = Callable[[Mapping[str, Any], str, int], Mapping[str, Any] | None]  # for 
 class Guided:
     """Asks the optimizer for configurations, and has each of them tried as often as there are replicates.
 
-    `work` tells what a trial runs; `again` are trials to be repeated instead; nothing is suggested while `held()`.
+    `work` tells what a trial runs; `again` are trials to be repeated instead, as many as remain of the study; nothing is suggested while `held()`.
     """
 
     lookahead = 0  # the id of a trial is part of what it runs
@@ -51,7 +51,8 @@ class Guided:
         return Suggestion(wanted.params, wanted.budget, wanted.parent, wanted.why, wanted.group, wanted.replicate, work)
 
     def _next(self, study: Study, rng: Random) -> Suggestion | Answer:
-        last = study.trials.get(study.next_id - 1)
+        own = (trial for trial in reversed(study.trials.values()) if not (trial.why or "").startswith(AGAIN))
+        last = None if self._again else next(own, None)
         if last is not None and last.replicate is not None and last.replicate + 1 < self._replicates:
             return Suggestion(last.params, last.budget, None, last.why, last.group, last.replicate + 1)
         if self._again:
@@ -62,13 +63,11 @@ class Guided:
         return Suggestion(answer.params, answer.budget, None, answer.why, study.next_id, 0)
 
     def _repetition(self, study: Study) -> Suggestion | Answer:
-        begun = sum(
-            (trial.why or "").startswith(AGAIN) and trial.id > max(self._again) for trial in study.trials.values()
-        )
-        if begun >= len(self._again):
+        """Return the next trial to be repeated: as many remain as this invocation has not begun."""
+        if not study.remaining:
             return DONE
-        trial = study.trials[self._again[begun]]
-        return Suggestion(trial.params, trial.budget, None, f"{AGAIN}{trial.id}", None, trial.replicate)
+        trial = study.trials[self._again[len(self._again) - int(study.remaining)]]
+        return Suggestion(trial.params, trial.budget, None, f"{AGAIN}{trial.id}", trial.group, trial.replicate)
 
 
 def aggregated(study: Study, replicates: int) -> Study:

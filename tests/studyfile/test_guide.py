@@ -101,13 +101,32 @@ def test_d23_repetitions_are_not_the_optimizers():
         played.asked(Guided(GridSearch(), work))
         played.ended(1.0)
     again = Guided(GridSearch(), work, again=(2, 1))
-    played.log[0].settings["num_trials"] = 5
+    played.log[0].settings["num_trials"] = 4
     assert played.asked(again).why == f"{AGAIN}2"
     played.ended(1.0)
     assert played.asked(again).params == {"x": 1}
     played.ended(1.0)
     assert played.asked(again) is DONE
+    played.log[0].settings["num_trials"] = 6
+    assert played.asked(Guided(GridSearch(), work, again=(1,))).why == f"{AGAIN}1"  # as often as one likes
     assert played.asked(Guided(GridSearch(), work)).params == {"x": 3}
+
+
+def test_d23_a_replicate_that_is_repeated_is_its_groups_and_no_beginning():
+    """Of its configuration no further replicates are tried for that, and those that are missing come in their turn."""
+    played = Played(6)
+    for _ in range(3):
+        played.asked(Guided(GridSearch(), work, replicates=2))
+        played.ended(1.0)
+    played.log[0].settings["num_trials"] = 4
+    again = played.asked(Guided(GridSearch(), work, replicates=2, again=(1,)))
+    assert (again.group, again.replicate, again.params) == (1, 0, {"x": 1})
+    played.ended(1.0)
+    played.log[0].settings["num_trials"] = 7
+    missing = played.asked(Guided(GridSearch(), work, replicates=2))
+    assert (missing.group, missing.replicate, missing.params) == (3, 1, {"x": 2})
+    played.ended(1.0)
+    assert played.asked(Guided(GridSearch(), work, replicates=2)).replicate == 0
 
 
 def test_nothing_is_suggested_while_it_is_held():

@@ -14,7 +14,7 @@ from pathlib import Path
 import click
 
 from maggy.cli.options import named_store, query, say
-from maggy.errors import MaggyError
+from maggy.errors import MaggyError, amount
 from maggy.store import open_reader
 from maggy.version import VERSION
 
@@ -123,7 +123,7 @@ def _port() -> Iterator[Finding]:
 def _store() -> Iterator[Finding]:
     try:
         with closing(open_reader(named_store())) as reader:
-            yield Finding("store", True, f"{reader}, {len(reader.studies())} studies")
+            yield Finding("store", True, f"{reader}, {amount(len(reader.studies()), 'study', 'studies')}")
     except MaggyError as error:
         absent = "there is no store" in str(error) or "is empty" in str(error)
         yield Finding("store", None if absent else False, "none yet; a study makes one" if absent else str(error))
