@@ -19,8 +19,8 @@ Work = Callable[[Mapping[str, Any], str, int], Mapping[str, Any] | None]  # for 
 class Guided:
     """Asks the optimizer for configurations, and has each of them tried as often as there are replicates.
 
-    `work` tells what a trial runs; `again` are trials to be repeated instead, as many as remain of the study; nothing is
-    suggested while `held()`.
+    `work` tells what a trial runs; `again` are trials to be repeated instead, as many as remain of the study; nothing
+    is suggested while `held()`.
     """
 
     lookahead = 0  # the id of a trial is part of what it runs
