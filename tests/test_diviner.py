@@ -61,6 +61,7 @@ ROWS = {
     "D17 systems": [
         (RUN, "test_d17_two_studies_share_a_system"),
         (RUN, "test_d17_slots_that_a_study_leaves_are_anothers"),
+        ("spark/test_studyfile_spark.py", "test_d17_slots_that_a_study_leaves_are_anothers_on_spark"),
         (RUN, "test_d17_a_system_that_is_not_there_is_a_sentence"),
     ],
     "D18 readers": [(CLI, "test_d18_a_study_is_led_from_another_process"), (CLI, "test_create_table")],
@@ -79,7 +80,10 @@ ROWS = {
         (CLI, "test_d22_columns_that_say_something"),
         (CLI, "test_d22_studies_that_disagree"),
     ],
-    "D23 runs again": [(RUN, "test_d23_runs_are_repeated_as_new_ones")],
+    "D23 runs again": [
+        (RUN, "test_d23_runs_are_repeated_as_new_ones"),
+        ("studyfile/test_guide.py", "test_d23_repetitions_are_not_the_optimizers"),
+    ],
     "D24 scripts": [(RUN, "test_d24_a_script_is_rendered_without_being_run")],
     "D25 what files load": [
         (FILE, "test_d25_modules_are_loaded_once_and_know_each_other"),
@@ -90,7 +94,10 @@ ROWS = {
     "D26 functions instead of scripts": [(RUN, "test_d26_metrics_may_be_computed_by_a_function_of_the_file")],
     "D27 Ctrl-C": [(RUN, "test_d27_ctrl_c_lets_what_runs_end"), (RUN, "test_d27_twice_is_at_once")],
     "D28 a page of what runs": [(RUN, "test_d28_pages_show_what_runs")],
-    "D29 oracles of one's own": [(RUN, "test_d29_an_oracle_may_be_a_function_of_the_file")],
+    "D29 oracles of one's own": [
+        (RUN, "test_d29_an_oracle_may_be_a_function_of_the_file"),
+        (RUN, "test_d29_an_oracle_that_fails_later_ends_its_study"),
+    ],
 }
 
 
