@@ -976,7 +976,7 @@ def test_a_driver_that_is_killed_loses_no_completed_trial(tmp_path):
 
 
 def test_ctrl_c_returns_what_there_is_and_says_how_to_go_on(tmp_path):
-    """An interrupt returns within two seconds, leaves no process, and `resume=True` completes the study."""
+    """An interrupt returns within seconds, leaves no process, and `resume=True` completes the study."""
     done = script(
         tmp_path,
         "INT",
