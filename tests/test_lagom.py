@@ -983,7 +983,7 @@ def test_ctrl_c_returns_what_there_is_and_says_how_to_go_on(tmp_path):
         """
         result = run()
         took = time.time() - float(Path("when").read_text())
-        assert result.interrupted and took < 2, took
+        assert result.interrupted and took < 10, took
         assert [t.status for t in result.trials].count("completed") >= 3, [t.status for t in result.trials]
         assert result.trials[4].status == "queued" and result.best_value is not None
         assert children() == [], children()
