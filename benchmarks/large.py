@@ -1,6 +1,6 @@
 """A large study, for real: trials that report, then taken up again; one line of JSON.
 
-gap_ms_first/last  mean time between two trials of an executor, as user code sees it, of the first and of the last
+gap_ms_first/last  median time between two trials of an executor, as user code sees it, of the first and of the last
                    thousand of them
 run_s              from the first trial's start to the last one's end
 rss_mb             memory of the driver at the end, and what each report has added to it
@@ -114,8 +114,8 @@ def main() -> None:
             "trials": given.trials,
             "reports": given.trials * given.reports,
             "run_s": round(found[-1][1] - found[0][1], 1),
-            "gap_ms_first": round(statistics.mean(each[2] for each in first), 3),
-            "gap_ms_last": round(statistics.mean(each[2] for each in last), 3),
+            "gap_ms_first": round(statistics.median(each[2] for each in first), 3),
+            "gap_ms_last": round(statistics.median(each[2] for each in last), 3),
             "rss_mb": round(after),
             "bytes_a_report": round((after - before) * 1e6 / (given.trials * given.reports), 1),
             "resume_s": round(again - began, 2),
