@@ -205,7 +205,7 @@ def resident(pid: int) -> int:
     return int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1]) * PAGE
 
 
-def measure(agents: int, seconds: float, trial: float, interval: float) -> dict[str, float | int | str]:
+def measure(agents: int, seconds: float, trial: float, interval: float = 1.0) -> dict[str, float | int | str]:
     """Return the figures."""
     with tempfile.TemporaryDirectory() as folder:
         driver = subprocess.Popen(
