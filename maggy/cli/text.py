@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 import time
-import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
@@ -40,8 +39,9 @@ def width_of(text: str) -> int:
     """Return how many columns of a terminal a text takes: a Chinese character has two, an accent of its own none."""
     if text.isascii():
         return len(text)
-    wide = sum(unicodedata.east_asian_width(char) in "WF" for char in text)
-    return len(text) + wide - sum(unicodedata.category(char) in ("Mn", "Me") for char in text)
+    from rich.cells import cell_len  # late: most tables need none of it
+
+    return cell_len(text)
 
 
 def padded(text: str, width: int) -> str:
