@@ -205,11 +205,12 @@ def restored(kind: str, content: Mapping[str, Any]) -> Event | None:
     cls = KINDS.get(kind)
     if cls is None:
         return None
-    found = {name: content[name] for name in _FIELDS[cls] if name in content}
-    types = _TYPES[cls]
-    for name, value in found.items():
-        if type(value) not in types[name]:
-            raise TypeError(f"{name} is {_brief(value)}")
+    found = {}
+    for name, types in _TYPES[cls].items():
+        if name in content:
+            found[name] = value = content[name]
+            if type(value) not in types:
+                raise TypeError(f"{name} is {_brief(value)}")
     event = cls(**found)
     if isinstance(event, StudyOpened | StudyResumed):
         check_settings(event.settings if isinstance(event, StudyOpened) else event.changed)

@@ -21,12 +21,11 @@ from maggy.compat.calls import as_before
 from maggy.earlystop import StopRule
 from maggy.errors import ConfigError, nearest
 from maggy.migrate.styles import adopted
-from maggy.opening import Given, history
+from maggy.opening import Given, folded
 from maggy.optimizers import Optimizer
 from maggy.result import Result
 from maggy.searchspace import Searchspace
 from maggy.store import Store, check_name
-from maggy.study import Study
 from maggy.trainfn import TrainFn
 
 Isolation = Literal["executor", "trial", "inline"]
@@ -250,7 +249,7 @@ def resume(name: str, train_fn: TrainFn | Command | None = None, **options: Any)
             known = [entry.name for entry in where.studies()]
             raise ConfigError(f"there is no study {name!r} to resume{nearest(name, known)}")
         if train_fn is None:
-            described = Study.of(history(where, found)).settings.get("command")
+            described = folded(where, found).settings.get("command")
             if described is None:
                 raise ConfigError(f"the trials of study {name!r} run a function, which no log can hold: pass it again")
             train_fn = Command.from_json(described)
@@ -266,7 +265,7 @@ def load(name: str, store: str | Path | Store | None = None) -> Result:
         known = [entry.name for entry in where.studies()]
         if name not in known:
             raise ConfigError(f"there is no study {name!r}{nearest(name, known)}")
-        study = Study.of(history(where, name))
+        study = folded(where, name)
         return Result(name, study, store=str(where), log_dir=study.settings.get("files"), loaded=True)
 
 

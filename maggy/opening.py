@@ -12,6 +12,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+from maggy.collector import no_collections
 from maggy.configuration import StudyConfig, reconfigured
 from maggy.errors import ConfigError, StoreError, StoreUnavailable
 from maggy.events import LOG_VERSION, Event, Reported, Requeued, StudyOpened, StudyResumed
@@ -59,6 +60,7 @@ class Opened:
     facts: list[Event] = field(default_factory=list)
     latest: float = 0.0  # the time of the last event
 
+    @no_collections()
     def read(self) -> None:
         """Fold the log. Raises `StoreError` for one that is damaged, or of a later version."""
         self.study = Study.of(self._noted(history(self.store, self.name)))
@@ -236,6 +238,12 @@ def nothing_left(opened: Opened, config: StudyConfig) -> bool:
 def failed(study: Study) -> list[Trial]:
     """Return the trials that have failed."""
     return [trial for trial in study.trials.values() if trial.status is Status.FAILED]
+
+
+@no_collections()
+def folded(store: Store, name: str) -> Study:
+    """Return a study as its whole log has it. Raises `StoreError` as `history`, and for a log that is damaged."""
+    return Study.of(history(store, name))
 
 
 def history(store: Store, name: str) -> Iterator[Event | None]:

@@ -15,10 +15,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from maggy.collector import short_collections
 from maggy.configuration import RELAY_LIMIT, StudyConfig
 from maggy.driver.asker import Asker, InlineAsker, ThreadAsker
 from maggy.driver.clock import Clock
-from maggy.driver.collector import short_collections
 from maggy.driver.depot import Depot
 from maggy.driver.journal import Journal, Watcher
 from maggy.driver.logs import TrialLogs
@@ -28,10 +28,9 @@ from maggy.driver.server import Server
 from maggy.driver.terms import Terms
 from maggy.errors import LauncherError, StoreError
 from maggy.executor.line import Ticket
-from maggy.opening import Opened, history
+from maggy.opening import Opened, folded
 from maggy.platforms import Platform
 from maggy.store import DEFAULT
-from maggy.study import Study
 from maggy.trial import Status
 from maggy.views import summary
 from maggy.views.console import Console
@@ -277,7 +276,7 @@ class Run:
         """Fold the log anew where the store has not taken all that was decided: a result holds what is durable."""
         if self._server.unrecorded:
             try:
-                self.study = Study.of(history(self._opened.store, self._opened.name))
+                self.study = folded(self._opened.store, self._opened.name)
             except StoreError as error:
                 self._unreadable = error
 

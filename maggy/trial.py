@@ -137,8 +137,10 @@ class Curve:
             self.lowest, self.highest = min(finite, default=math.inf), max(finite, default=-math.inf)
         self.steps.append(step)
         self.values.append(value)
-        if math.isfinite(value):
-            self.lowest, self.highest = min(self.lowest, value), max(self.highest, value)
+        if -math.inf < value < self.lowest:
+            self.lowest = value
+        if self.highest < value < math.inf:
+            self.highest = value
 
     def points(self) -> list[tuple[int, float]]:
         """Return all (step, value), steps rising."""

@@ -1,11 +1,13 @@
-"""Collections that are short while a study runs, and the collector as it was afterwards."""
+"""No collections while a log is read, short ones while a study runs, and the collector as it was afterwards."""
 
 import gc
 
 import pytest
 
 from maggy import Float, Searchspace, experiment
-from maggy.driver.collector import short_collections
+from maggy.collector import no_collections, short_collections
+from maggy.opening import folded
+from maggy.store.memory import MemoryStore
 
 
 @pytest.fixture(autouse=True)
@@ -82,3 +84,41 @@ def test_a_study_is_run_so(tmp_path):
     assert seen
     assert all(seen)
     assert gc.get_freeze_count() == 0
+
+
+def test_nothing_is_collected_while_a_log_is_read():
+    seen = []
+
+    class Watched(MemoryStore):
+        def read(self, study, after=0):
+            seen.append(gc.isenabled())
+            yield from super().read(study, after)
+
+    store = Watched()
+    folded(store, store.create("a", 0.0))
+    assert seen == [False]
+    assert gc.isenabled()
+
+
+def test_collections_go_on_when_the_last_of_overlapping_readings_has_ended():
+    with no_collections():
+        with no_collections():
+            pass
+        assert not gc.isenabled()
+    assert gc.isenabled()
+
+
+def test_who_has_turned_the_collector_off_finds_it_off():
+    gc.disable()
+    try:
+        with no_collections():
+            pass
+        assert not gc.isenabled()
+    finally:
+        gc.enable()
+
+
+def test_an_error_turns_it_on_again():
+    with pytest.raises(KeyError), no_collections():
+        raise KeyError
+    assert gc.isenabled()

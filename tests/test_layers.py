@@ -76,7 +76,7 @@ ROWS = {
     ],
     "5a": ["rpc.stream", "rpc.door", "places", "store", "store.*"],
     "5a pictures": ["views.plots", "views.plots.*"],
-    "5b": ["ablation.trials", "driver", "driver.*", "executor", "executor.*", "lazy", "views", "views.*"],
+    "5b": ["ablation.trials", "collector", "driver", "driver.*", "executor", "executor.*", "lazy", "views", "views.*"],
     "5c": ["compat", "compat.*", "migrate.objectives", "migrate.styles", "callbacks", "callbacks.*"],
     "6": ["experiment", "call", "opening", "platforms", "run", "result", "testing", "testing.*"],
     "6b": ["studyfile", "studyfile.*"],

@@ -22,7 +22,7 @@ from maggy.errors import ConfigError, MaggyError, last_line, nearest
 from maggy.executor.program import ProgramTrial
 from maggy.executor.steps import read
 from maggy.jsonvalue import dumps
-from maggy.opening import Given, history
+from maggy.opening import Given, folded
 from maggy.optimizers import GridSearch
 from maggy.store import open_store
 from maggy.study import Study
@@ -224,7 +224,7 @@ class Runner:
         """Return the study so far."""
         with closing(open_store(self._store)) as store:
             found = store.latest(name)
-            return Study() if found is None else Study.of(history(store, found))
+            return Study() if found is None else folded(store, found)
 
     def _waits(self, studies: Sequence[Definition]) -> str:
         runs = any(self._before(study.name).running for study in studies)
@@ -236,7 +236,7 @@ class Runner:
             for study in studies:
                 if (found := store.latest(study.name)) is None:
                     continue
-                idle = not Study.of(history(store, found)).running
+                idle = not folded(store, found).running
                 store.request(found, "stop" if now or idle else "pause")
 
     # -- what a study needs ------------------------------------------------------------------------------------------
