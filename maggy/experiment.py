@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import re
 import secrets
+import sys
 from collections.abc import Mapping, Sequence
 from inspect import signature
 from pathlib import Path
 from typing import Any, Literal
 
-from maggy import configuration
+from maggy import compat, configuration
 from maggy.ablation import AblationStudy
 from maggy.ablation.trials import Ablated
 from maggy.call import How, Launcher, carry_out, opened_store
@@ -290,3 +291,11 @@ def _ablation(searchspace: Any, experiment_type: str | None, named: AblationStud
 def _default_name(train_fn: TrainFn | Command) -> str:
     name = re.sub(r"\W+", "-", getattr(train_fn, "__name__", ""), flags=re.ASCII).strip("-")[:100]
     return name if name and name != "lambda" else "study"
+
+
+def __getattr__(name: str) -> object:
+    """Be what Maggy 1.x's pages imported from here: `from maggy.experiment import experiment`."""
+    if name != "experiment":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    compat.tell("maggy.experiment.experiment")
+    return sys.modules[__name__]

@@ -22,6 +22,7 @@ OLD = {
     "maggy.tensorboard": {"logdir"},
     "maggy.searchspace": {"Searchspace"},
     "maggy": {"Searchspace", "experiment"},
+    "maggy.experiment": {"experiment", "lagom"},
 }
 
 
@@ -37,6 +38,15 @@ def test_the_first_old_module_warns_and_the_next_does_not():
     with pytest.warns(FutureWarning, match=r"^maggy.optimizer is of Maggy 0.5 .* in docs/from-maggy.md$"):
         importlib.import_module("maggy.optimizer")
     importlib.import_module("maggy.experiment_config")  # warnings are errors
+
+
+def test_the_experiment_within_experiment():
+    """Pages of Maggy 1.x imported it from there; another name that is not there is an error as ever."""
+    with pytest.warns(FutureWarning, match=r"^maggy.experiment.experiment is of Maggy"):
+        from maggy.experiment import experiment
+    assert experiment.lagom is importlib.import_module("maggy.experiment").lagom
+    with pytest.raises(AttributeError, match="no attribute 'experimnt'"):
+        _ = experiment.experimnt
 
 
 def test_a_warning_is_at_the_line_of_the_users(tmp_path):
