@@ -9,7 +9,7 @@ from typing import Any, ParamSpec, TypeVar, cast
 from maggy import compat, trainfn
 from maggy.ablation import AblationStudy
 from maggy.command import Command
-from maggy.compat.configs import LagomConfig
+from maggy.compat.configs import LagomConfig, is_grid
 from maggy.compat.functions import RESOURCE, AsBefore
 from maggy.earlystop import AbstractEarlyStop, Median
 from maggy.errors import ConfigError
@@ -55,6 +55,8 @@ def today(call: Mapping[str, Any], *, ordered: bool = False) -> dict[str, Any]:
         compat.tell("the order of these arguments")
     if ordered or "experiment_type" in given:
         _apart(given, ordered=ordered)
+    if (ordered or "experiment_type" in given or "map_fun" in given) and is_grid(given.get("optimizer")):
+        given.pop("num_trials", None)  # Maggy tried the whole grid, whatever stood there
     if "map_fun" in given:
         compat.tell("map_fun=")
         _give(given, {"train_fn": given.pop("map_fun")}, "map_fun=")

@@ -47,6 +47,11 @@ class LagomConfig:
         return {name: getattr(self, name) for name in names if getattr(self, name) != usual[name]}
 
 
+def is_grid(optimizer: object) -> bool:
+    """Whether this is grid search, by its name or as an instance."""
+    return isinstance(optimizer, optimizers.GridSearch) or str(optimizer).lower() == "gridsearch"
+
+
 @dataclass
 class BaseConfig(LagomConfig):
     """Run the function once, as it is."""
@@ -81,11 +86,10 @@ class _Search(LagomConfig):
         """
         named = self.optimizer.lower() if isinstance(self.optimizer, str) else None
         optimizer = NAMED[named]() if named in NAMED else self.optimizer
-        whole = named == "gridsearch" or isinstance(optimizer, optimizers.GridSearch)
         changed = self._changed(
             "optimization_key", "direction", "es_interval", "es_min", "es_policy", "name", "hb_interval"
         )
-        trials = {} if whole else {"num_trials": self.num_trials}
+        trials = {} if is_grid(optimizer) else {"num_trials": self.num_trials}
         return {"searchspace": self.searchspace, "optimizer": optimizer, **trials, **changed}
 
     def fixed(self) -> Mapping[str, Any]:

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from maggy import Median, Searchspace, Threshold, experiment
+from maggy import GridSearch, Median, Searchspace, Threshold, experiment
 from maggy.ablation import AblationStudy
 from maggy.compat.calls import ORDER, ORDER_0_5, TODAY, as_before, today
 from maggy.compat.configs import HyperparameterOptConfig
@@ -173,3 +173,14 @@ def test_when_a_custom_rule_looks():
 def test_when_other_rules_look(call, expected):
     """MedianStoppingRule() is the median rule; without a rule there was nobody to ask when to look."""
     assert today(call) == expected
+
+
+@pytest.mark.usefixtures("quietly")
+@pytest.mark.parametrize("optimizer", ["GridSearch", GridSearch()])
+@pytest.mark.parametrize("old", [{"experiment_type": "optimization"}, {"map_fun": train}])
+def test_the_whole_grid_is_searched_as_before(optimizer, old):
+    """Whatever num_trials said beside it; today it is a limit, of grid search as well."""
+    call = {"searchspace": SPACE, "optimizer": optimizer, "num_trials": 1}
+    assert "num_trials" not in today(call | old)
+    assert today(call | {"train_fn": train})["num_trials"] == 1
+    assert today(call | old | {"optimizer": "randomsearch"})["num_trials"] == 1
