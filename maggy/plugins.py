@@ -29,7 +29,9 @@ def by_name(kind: str, name: str, registry: Mapping[str, Callable[[], Any]]) -> 
 def checked(kind: str, given: Any, method: str, example: str) -> Any:
     """Return what was given in place of a name. Raises `ConfigError` unless it is an instance that has the method."""
     if isinstance(given, type) or not callable(getattr(given, method, None)):
-        what = f"the class {given.__name__}" if isinstance(given, type) else f"of type {type(given).__name__}"
+        name = getattr(given, "__name__", None) if callable(given) else None
+        kind_of = "class" if isinstance(given, type) else "function"
+        what = f"of type {type(given).__name__}" if name is None else f"the {kind_of} {name}"
         raise ConfigError(
             f"the {kind} is {what}; pass a name such as {example!r}, or an instance with a method {method}()"
         )

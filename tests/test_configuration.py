@@ -69,6 +69,7 @@ def train(lr=None):
         ({"optimizer": "asha-stoping"}, "did you mean 'asha-stopping'?"),
         ({"optimizer": "qqq"}, "there is no optimizer 'qqq' (there are "),
         ({"optimizer": Asha}, "the optimizer is the class Asha; pass a name such as 'asha', or an instance"),
+        ({"optimizer": Asha.__init__}, "the optimizer is the function __init__; pass a name such as 'asha'"),
         ({"optimizer": 42}, "the optimizer is of type int; pass a name"),
         ({"optimizer": "gridsearch"}, "'lr' is continuous: give it a step, as in lr=Float(low, high, step=0.1)"),
         ({"optimizer": GridSearch()}, "'lr' is continuous"),
