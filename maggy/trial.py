@@ -17,6 +17,7 @@ from typing import Any, Literal
 Params = Mapping[str, Any]
 Direction = Literal["max", "min"]
 DEFAULT_METRIC = "metric"
+_EARLIER_METRIC = "Metric"  # as Maggy 1.x called it
 KNOWN = "known before"  # the origin of a trial that the study began with, and that nobody ran
 ENDLESS = 10**9  # trials: as many are asked for where there is to be no end
 CHECKPOINT = re.compile(r"[1-9][0-9]{0,17}/[1-9][0-9]{0,17}-[1-9][0-9]{0,17}\.tar")  # a name that leads nowhere else
@@ -87,7 +88,9 @@ class Objective:
         """Return the objective's value among `metrics`, or None where it is not there or not told apart."""
         if self.metric is not None:
             return metrics.get(self.metric)
-        return next(iter(metrics.values())) if len(metrics) == 1 else metrics.get(DEFAULT_METRIC)
+        if len(metrics) == 1:
+            return next(iter(metrics.values()))
+        return metrics.get(DEFAULT_METRIC, metrics.get(_EARLIER_METRIC))
 
     def loss(self, value: float) -> float:
         """Turn a value into what every optimizer and stop rule minimizes."""

@@ -115,6 +115,8 @@ def test_a_point_takes_16_bytes():
         (None, {"acc": 0.5}, 0.5),
         (None, {"metric": 0.0}, 0.0),  # 0.0 is a result
         (None, {"acc": 0.5, "metric": 0.25}, 0.25),
+        (None, {"acc": 0.5, "Metric": 0.25}, 0.25),  # as Maggy 1.x called it
+        (None, {"Metric": 0.5, "metric": 0.25}, 0.25),
         (None, {"acc": 0.5, "loss": 0.25}, None),  # not told apart
         (None, {}, None),
         ("acc", {"loss": 0.25, "acc": 0.0}, 0.0),
