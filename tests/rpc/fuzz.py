@@ -24,26 +24,37 @@ from maggy.rpc.messages import FROM_DRIVER, FROM_EXECUTOR, MAX_FRAME, encode
 
 SECRET = b"nobody knows the study's secret."
 EXECUTOR, BEHIND, PIECEMEAL = 1, 2, 4  # bits of an input's first byte
-VALID = [
-    encode(message)
-    for message in (
-        wire.Join("host-1-abc", "host", 1, 0, "3.11.7", "2.0"),
-        wire.Rejoin("host-1-abc", 3),
-        wire.Reports(1, 1, [[0, {"acc": 0.5}], [1, {"acc": float("nan"), "loss": -1e-9}]]),
-        wire.Finished(1, 1, "completed", 0.5, {"acc": 0.5}, None),
-        wire.Finished(2, 1, "failed", None, {}, "Traceback …"),
-        wire.Log(1, 1, "Grüße\x00\n\udcff"),
-        wire.Leaving(),
-        wire.Ack(1),
-        wire.Beat(),
-        wire.Welcome(1.0, 10.0, 5.0, "acc", "/checkpoints", 3.0, None, 2**33),
-        wire.Resumed(2),
-        wire.Fenced("gone"),
-        wire.Run(1, 1, {"lr": 0.1, "layers": [1, 2], "name": "relu", "deep": None}, 3.0, None),
-        wire.Stop(1, 1, "below the median"),
-        wire.Bye("done"),
-    )
+SENT = [
+    wire.Join("host-1-abc", "host", 1, 0, "3.11.7", "2.0"),
+    wire.Rejoin("host-1-abc", 3),
+    wire.Reports(1, 1, [[0, {"acc": 0.5}], [1, {"acc": float("nan"), "loss": -1e-9}]]),
+    wire.Finished(1, 1, "completed", 0.5, {"acc": 0.5}, None),
+    wire.Finished(2, 1, "failed", None, {}, "Traceback …"),
+    wire.Log(1, 1, "Grüße\x00\n\udcff"),
+    wire.Saved(1, 1, "1/1-1.tar", 10240),
+    wire.Chunk(1, 1, "1/1-2.tar", 131072, "QUJD"),
+    wire.Fetch(2, 1, "1/1-1.tar", 40960),
+    wire.Notice(1, 1, "Checkpoint 1/1-1.tar cannot be restored"),
+    wire.Drawn(1, 1, {"lr": 0.1, "depth": 3}, {"depth": {"type": "Integer", "lower": 1, "upper": 9}}),
+    wire.Leaving(),
+    wire.Ack(1),
+    wire.Beat(),
+    wire.Welcome(
+        1.0, 10.0, 5.0, "acc", "/checkpoints", 3.0, None, 2**33, marker=".maggy-0f", relay_limit=10**8, draws=7
+    ),
+    wire.Resumed(2),
+    wire.Fenced("gone"),
+    wire.Run(1, 1, {"lr": 0.1, "layers": [1, 2], "name": "relu", "deep": None}, 3.0, None),
+    wire.Run(2, 3, {}, None, 1, ["2/2-1.tar", "1/1-1.tar"], {"command": "true"}),
+    wire.Stop(1, 1, "below the median"),
+    wire.Piece(2, 1, "1/1-1.tar", 40960, "QUJD", end=True),
+    wire.Bye("done"),
 ]
+VALID = [encode(message) for message in SENT]
+HEARD = {  # by role: what an end of that role may hear
+    role: [frame for message, frame in zip(SENT, VALID, strict=True) if isinstance(message, accepted)]
+    for role, accepted in (("driver", FROM_EXECUTOR), ("executor", FROM_DRIVER))
+}
 STRANGE = [
     *(b"0", b"-1", b"1e999", b"-0", b"0.1e-400", b"NaN", b"Infinity", b"9" * 30, b"9" * 5000, b"true", b"null", b'""'),
     *(b"{}", b"[]", b"[[]]", b'{"$f":"nan"}', b'{"$f":"inf"}', b'{"$f":1}', b'{"a":1,"a":2}', b"[" * 2000, b"\xff"),
@@ -53,6 +64,8 @@ STRANGE = [
         b'"attempt"',
         b'"points"',
         b'"metrics"',
+        b'"checkpoint"',
+        b'"../1-1.tar"',
         b'["Log",',
         b'["Evil",{}]',
         b"\x80\x04.",
@@ -145,7 +158,7 @@ def made(rng):
         frames = [opening, framed(rng.randbytes(rng.choice([1, 31, 32, 33, 64])))]
     else:
         # Mostly of the right side: a frame of the other side's ends the connection.
-        right = VALID[9:] + VALID[7:9] if first & EXECUTOR else VALID[:9]
+        right = HEARD["executor" if first & EXECUTOR else "driver"]
         frames = rng.choices(right if rng.random() < 0.95 else VALID, k=rng.randrange(1, 24))
     for _ in range(rng.choice([0, 1, 1, 1, 2, 3])):
         place = rng.randrange(max(0, len(frames) - 3), len(frames))  # late ones, so that those before are taken

@@ -5,7 +5,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from maggy.rpc.messages import FROM_DRIVER, FROM_EXECUTOR
+
 FRAMES = 40_000
+
+
+def test_a08_every_kind_of_message_is_fuzzed():
+    """A8: the mutator begins with what an end may hear, all of it."""
+    assert {type(message) for message in fuzz.SENT} == {*FROM_DRIVER, *FROM_EXECUTOR}
 
 
 @pytest.mark.parametrize("seed", [1, 2])
