@@ -17,6 +17,7 @@ from maggy.errors import ConfigError, StudyFailed, amount
 from maggy.opening import Given, Opened, begin, check_folder, check_place, go_on, nothing_left, take_up
 from maggy.optimizers import Halving, Optimizer
 from maggy.optimizers.model import Model
+from maggy.places import is_url, root_of
 from maggy.result import Result
 from maggy.store import MemoryStore, Owner, Store, open_store
 from maggy.study import Study
@@ -69,8 +70,13 @@ class How:
 
     @property
     def folder(self) -> Path | None:
-        """Where logs and views are to be."""
-        return Path(self.log_dir).absolute() if self.log_dir is not None else None
+        """Where logs and views are to be. Raises `ConfigError` for what is no path."""
+        if self.log_dir is None:
+            return None
+        root = root_of(self.log_dir, "log_dir")
+        if is_url(root):
+            raise ConfigError(f"log_dir={root!r} is a URL; logs need a path, and checkpoint_dir= may be a URL")
+        return Path(root).absolute()
 
 
 def carry_out(

@@ -99,7 +99,7 @@ def check_folder(log_dir: Path | None) -> None:
         return
     try:
         _probe(log_dir)
-    except OSError as error:
+    except (OSError, ValueError) as error:  # ValueError: a null character in it
         raise ConfigError(f"log_dir={str(log_dir)!r} cannot be written ({error}); name another, or None") from None
 
 
@@ -110,7 +110,7 @@ def check_place(checkpoint_dir: str | Path | None) -> str | None:
     """
     if checkpoint_dir is None:
         return None
-    given = root_of(str(checkpoint_dir))
+    given = root_of(checkpoint_dir)
     if "memory://" in given:
         raise ConfigError(
             f"checkpoint_dir={given!r} is the memory of one process; no other would find anything there. Name a path "

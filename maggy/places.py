@@ -129,9 +129,14 @@ class Remote:
         return scratch / name.replace("/", "-")
 
     def put(self, name: str, draft: Path) -> None:
-        """Upload the file as one object."""
+        """Upload the file as one object; what an upload that fails leaves there is removed, since it takes up room."""
         self._files.makedirs(f"{self._root}/{name.partition('/')[0]}", exist_ok=True)
-        self._files.put_file(str(draft), f"{self._root}/{name}")
+        try:
+            self._files.put_file(str(draft), f"{self._root}/{name}")
+        except BaseException:
+            with contextlib.suppress(Exception):  # it is the failure that is to be told
+                self.remove(name)
+            raise
         draft.unlink()
 
     def get(self, name: str, scratch: Path) -> Path:
@@ -164,21 +169,25 @@ class Remote:
         self._files.rm_file(name)
 
 
-def root_of(given: str) -> str:
+def root_of(place: str | os.PathLike[str], named: str = "checkpoint_dir") -> str:
     """Return what a user calls a place as a URL or a path: `file:` URLs are paths, of whichever host reads them.
 
-    Raises `ConfigError` for what is neither.
+    `~` is the home of whoever calls. Raises `ConfigError` for what is neither.
     """
+    given = os.fspath(place) if isinstance(place, str | os.PathLike) else b""
+    if not given or not isinstance(given, str):
+        raise ConfigError(f"{named}={place!r} is neither a path nor a URL")
     scheme, colon, rest = given.partition(":/")
     if not colon or not SCHEME.fullmatch(scheme):
-        return given
+        return str(Path(given).expanduser()) if given.split("/")[0] == "~" else given
     if scheme.lower() in LOCAL:
         host, _, path = rest[1:].partition("/") if rest.startswith("/") else ("", "", rest)
         if host not in ("", "localhost"):
-            raise ConfigError(f"{given!r} names the host {host!r}; write {scheme}:///{host}/{path} for a path")
+            raise ConfigError(f"{named}={given!r} names the host {host!r}; write {scheme}:///{host}/{path} for a path")
         return f"/{path}"
     if not rest.startswith("/"):  # a Path makes one slash of two
-        raise ConfigError(f"{given!r} is neither a path nor a URL; pass the text '{scheme}://{rest}', not a Path")
+        right = f"{scheme}://{rest}"
+        raise ConfigError(f"{named}={given!r} is neither a path nor a URL; pass the text {right!r}, not a Path")
     return given
 
 
@@ -192,22 +201,27 @@ def place(root: str) -> Place:
     return Remote(root) if is_url(root) else Directory(root)
 
 
+class _Plain(tarfile.TarFile):
+    """A tar file of files and directories of nobody's; tarfile itself would leave a socket out without a word."""
+
+    def gettarinfo(self, name: Any = None, arcname: str | None = None, fileobj: Any = None) -> tarfile.TarInfo:
+        """Describe an entry. Raises `CheckpointError` where it is neither file nor directory."""
+        member: tarfile.TarInfo | None = super().gettarinfo(name, arcname, fileobj)
+        if member is None or not (member.isreg() or member.isdir()):
+            raise CheckpointError(f"{arcname!r} is neither a file nor a directory, so no checkpoint can hold it")
+        member.uid = member.gid = 0
+        member.uname = member.gname = ""
+        return member
+
+
 def pack(path: Path, draft: Path) -> None:
     """Write a tar file of one file or directory, which stands in it under its own name; links are followed.
 
     Raises `OSError` as for any file, and `CheckpointError` for what is neither file nor directory.
     """
-
-    def plain(member: tarfile.TarInfo) -> tarfile.TarInfo:
-        if not (member.isreg() or member.isdir()):
-            raise CheckpointError(f"{member.name!r} is neither a file nor a directory, so no checkpoint can hold it")
-        member.uid = member.gid = 0
-        member.uname = member.gname = ""
-        return member
-
     try:
-        with tarfile.open(draft, "w", dereference=True) as tar:
-            tar.add(path, path.name, filter=plain)
+        with _Plain.open(draft, "w", dereference=True) as tar:
+            tar.add(path, path.name)
     except BaseException:
         draft.unlink(missing_ok=True)
         raise

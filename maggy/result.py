@@ -152,7 +152,7 @@ class Result(Mapping[str, Any]):
             raise CheckpointError("no trial has completed" if trial is None else f"there is no trial {trial}")
         if chosen.checkpoint is None:
             raise CheckpointError(f"trial {chosen.id} has saved none: let train_fn call reporter.save(path)")
-        root = self.checkpoint_dir if checkpoint_dir is None else root_of(str(checkpoint_dir))
+        root = self.checkpoint_dir if checkpoint_dir is None else root_of(checkpoint_dir)
         if not root:
             raise CheckpointError("checkpoints ended with the study, which had log_dir=None and no checkpoint_dir")
         if self._loaded and checkpoint_dir is None and is_url(root):

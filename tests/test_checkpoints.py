@@ -4,6 +4,7 @@ import io
 import os
 import queue
 import re
+import stat
 import sys
 import tarfile
 import threading
@@ -188,12 +189,18 @@ def test_threads_take_turns(study, tmp_path):
     assert {path.name: path.read_bytes() for path in found} == contents
 
 
+def socket_at(path):
+    os.mknod(path, stat.S_IFSOCK | 0o600)
+
+
 @pytest.mark.parametrize(
     ("make", "error", "message"),
     [
         (lambda path: None, FileNotFoundError, "there is no such file or directory"),
         (os.mkfifo, CheckpointError, "neither a file nor a directory"),
         (lambda path: (path.mkdir(), os.mkfifo(path / "pipe")), CheckpointError, "neither a file nor a directory"),
+        (lambda path: (path.mkdir(), socket_at(path / "socket")), CheckpointError, "neither a file nor a directory"),
+        (socket_at, CheckpointError, "'state' is neither a file nor a directory"),
         (lambda path: (path.mkdir(), (path / "gone").symlink_to("nowhere")), CheckpointError, "cannot be kept"),
     ],
 )
@@ -205,6 +212,13 @@ def test_what_cannot_be_kept_is_said(study, tmp_path, make, error, message):
     assert study.recorded == []
     assert [name for name in files(study.root) if not name.startswith(".maggy-")] == []
     assert files(tmp_path / "scratch 1") == []
+
+
+def test_an_empty_name_is_not_the_working_directory(study):
+    """Where a variable is empty by mistake, all that stands around is not what was meant."""
+    with pytest.raises(FileNotFoundError, match=re.escape("reporter.save(''): there is no such file or directory")):
+        study.attempt(1).save("")
+    assert study.recorded == []
 
 
 def test_who_outlives_the_trial_can_neither_save_nor_restore(study, tmp_path):
@@ -632,11 +646,23 @@ def test_where_no_trial_is_continued_the_rest_goes_at_once():
         ("file://localhost/data/x y", "/data/x y"),
         ("local:///data/x", "/data/x"),
         ("dir://.::file:///data/x", "dir://.::file:///data/x"),
+        ("~/x y", "/home/somebody/x y"),
+        (Path("~"), "/home/somebody"),
+        ("~backup/x", "~backup/x"),
+        ("./~/x", "./~/x"),
     ],
 )
-def test_a_root_is_a_path_or_a_url(given, root):
+def test_a_root_is_a_path_or_a_url(given, root, monkeypatch):
     """What names the file system of whoever looks is a path, of which a marker tells whether it is shared."""
+    monkeypatch.setenv("HOME", "/home/somebody")
     assert places.root_of(given) == root
+
+
+@pytest.mark.parametrize("given", ["", b"/tmp/x", 3, True, io.BytesIO()])
+def test_what_is_no_path_is_none(given):
+    """And no folder of that name is made."""
+    with pytest.raises(ConfigError, match=re.escape(f"log_dir={given!r} is neither a path nor a URL")):
+        places.root_of(given, "log_dir")
 
 
 @pytest.mark.parametrize(

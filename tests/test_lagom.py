@@ -722,6 +722,22 @@ def test_a_store_in_memory_leaves_nothing(lagom, tmp_path, monkeypatch, memory):
         lagom(train, store=memory, log_dir=None, resume=True)
 
 
+@pytest.mark.parametrize(
+    ("log_dir", "sentence"),
+    [
+        ("s3://bucket/logs", "log_dir='s3://bucket/logs' is a URL; logs need a path, and checkpoint_dir= may be a URL"),
+        ("", "log_dir='' is neither a path nor a URL"),
+        ("a\0b", r"a\x00b' cannot be written (embedded null byte); name another, or None"),
+    ],
+)
+def test_a_log_dir_is_a_path(lagom, tmp_path, monkeypatch, log_dir, sentence):
+    """No folder `s3:` is made, nor is anything else."""
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError, match=re.escape(sentence)):
+        lagom(lambda x: x, log_dir=log_dir)
+    assert [path.name for path in tmp_path.iterdir() if "maggy.db" not in path.name] == []
+
+
 def test_a_store_that_cannot_be_written_is_an_error_before_anything(lagom, tmp_path):
     """No executor is started and no folder made for a study that could not be kept."""
 

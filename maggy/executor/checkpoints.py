@@ -103,7 +103,7 @@ class Checkpoints:
         entry = Path(path)
         if entry.name in ("", ".."):
             entry = entry.resolve()
-        if not entry.exists():
+        if not os.fspath(path) or not entry.exists():  # a Path takes "" for the working directory
             raise FileNotFoundError(f"reporter.save({os.fspath(path)!r}): there is no such file or directory")
         if not entry.name:
             raise CheckpointError("reporter.save() takes a file or a directory, not the root of them all")
