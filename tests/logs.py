@@ -3,6 +3,7 @@
 from hypothesis import strategies as st
 
 from maggy import events
+from maggy.optimizers.rungs import RANDOM
 from maggy.study import Study
 from maggy.trial import Status
 
@@ -43,7 +44,8 @@ def _next(draw, study):
         parent = draw(st.sampled_from([None, *parents]))
         if parent is None and not study.remaining:
             return None
-        return events.Suggested(at, study.next_id, {"x": draw(st.integers(0, 3))}, draw(BUDGETS), parent, 1)
+        params, why = {"x": draw(st.integers(0, 3))}, draw(st.sampled_from([None, RANDOM]))
+        return events.Suggested(at, study.next_id, params, draw(BUDGETS), parent, 1, why=why)
     if kind == "start":
         trial = study.trials[study.queued[0]]
         return events.Started(at, trial.id, trial.attempt, f"executor-{trial.id}")

@@ -8,7 +8,7 @@ import pytest
 
 from maggy.errors import ConfigError
 from maggy.optimizers import VARIANTS, Asha, Foreign, Gp, Hyperband, RandomSearch, Tpe
-from maggy.optimizers.rungs import Rungs
+from maggy.optimizers.rungs import RANDOM, Rung, Rungs
 from maggy.searchspace import Searchspace
 from maggy.testing.play import play
 
@@ -44,11 +44,47 @@ def test_a_searcher_is_asked_in_the_stopping_form_too():
 
 @pytest.mark.parametrize("share", [0, 0.25, 1])
 def test_a_share_of_the_configurations_is_random(share):
-    """A model that low budgets mislead does not have all to itself."""
+    """A model that low budgets mislead does not have all to itself; the log says which configurations are random."""
     asha = Asha(resource_max=3, searcher=Middle(), random_share=share)
     study = play(asha, lambda trial: trial.id, searchspace=SPACE, num_trials=200)
-    drawn = sum(trial.params["x"] != 0.5 for trial in study.trials.values() if trial.parent is None)
+    began = [trial for trial in study.trials.values() if trial.parent is None]
+    drawn = sum(trial.params["x"] != 0.5 for trial in began)
     assert abs(drawn - 200 * share) <= 3 * math.sqrt(200 * share * (1 - share))
+    assert all(trial.why == (None if trial.params["x"] == 0.5 else RANDOM) for trial in began)
+
+
+@pytest.mark.parametrize("optimizer", [Asha(), Hyperband(), Asha(mode="stopping")])
+def test_without_a_searcher_nothing_is_apart(optimizer):
+    """All are random there, and compared with each other."""
+    study = play(optimizer, lambda trial: trial.id, searchspace=SPACE, rules=[optimizer] if optimizer.stops else [])
+    assert not any(trial.why for trial in study.trials.values() if trial.parent is None)
+
+
+@pytest.mark.parametrize("random_share", [0.25, 0.5])
+@pytest.mark.parametrize("kind", [Asha, Hyperband])
+def test_random_configurations_climb_a_ladder_of_their_own(kind, random_share):
+    """Where each of the model's is better than any random one, the best 1/η of these go on all the same."""
+    optimizer = kind(resource_max=9, searcher=Middle(), random_share=random_share)
+    study = play(
+        optimizer,
+        lambda trial: 1.0 if trial.params["x"] == 0.5 else -trial.params["x"],
+        searchspace=SPACE,
+        num_trials=120,
+        workers=4,
+    )
+    rungs, continued = study.index(Rungs), {trial.parent for trial in study.trials.values()}
+    for bracket in optimizer.brackets:
+        for budget in bracket[:-1]:
+            for apart in (False, True):
+                ranked = rungs.at(Rung(bracket[0], budget, apart))
+                went = [number for _, number in ranked if number in continued]
+                share = len(ranked) // 3
+                assert {number for _, number in ranked[:share]} <= set(went)
+                assert len(went) <= share + 2 * math.sqrt(len(ranked))
+                assert all((study.trials[number].params["x"] != 0.5) == apart for number in went)
+    reasons = [trial.why for trial in study.trials.values() if trial.parent and trial.params["x"] != 0.5]
+    assert reasons
+    assert all(why.endswith(" random ones") for why in reasons)
 
 
 def test_who_gets_better_all_the_time_is_promoted_in_its_share():
@@ -61,13 +97,26 @@ def test_who_gets_better_all_the_time_is_promoted_in_its_share():
             if study.remaining:
                 found.extend(rungs[3 * budget] - rungs[budget] // 3 for budget in (1, 3, 9))
 
-        study = play(Asha(searcher=searcher), lambda trial: trial.id, searchspace=SPACE, num_trials=99, watch=watch)
+        asha = Asha(searcher=searcher, random_share=0)
+        study = play(asha, lambda trial: trial.id, searchspace=SPACE, num_trials=99, watch=watch)
         ranked = study.index(Rungs)
         for budget in (1, 3, 9):  # in the end all who have earned it have gone on
-            best = ranked.at((1, budget))[: len(ranked.at((1, budget))) // 3]
+            best = ranked.at(Rung(1, budget))[: len(ranked.at(Rung(1, budget))) // 3]
             assert {number for _, number in best} <= {trial.parent for trial in study.trials.values()}
     assert max(beyond[None]) > 30
     assert max(beyond[Middle()]) <= 1
+
+
+def test_random_configurations_beside_a_models_do_not_wait():
+    """Nothing makes them better all the time: with a model that is never asked ASHA is what it is without one."""
+    told = [
+        [
+            (trial.params["x"] > 0, trial.budget, trial.parent)
+            for trial in play(asha, lambda trial: trial.id, searchspace=SPACE, num_trials=60).trials.values()
+        ]
+        for asha in (Asha(), Asha(searcher=Middle(), random_share=1))
+    ]
+    assert told[0] == told[1]
 
 
 @pytest.mark.parametrize(

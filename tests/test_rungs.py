@@ -3,7 +3,7 @@ import math
 import pytest
 
 from maggy.events import Ended, Lost, Reported, Started, StudyOpened, Suggested
-from maggy.optimizers.rungs import Milestones, Place, Rungs, levels
+from maggy.optimizers.rungs import RANDOM, Milestones, Place, Rung, Rungs, levels
 from maggy.study import Study
 
 
@@ -11,9 +11,9 @@ def study_of(*events, direction="min"):
     return Study.of([StudyOpened(0.0, {"direction": direction}), *events])
 
 
-def ended(number, value, *, budget=1, parent=None, status="completed"):
+def ended(number, value, *, budget=1, parent=None, status="completed", why=None):
     return [
-        Suggested(0.0, number, {}, budget, parent, 0),
+        Suggested(0.0, number, {}, budget, parent, 0, why=why),
         Started(0.0, number, 1, "executor"),
         Ended(0.0, number, 1, status, value, {}),
     ]
@@ -68,7 +68,7 @@ def test_powers_have_their_number_of_levels(factor, rungs):
 
 def promoted(study, factor=3):
     """Return whom the lowest rung would promote."""
-    place = study.index(Rungs).promotable((1, 1), factor)
+    place = study.index(Rungs).promotable(Rung(1, 1), factor)
     return place and place.trial
 
 
@@ -128,7 +128,7 @@ def test_only_completed_trials_of_the_budget_stand_on_a_rung():
     study = study_of(
         *ended(1, 0.1, status="stopped"), *ended(2, 0.2, status="failed"), *ended(3, 0.3, budget=3), *running(4)
     )
-    assert [study.index(Rungs).at((budget, budget)) for budget in (1, 3, None)] == [[], [(0.3, 3)], []]
+    assert [study.index(Rungs).at(Rung(budget, budget)) for budget in (1, 3, None)] == [[], [(0.3, 3)], []]
 
 
 def test_a_parent_that_completes_after_its_child_began_is_not_promoted():
@@ -139,7 +139,7 @@ def test_a_parent_that_completes_after_its_child_began_is_not_promoted():
     for event in events:
         early.apply(event)
     for study in (early, study_of(*events)):
-        assert study.index(Rungs).at((1, 1)) == [(0.5, 1)]
+        assert study.index(Rungs).at(Rung(1, 1)) == [(0.5, 1)]
         assert promoted(study, 1) is None
 
 
@@ -155,10 +155,26 @@ def test_brackets_have_rungs_of_their_own():
     ]
     rungs = study_of(*events).index(Rungs)
     assert rungs.began == {1: 1, 3: 1, 9: 1}
-    assert rungs.at((1, 3)) == [(0.3, 3)]
-    assert rungs.at((3, 3)) == [(0.2, 2)]
-    assert [rungs.at((first, 9)) for first in (1, 3, 9)] == [[(0.4, 4)], [(0.5, 5)], []]
-    assert rungs.promotable((1, 9), 1) == Place(4, 1, 1)
+    assert rungs.at(Rung(1, 3)) == [(0.3, 3)]
+    assert rungs.at(Rung(3, 3)) == [(0.2, 2)]
+    assert [rungs.at(Rung(first, 9)) for first in (1, 3, 9)] == [[(0.4, 4)], [(0.5, 5)], []]
+    assert rungs.promotable(Rung(1, 9), 1) == Place(4, 1, 1)
+
+
+def test_random_configurations_beside_a_models_have_rungs_of_their_own():
+    """Why a configuration began is said by its first trial; those that continue it have reasons of their own."""
+    events = [
+        *ended(1, 0.1),
+        *ended(2, 0.2, why=RANDOM),
+        *ended(3, 0.3, why="points_to_evaluate"),
+        *ended(4, 0.4, budget=3, parent=2, why="rung 1: rank 1 of 1"),
+        *ended(5, 0.5, budget=3, parent=1),
+    ]
+    rungs = study_of(*events).index(Rungs)
+    assert rungs.began == {1: 3}
+    assert [rungs.at(Rung(1, 1, apart)) for apart in (False, True)] == [[(0.1, 1), (0.3, 3)], [(0.2, 2)]]
+    assert [rungs.at(Rung(1, 3, apart)) for apart in (False, True)] == [[(0.5, 5)], [(0.4, 4)]]
+    assert rungs.promotable(Rung(1, 3, apart=True), 1) == Place(4, 1, 1)
 
 
 def test_a_place_is_told():
@@ -166,7 +182,7 @@ def test_a_place_is_told():
     values = [5, 1, 4, 3, 2, 6]
     events = [event for number, loss in enumerate(values, 1) for event in ended(number, loss)]
     study = study_of(*events, *running(7, 3, parent=2))
-    assert study.index(Rungs).promotable((1, 1), 3) == Place(5, 2, 6)
+    assert study.index(Rungs).promotable(Rung(1, 1), 3) == Place(5, 2, 6)
 
 
 # -- milestones ------------------------------------------------------------------------------------

@@ -22,7 +22,7 @@ from maggy.events import (
     restored,
 )
 from maggy.jsonvalue import dumps, loads
-from maggy.optimizers.rungs import Milestones, Rungs
+from maggy.optimizers.rungs import RANDOM, Milestones, Rung, Rungs
 from maggy.study import Study
 from maggy.testing.logcheck import check_log
 from maggy.trial import Status
@@ -211,16 +211,15 @@ def test_the_loss_of_a_trial_without_a_value_is_nan():
 
 # -- indexes ---------------------------------------------------------------------------------------
 
+RUNGS = [Rung(*each) for each in product((None, 1, 3, 9), (None, 1, 3, 9), (False, True))]
+
 
 def indexed(study):
     """Return all that the indexes say, and so build them if they are not there yet."""
     rungs, milestones, averages = map(study.index, (Rungs, Milestones, RunningAverages))
     return repr(
         (
-            [
-                (rungs.at(rung), rungs.promotable(rung, 2), rungs.promotable(rung, 1))
-                for rung in product((None, 1, 3, 9), repeat=2)
-            ],
+            [(rungs.at(rung), rungs.promotable(rung, 2), rungs.promotable(rung, 1)) for rung in RUNGS],
             [milestones.at(level) for level in LEVELS],
             [averages.at(step) for step in range(10)],
         )
@@ -259,14 +258,14 @@ def test_promotable_by_definition(log):
     study = Study.of(log)
     continued = {trial.parent for trial in study.trials.values()}
 
-    def began(trial):
-        return trial.budget if trial.parent is None else began(study.trials[trial.parent])
+    def first(trial):
+        return trial if trial.parent is None else first(study.trials[trial.parent])
 
-    for rung in product((None, 1, 3, 9), repeat=2):
+    for rung in RUNGS:
         ranked = sorted(
             (study.loss(trial), trial.id)
             for trial in study.trials.values()
-            if trial.usable and (began(trial), trial.budget) == rung
+            if trial.usable and (first(trial).budget, trial.budget, first(trial).why == RANDOM) == rung
         )
         earned = [number for _, number in ranked[: len(ranked) // 2] if number not in continued]
         place = study.index(Rungs).promotable(rung, 2)

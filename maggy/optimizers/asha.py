@@ -8,10 +8,10 @@ Seeger, "Model-based Asynchronous Hyperparameter and Neural Architecture Search"
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from maggy.errors import ConfigError
 from maggy.optimizers.halving import Halving
@@ -76,18 +76,18 @@ class Asha(Halving):
         """Return R; where progressive, the lowest budget that is enough to tell the good from the bad."""
         return study.index(Rankings).reach(self.levels) if self.progressive else self.resource_max
 
-    def propose(self, study: Study, rng: Random) -> Mapping[str, Any]:
+    def propose(self, study: Study, rng: Random, budget: float) -> Suggestion:
         """Return a new configuration; in the stopping form the searcher learns from what trials had at the rungs."""
         if self.stops and self.searcher is not None:
             from maggy.optimizers.bayes.observed import Observed
 
             study.index(Observed).take(self.levels[:-1])
-        return super().propose(study, rng)
+        return super().propose(study, rng, budget)
 
     def ask(self, study: Study, rng: Random) -> Suggestion | Answer:
         """Continue the best trial that has earned it, highest rung first; else begin a new configuration."""
         if self.stops:
-            return Suggestion(self.propose(study, rng), self.resource_max) if study.remaining else DONE
+            return self.propose(study, rng, self.resource_max) if study.remaining else DONE
         return super().ask(study, rng)
 
     def reason_to_stop(self, trial: Trial, study: Study) -> str | None:

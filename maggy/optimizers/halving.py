@@ -6,23 +6,25 @@ of rungs is a *bracket*: ASHA has one, Hyperband several that begin at different
 Where a model proposes, two things are different. Its configurations get better, so that the newest are always among the
 best of a rung: all would go on at once. So of a rung no more than 1/η go on, until all is sampled (the delayed ASHA of
 Li et al., "Hyper-Tune", VLDB 2022). And what is good at a low budget may be bad at a large one, which a model of low
-budgets would never find out: so a share of the configurations is random (Falkner et al., "BOHB", ICML 2018).
+budgets would never find out: so a share of the configurations is random (Falkner et al., "BOHB", ICML 2018). They climb
+a ladder of their own, as they would without a model. On the model's they would have no chance: it knows best what is
+good at the lowest rung.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise
 from random import Random
-from typing import Any, ClassVar, cast
+from typing import ClassVar, cast
 
 from maggy import plugins
 from maggy.errors import ConfigError
 from maggy.optimizers.model import Searcher
-from maggy.optimizers.rungs import Place, Rung, Rungs, levels
+from maggy.optimizers.rungs import RANDOM, Place, Rung, Rungs, levels
 from maggy.optimizers.searchers import searcher_of
 from maggy.searchspace import Searchspace
 from maggy.study import Study
@@ -92,31 +94,39 @@ class Halving:
 
     def why(self, rung: Rung, place: Place) -> str:
         """Say for what a trial is promoted."""
-        return f"rung {rung[1]:g}: rank {place.rank} of {place.among}"
+        return f"rung {rung.budget:g}: rank {place.rank} of {place.among}{' random ones' if rung.apart else ''}"
 
-    def propose(self, study: Study, rng: Random) -> Mapping[str, Any]:
-        """Return a new configuration: the searcher's, or a random one."""
-        if self.searcher is None or rng.random() < self.random_share:
-            return study.searchspace.sample(rng)
-        return cast("Searcher", self.searcher).propose(study, rng)
+    def propose(self, study: Study, rng: Random, budget: float) -> Suggestion:
+        """Return a new configuration: the searcher's, or a random one, which says so where there is a searcher."""
+        if self.searcher is None:
+            return Suggestion(study.searchspace.sample(rng), budget)
+        if rng.random() < self.random_share:
+            return Suggestion(study.searchspace.sample(rng), budget, why=RANDOM)
+        return Suggestion(cast("Searcher", self.searcher).propose(study, rng), budget)
 
     def ask(self, study: Study, rng: Random) -> Suggestion | Answer:
         """Continue the best trial that has earned it, the highest rung first; else begin a new configuration."""
         rungs, reach = study.index(Rungs), self.reach(study)
-        strictly = self.searcher is not None and study.remaining > 0
         for rung, above in self._climbs:
             if above > reach:
                 continue
+            strictly = self.searcher is not None and not rung.apart and study.remaining > 0
             if (place := rungs.promotable(rung, self.reduction_factor, strictly=strictly)) is not None:
                 return Suggestion(study.trials[place.trial].params, above, place.trial, self.why(rung, place))
         if study.remaining:
-            return Suggestion(self.propose(study, rng), self.begin(study))
+            return self.propose(study, rng, self.begin(study))
         return WAIT if self._may_promote(study) else DONE
 
     @cached_property
     def _climbs(self) -> list[tuple[Rung, float]]:
         """Each rung with the budget above it, the highest first."""
-        climbs = [((bracket[0], below), above) for bracket in self.brackets for below, above in pairwise(bracket)]
+        ladders = (False,) if self.searcher is None else (False, True)
+        climbs = [
+            (Rung(bracket[0], below, apart), above)
+            for bracket in self.brackets
+            for below, above in pairwise(bracket)
+            for apart in ladders
+        ]
         return sorted(climbs, key=lambda climb: climb[1], reverse=True)
 
     def _may_promote(self, study: Study) -> bool:

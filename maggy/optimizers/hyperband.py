@@ -59,4 +59,4 @@ class Hyperband(Halving):
 
     def why(self, rung: Rung, place: Place) -> str:
         """Say for what a trial is promoted."""
-        return f"bracket from {rung[0]:g}, {super().why(rung, place)}"
+        return f"bracket from {rung.began:g}, {super().why(rung, place)}"

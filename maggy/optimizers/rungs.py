@@ -15,7 +15,18 @@ from maggy.study import Study
 from maggy.trial import Trial
 
 Entry = tuple[float, int]  # (loss, trial)
-Rung = tuple[float | None, float | None]  # (the budget with which its configurations began, its own budget)
+RANDOM = "random, beside a model's"  # why a configuration begins that a model has not proposed, though there is one
+
+
+class Rung(NamedTuple):
+    """Where trials are compared: those that have the `budget` now and `began` with the same one.
+
+    Random configurations that stand beside a model's are `apart`, on rungs of their own.
+    """
+
+    began: float | None
+    budget: float | None
+    apart: bool = False
 
 
 def levels(lowest: float, highest: float, factor: float) -> list[float]:
@@ -43,8 +54,8 @@ class Place(NamedTuple):
 class Rungs:
     """Completed trials by rung, ranked, and which of them are not yet continued by another trial.
 
-    Two configurations share a rung where they have the same budget now and began with the same one: so each bracket of
-    Hyperband has rungs of its own.
+    Each bracket of Hyperband has rungs of its own, and so have random configurations beside a model's: of each trial
+    that begins the log says with which budget, and why.
     """
 
     def __init__(self, study: Study) -> None:
@@ -53,7 +64,7 @@ class Rungs:
         self._ranked: dict[Rung, list[Entry]] = {}
         self._open: dict[Rung, list[Entry]] = {}
         self._entries: dict[int, Entry] = {}
-        self._first: dict[int, float | None] = {}
+        self._first: dict[int, Trial] = {}  # the trial with which a trial's configuration began
         self._promoted: set[int] = set()
         self._left: Counter[Rung] = Counter()  # trials of a rung that are continued
 
@@ -70,10 +81,10 @@ class Rungs:
 
     def _suggested(self, trial: Trial) -> None:
         if trial.parent is None:
-            self._first[trial.id] = trial.budget
+            self._first[trial.id] = trial
             self.began[trial.budget] += 1
             return
-        self._first[trial.id] = self._first.get(trial.parent)
+        self._first[trial.id] = self._first[trial.parent]
         if trial.parent not in self._promoted:
             self._promoted.add(trial.parent)
             self._left[self.rung(self._study.trials[trial.parent])] += 1
@@ -83,7 +94,8 @@ class Rungs:
 
     def rung(self, trial: Trial) -> Rung:
         """Return the rung on which a trial is compared."""
-        return self._first[trial.id], trial.budget
+        first = self._first[trial.id]
+        return Rung(first.budget, trial.budget, first.why == RANDOM)
 
     def at(self, rung: Rung) -> list[Entry]:
         """Return all who have completed at this rung, best first."""

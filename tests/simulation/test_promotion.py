@@ -11,6 +11,7 @@ import pytest
 
 from maggy.events import Ended, Suggested
 from maggy.optimizers import Asha, Hyperband, Tpe
+from maggy.optimizers.rungs import Rung, Rungs
 from maggy.study import Study
 from maggy.testing.problems import Branin, Hartmann6, Mixed
 from maggy.testing.simulation import Faults, simulate
@@ -83,14 +84,17 @@ def test_each_rung_of_each_bracket_promotes_its_share(eta, faults):
 
 
 def test_a_searcher_changes_who_begins_and_not_who_goes_on():
-    """ASHA with a model promotes the same share, and what begins is better than what is drawn at random."""
-    asha = Asha(resource_max=9, searcher=Tpe(startup=8))
+    """ASHA with a model promotes the same share of either ladder, and what begins is better than what is random."""
+    asha = Asha(resource_max=9, searcher=Tpe(startup=8), random_share=1 / 3)
     model, random = (
         simulate(each, Mixed(), num_trials=90, executors=4, seed=1).study for each in (asha, Asha(resource_max=9))
     )
-    for study in (model, random):
-        ranked = rungs_of(study)
-        assert 30 <= len(ranked[3]) <= 30 + 2 * math.sqrt(90)
+    for study, ladders in ((model, 2), (random, 1)):
+        rungs = study.index(Rungs)
+        began = Counter(rungs.rung(trial).apart for trial in study.trials.values() if trial.parent is None)
+        assert len(began) == ladders
+        for apart, count in began.items():
+            assert count // 3 <= len(rungs.at(Rung(1, 3, apart))) <= count // 3 + 2 * math.sqrt(count)
     late = [
         [Mixed().f(trial.params) for trial in study.trials.values() if trial.parent is None][30:]
         for study in (model, random)
