@@ -33,6 +33,7 @@ from maggy.errors import ConfigError
 from maggy.events import Ended, Lost, Reported, Requeued, Started, StudyClosed, StudyOpened, StudyResumed, Suggested
 from maggy.jsonvalue import loads
 from maggy.optimizers import Loco
+from maggy.optimizers.rungs import RANDOM
 from maggy.searchspace import Searchspace
 from maggy.store import Owner, open_reader, open_store
 from maggy.study import Study
@@ -735,6 +736,25 @@ def test_explain(path):
                 continued: by digits:4
         """
         assert run("explain", "digits:2").splitlines() == lines(expected)
+
+
+def test_explain_of_random_configurations_beside_a_models(path):
+    """They have places of their own, of which `explain` tells too."""
+    asha = {"name": "asha", "reduction_factor": 3.0, "resource_max": 9.0, "searcher": {"name": "tpe"}}
+    events = [opened("a", "acc", "max", optimizer=asha)]
+    for trial, value in enumerate((0.6, 0.9, 0.7, 0.1, 0.8, 0.2), 1):
+        why = RANDOM if trial > 3 else None
+        events += [
+            Suggested(BEGAN, trial, {"lr": 0.1}, 1.0, None, 0, None, why),
+            Started(BEGAN, trial, 1, "executor-1"),
+        ]
+        events.append(ended(trial, value))
+    with kept(path, "a", events):
+        said = run("explain", "a:4").splitlines()
+    assert f"    why:       {RANDOM}" in said
+    assert (
+        "    rank:      6 of 6 with budget 1; the best 1 go on, cut-off 0.9; of the 3 random ones the best 1 do" in said
+    )
 
 
 def test_explain_at_rungs_that_stop(path):

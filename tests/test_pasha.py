@@ -4,7 +4,6 @@ from maggy.errors import ConfigError
 from maggy.events import Ended, Reported, Started, StudyOpened, Suggested
 from maggy.optimizers import Asha
 from maggy.optimizers.pasha import Rankings, noise_of
-from maggy.optimizers.rungs import RANDOM
 from maggy.searchspace import Searchspace
 from maggy.study import Study
 from maggy.testing.play import play
@@ -14,16 +13,16 @@ LEVELS = [1, 3, 9, 27]
 NAN = float("nan")
 
 
-def ended(number, curve, budget, parent=None, why=None):
+def ended(number, curve, budget, parent=None):
     """Return what is recorded of a trial with this curve: step -> loss."""
-    yield Suggested(0.0, number, {"x": 0.5}, budget, parent, 0, why=why)
+    yield Suggested(0.0, number, {"x": 0.5}, budget, parent, 0)
     yield Started(0.0, number, 1, "executor")
     for step, loss in curve.items():
         yield Reported(0.0, number, 1, step, {"metric": loss})
     yield Ended(0.0, number, 1, "completed", list(curve.values())[-1], {})
 
 
-def study_of(*rungs, direction="min", curves=(), why=None):
+def study_of(*rungs, direction="min", curves=()):
     """Return a study in which trial k of rung r has the loss rungs[r][k], and continues trial k of the rung below."""
     events, number, above = [], 0, None
     sign = 1 if direction == "min" else -1
@@ -33,12 +32,11 @@ def study_of(*rungs, direction="min", curves=(), why=None):
             number += 1
             curve = dict(curves[place]) if curves and budget == 1 else {}
             points = {step: sign * each for step, each in {**curve, budget: loss}.items()}
-            events += ended(number, points, budget, None if above is None else above + place, why)
+            events += ended(number, points, budget, None if above is None else above + place)
         above = first
     return Study.of([StudyOpened(0.0, {"direction": direction, "num_trials": 99}), *events])
 
 
-@pytest.mark.parametrize("why", [None, RANDOM])
 @pytest.mark.parametrize("direction", ["min", "max"])
 @pytest.mark.parametrize(
     ("rungs", "reach"),
@@ -54,9 +52,9 @@ def study_of(*rungs, direction="min", curves=(), why=None):
         ([[0.1, 0.2], [0.5, 0.6], [0.4, 0.3]], 3),  # nobody asks above a rung that agrees
     ],
 )
-def test_the_top_rung_is_the_first_that_agrees(rungs, reach, direction, why):
-    """A rung whose trials stood in the same order on the rung below has nothing new to tell, on either ladder."""
-    assert study_of(*rungs, direction=direction, why=why).index(Rankings).reach(LEVELS) == reach
+def test_the_top_rung_is_the_first_that_agrees(rungs, reach, direction):
+    """A rung whose trials stood in the same order on the rung below has nothing new to tell."""
+    assert study_of(*rungs, direction=direction).index(Rankings).reach(LEVELS) == reach
 
 
 @pytest.mark.parametrize(

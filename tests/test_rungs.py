@@ -162,7 +162,7 @@ def test_brackets_have_rungs_of_their_own():
 
 
 def test_random_configurations_beside_a_models_have_rungs_of_their_own():
-    """Why a configuration began is said by its first trial; those that continue it have reasons of their own."""
+    """They stand among all, too; why one began is said by its first trial, others of it have reasons of their own."""
     events = [
         *ended(1, 0.1),
         *ended(2, 0.2, why=RANDOM),
@@ -172,9 +172,10 @@ def test_random_configurations_beside_a_models_have_rungs_of_their_own():
     ]
     rungs = study_of(*events).index(Rungs)
     assert rungs.began == {1: 3}
-    assert [rungs.at(Rung(1, 1, apart)) for apart in (False, True)] == [[(0.1, 1), (0.3, 3)], [(0.2, 2)]]
-    assert [rungs.at(Rung(1, 3, apart)) for apart in (False, True)] == [[(0.5, 5)], [(0.4, 4)]]
+    assert [rungs.at(Rung(1, 1, apart)) for apart in (False, True)] == [[(0.1, 1), (0.2, 2), (0.3, 3)], [(0.2, 2)]]
+    assert [rungs.at(Rung(1, 3, apart)) for apart in (False, True)] == [[(0.4, 4), (0.5, 5)], [(0.4, 4)]]
     assert rungs.promotable(Rung(1, 3, apart=True), 1) == Place(4, 1, 1)
+    assert rungs.promotable(Rung(1, 1, apart=True), 1) is None  # it has gone on from both
 
 
 def test_a_place_is_told():

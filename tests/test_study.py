@@ -254,22 +254,36 @@ def test_milestones_by_definition(log):
 
 @given(logs(max_size=80))
 def test_promotable_by_definition(log):
-    """Promotable is the best of the best 1/η of the completed of a rung that no other trial continues."""
+    """Promotable is the best of the best 1/η of the completed of a rung that no other trial continues.
+
+    Where some are apart, their best 1/η have places of their own, and the others' are what is left.
+    """
     study = Study.of(log)
     continued = {trial.parent for trial in study.trials.values()}
 
     def first(trial):
         return trial if trial.parent is None else first(study.trials[trial.parent])
 
-    for rung in RUNGS:
-        ranked = sorted(
+    def on(rung):
+        return sorted(
             (study.loss(trial), trial.id)
             for trial in study.trials.values()
-            if trial.usable and (first(trial).budget, trial.budget, first(trial).why == RANDOM) == rung
+            if trial.usable
+            and (first(trial).budget, trial.budget) == rung[:2]
+            and (first(trial).why == RANDOM or not rung.apart)
         )
-        earned = [number for _, number in ranked[: len(ranked) // 2] if number not in continued]
-        place = study.index(Rungs).promotable(rung, 2)
-        assert (place and place.trial) == (earned[0] if earned else None)
+
+    for rung in RUNGS:
+        ranked, apart = on(rung), [] if rung.apart else on(rung._replace(apart=True))
+        sure = apart[: len(apart) // 2]
+        places = len(ranked) // 2 - len(sure)
+        earned = [
+            entry[1]
+            for place, entry in enumerate(ranked)
+            if entry[1] not in continued and len([each for each in ranked[:place] if each not in sure]) < places
+        ]
+        found = study.index(Rungs).promotable(rung, 2)
+        assert (found and found.trial) == (earned[0] if earned else None)
 
 
 def test_an_index_is_made_once():

@@ -6,9 +6,9 @@ of rungs is a *bracket*: ASHA has one, Hyperband several that begin at different
 Where a model proposes, two things are different. Its configurations get better, so that the newest are always among the
 best of a rung: all would go on at once. So of a rung no more than 1/η go on, until all is sampled (the delayed ASHA of
 Li et al., "Hyper-Tune", VLDB 2022). And what is good at a low budget may be bad at a large one, which a model of low
-budgets would never find out: so a share of the configurations is random (Falkner et al., "BOHB", ICML 2018). They climb
-a ladder of their own, as they would without a model. On the model's they would have no chance: it knows best what is
-good at the lowest rung.
+budgets would never find out: so a share of the configurations is random (Falkner et al., "BOHB", ICML 2018). Of a
+rung's places they have a share, too, for which they compete among themselves, as without a model. Against the model's
+they would have no chance: it knows best what is good at the lowest rung.
 """
 
 from __future__ import annotations
@@ -120,7 +120,7 @@ class Halving:
     @cached_property
     def _climbs(self) -> list[tuple[Rung, float]]:
         """Each rung with the budget above it, the highest first."""
-        ladders = (False,) if self.searcher is None else (False, True)
+        ladders = (False,) if self.searcher is None else (True, False)  # who is sure of places takes them first
         climbs = [
             (Rung(bracket[0], below, apart), above)
             for bracket in self.brackets

@@ -39,7 +39,7 @@ class Rankings:
     def reach(self, levels: Sequence[float]) -> float:
         """Return the lowest level whose ranking agrees with that of the level below; else the highest."""
         for level in levels[1:-1]:
-            if self._agrees(Rung(levels[0], level)) and self._agrees(Rung(levels[0], level, apart=True)):
+            if self._agrees(Rung(levels[0], level)):
                 return level
         return levels[-1]
 

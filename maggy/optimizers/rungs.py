@@ -21,7 +21,7 @@ RANDOM = "random, beside a model's"  # why a configuration begins that a model h
 class Rung(NamedTuple):
     """Where trials are compared: those that have the `budget` now and `began` with the same one.
 
-    Random configurations that stand beside a model's are `apart`, on rungs of their own.
+    Random configurations that stand beside a model's are compared with all, and `apart`, among themselves.
     """
 
     began: float | None
@@ -54,8 +54,8 @@ class Place(NamedTuple):
 class Rungs:
     """Completed trials by rung, ranked, and which of them are not yet continued by another trial.
 
-    Each bracket of Hyperband has rungs of its own, and so have random configurations beside a model's: of each trial
-    that begins the log says with which budget, and why.
+    Each bracket of Hyperband has rungs of its own, and so have random configurations beside a model's, in addition: of
+    each trial that begins the log says with which budget, and why.
     """
 
     def __init__(self, study: Study) -> None:
@@ -74,10 +74,10 @@ class Rungs:
             self._suggested(trial)
         if trial.usable and trial.id not in self._entries:
             entry = self._entries[trial.id] = (self._study.loss(trial), trial.id)
-            rung = self.rung(trial)
-            insort(self._ranked.setdefault(rung, []), entry)
-            if trial.id not in self._promoted:
-                insort(self._open.setdefault(rung, []), entry)
+            for rung in self._rungs(trial):
+                insort(self._ranked.setdefault(rung, []), entry)
+                if trial.id not in self._promoted:
+                    insort(self._open.setdefault(rung, []), entry)
 
     def _suggested(self, trial: Trial) -> None:
         if trial.parent is None:
@@ -87,15 +87,19 @@ class Rungs:
         self._first[trial.id] = self._first[trial.parent]
         if trial.parent not in self._promoted:
             self._promoted.add(trial.parent)
-            self._left[self.rung(self._study.trials[trial.parent])] += 1
-            if entry := self._entries.get(trial.parent):
-                waiting = self._open[self.rung(self._study.trials[trial.parent])]
-                del waiting[bisect_left(waiting, entry)]
+            for rung in self._rungs(self._study.trials[trial.parent]):
+                self._left[rung] += 1
+                if entry := self._entries.get(trial.parent):
+                    waiting = self._open[rung]
+                    del waiting[bisect_left(waiting, entry)]
 
     def rung(self, trial: Trial) -> Rung:
-        """Return the rung on which a trial is compared."""
-        first = self._first[trial.id]
-        return Rung(first.budget, trial.budget, first.why == RANDOM)
+        """Return the rung on which a trial is compared with all that it may be compared with."""
+        return Rung(self._first[trial.id].budget, trial.budget)
+
+    def _rungs(self, trial: Trial) -> list[Rung]:
+        rung = self.rung(trial)
+        return [rung, rung._replace(apart=True)] if self._first[trial.id].why == RANDOM else [rung]
 
     def at(self, rung: Rung) -> list[Entry]:
         """Return all who have completed at this rung, best first."""
@@ -104,16 +108,18 @@ class Rungs:
     def promotable(self, rung: Rung, factor: float, *, strictly: bool = False) -> Place | None:
         """Return the best trial of the rung that is in its best 1/factor and not yet continued, if there is one.
 
+        Of the places of all, those that are `apart` have a share, and who is sure of one of these takes no other.
         Only the best open trial has to be looked at: if its rank is too low, so is everybody's behind it. `strictly`:
         none is, once 1/factor of the rung are continued, those included that have fallen behind since.
         """
         waiting = self._open.get(rung)
         if not waiting:
             return None
-        ranked = self._ranked[rung]
+        ranked, apart = self._ranked[rung], [] if rung.apart else self.at(rung._replace(apart=True))
         rank = bisect_left(ranked, waiting[0])
-        allowed = math.floor(len(ranked) / factor + 1e-9)
-        if rank >= allowed or (strictly and self._left[rung] >= allowed):
+        allowed, sure = (math.floor(len(each) / factor + 1e-9) for each in (ranked, apart))
+        before = rank - bisect_left(apart, waiting[0], hi=sure)
+        if before >= allowed - sure or (strictly and self._left[rung] >= allowed):
             return None
         return Place(waiting[0][1], rank + 1, len(ranked))
 

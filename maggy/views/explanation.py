@@ -106,14 +106,17 @@ def _rank(study: Study, trial: Trial) -> dict[str, Any] | None:
         return None
     if trial.group is not None:
         return _rank_of_configuration(study, trial.group)
-    rungs = study.index(Rungs)
-    ranked = rungs.at(rungs.rung(trial))
+    rung = study.index(Rungs).rung(trial)
+    ranked, apart = (study.index(Rungs).at(each) for each in (rung, rung._replace(apart=True)))
     place = next(place for place, (_, number) in enumerate(ranked, 1) if number == trial.id)
     told, factor = study.settings.get("optimizer") or {}, _factor(study)
     climbs = told.get("mode") != "stopping" and (trial.budget or 0) < told.get("resource_max", 0)
-    allowed = math.floor(len(ranked) / factor + 1e-9) if factor and climbs else 0
-    cutoff = study.objective.value(ranked[allowed - 1][0]) if allowed else None
-    return {"budget": trial.budget, "rank": place, "among": len(ranked), "best": allowed or None, "cutoff": cutoff}
+    allowed, sure = (math.floor(len(each) / factor + 1e-9) if factor and climbs else 0 for each in (ranked, apart))
+    placed = set(apart[:sure])  # random ones beside a model's have places of their own
+    others = [entry for entry in ranked if entry not in placed]
+    cutoff = study.objective.value(others[allowed - sure - 1][0]) if allowed > sure else None
+    found = {"budget": trial.budget, "rank": place, "among": len(ranked), "best": allowed - sure or None}
+    return found | {"cutoff": cutoff, "random": {"best": sure, "among": len(apart)} if sure else None}
 
 
 def _rank_of_configuration(study: Study, group: int) -> dict[str, Any] | None:
@@ -193,6 +196,8 @@ def _place(rank: dict[str, Any]) -> str:
     if "mean" in rank:
         value = f"{_short(rank['mean'])}, the mean of {rank['of']} replicates, "
     best = f"; the best {rank['best']} go on, cut-off {_short(rank['cutoff'])}" if rank["best"] else ""
+    if sure := rank.get("random"):
+        best += f"; of the {sure['among']} random ones the best {sure['best']} do"
     return f"{value}{rank['rank']} of {rank['among']}{at}{best}"
 
 

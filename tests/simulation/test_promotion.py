@@ -90,11 +90,10 @@ def test_a_searcher_changes_who_begins_and_not_who_goes_on():
         simulate(each, Mixed(), num_trials=90, executors=4, seed=1).study for each in (asha, Asha(resource_max=9))
     )
     for study, ladders in ((model, 2), (random, 1)):
-        rungs = study.index(Rungs)
-        began = Counter(rungs.rung(trial).apart for trial in study.trials.values() if trial.parent is None)
-        assert len(began) == ladders
-        for apart, count in began.items():
-            assert count // 3 <= len(rungs.at(Rung(1, 3, apart))) <= count // 3 + 2 * math.sqrt(count)
+        for apart in (False, True)[:ladders]:
+            began, above = (len(study.index(Rungs).at(Rung(1, budget, apart))) for budget in (1, 3))
+            assert began
+            assert began // 3 <= above <= began // 3 + 2 * math.sqrt(began)
     late = [
         [Mixed().f(trial.params) for trial in study.trials.values() if trial.parent is None][30:]
         for study in (model, random)
