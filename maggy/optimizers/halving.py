@@ -6,9 +6,9 @@ of rungs is a *bracket*: ASHA has one, Hyperband several that begin at different
 Where a model proposes, two things are different. Its configurations get better, so that the newest are always among the
 best of a rung: all would go on at once. So of a rung no more than 1/η go on, until all is sampled (the delayed ASHA of
 Li et al., "Hyper-Tune", VLDB 2022). And what is good at a low budget may be bad at a large one, which a model of low
-budgets would never find out: so a share of the configurations is random (Falkner et al., "BOHB", ICML 2018). Of a
-rung's places they have a share, too, for which they compete among themselves, as without a model. Against the model's
-they would have no chance: it knows best what is good at the lowest rung.
+budgets would never find out: so a share of the configurations is random (Falkner et al., "BOHB", ICML 2018). Where all
+begin at the lowest rung they have a share of each rung's places, too, for which they compete among themselves, as
+without a model. Against the model's they would have no chance: it knows best what is good at the lowest rung.
 """
 
 from __future__ import annotations
@@ -84,6 +84,11 @@ class Halving:
         """The budgets of each bracket's rungs, lowest first."""
         raise NotImplementedError
 
+    @cached_property
+    def apart(self) -> bool:
+        """Whether random configurations have places of their own: beside a model's, all of which begin alike."""
+        return self.searcher is not None and len(self.brackets) == 1
+
     def begin(self, study: Study) -> float:
         """Return the budget with which the next new configuration begins."""
         raise NotImplementedError
@@ -97,11 +102,9 @@ class Halving:
         return f"rung {rung.budget:g}: rank {place.rank} of {place.among}{' random ones' if rung.apart else ''}"
 
     def propose(self, study: Study, rng: Random, budget: float) -> Suggestion:
-        """Return a new configuration: the searcher's, or a random one, which says so where there is a searcher."""
-        if self.searcher is None:
-            return Suggestion(study.searchspace.sample(rng), budget)
-        if rng.random() < self.random_share:
-            return Suggestion(study.searchspace.sample(rng), budget, why=RANDOM)
+        """Return a new configuration: the searcher's, or a random one, which says so where it is to be told apart."""
+        if self.searcher is None or rng.random() < self.random_share:
+            return Suggestion(study.searchspace.sample(rng), budget, why=RANDOM if self.apart else None)
         return Suggestion(cast("Searcher", self.searcher).propose(study, rng), budget)
 
     def ask(self, study: Study, rng: Random) -> Suggestion | Answer:
@@ -120,7 +123,7 @@ class Halving:
     @cached_property
     def _climbs(self) -> list[tuple[Rung, float]]:
         """Each rung with the budget above it, the highest first."""
-        ladders = (False,) if self.searcher is None else (True, False)  # who is sure of places takes them first
+        ladders = (True, False) if self.apart else (False,)  # who is sure of places takes them first
         climbs = [
             (Rung(bracket[0], below, apart), above)
             for bracket in self.brackets

@@ -29,8 +29,7 @@ class Hyperband(Halving):
         searcher: what proposes new configurations: a name such as `"tpe"`, an instance such as `Tpe(startup=5)`, or
             None for random ones.
         random_share: the share of configurations, from 0 to 1, that is random although there is a searcher, for low
-            budgets may mislead it; of each rung's places they have the same share, for which they compete among
-            themselves.
+            budgets may mislead it.
 
     """
 
