@@ -109,14 +109,14 @@ def _rank(study: Study, trial: Trial) -> dict[str, Any] | None:
     rung = study.index(Rungs).rung(trial)
     ranked, apart = (study.index(Rungs).at(each) for each in (rung, rung._replace(apart=True)))
     place = next(place for place, (_, number) in enumerate(ranked, 1) if number == trial.id)
-    told, factor = study.settings.get("optimizer") or {}, _factor(study)
-    climbs = told.get("mode") != "stopping" and (trial.budget or 0) < told.get("resource_max", 0)
+    factor, settings = _factor(study), study.settings.get("optimizer") or {}
+    climbs = settings.get("mode") != "stopping" and (trial.budget or 0) < settings.get("resource_max", 0)
     allowed, sure = (math.floor(len(each) / factor + 1e-9) if factor and climbs else 0 for each in (ranked, apart))
     placed = set(apart[:sure])  # random ones beside a model's have places of their own
     others = [entry for entry in ranked if entry not in placed]
     cutoff = study.objective.value(others[allowed - sure - 1][0]) if allowed > sure else None
-    found = {"budget": trial.budget, "rank": place, "among": len(ranked), "best": allowed - sure or None}
-    return found | {"cutoff": cutoff, "random": {"best": sure, "among": len(apart)} if sure else None}
+    told: dict[str, Any] = {"budget": trial.budget, "rank": place, "among": len(ranked), "best": allowed - sure or None}
+    return told | {"cutoff": cutoff, "random": {"best": sure, "among": len(apart)} if sure else None}
 
 
 def _rank_of_configuration(study: Study, group: int) -> dict[str, Any] | None:
