@@ -178,6 +178,30 @@ def test_random_configurations_beside_a_models_have_rungs_of_their_own():
     assert rungs.promotable(Rung(1, 1, apart=True), 1) is None  # it has gone on from both
 
 
+@pytest.mark.parametrize(
+    ("others", "randoms", "continued", "promotable"),
+    [
+        ([0.1, 0.2, 0.9], [0.3, 0.4, 0.5], [], 1),  # two places, of which a random one is sure of one
+        ([0.1, 0.2, 0.9], [0.3, 0.4, 0.5], [1], None),
+        ([0.1, 0.2, 0.9], [0.3, 0.4, 0.5], [1, 4], None),
+        ([0.3, 0.4, 0.9], [0.1, 0.2, 0.5], [4], 5),  # the other place is for whoever is best
+        ([0.2, 0.4, 0.9], [0.1, 0.3, 0.5], [4], 1),
+        ([0.2, 0.4, 0.9, 0.8], [0.1, 0.3], [], 5),  # two random ones are sure of none
+        ([0.2, 0.4, 0.9, 0.8], [0.1, 0.3], [5], 1),
+        ([0.2, 0.4, 0.9, 0.8], [0.1, 0.3], [1, 5], None),
+    ],
+)
+def test_random_configurations_take_their_places_from_the_rungs(others, randoms, continued, promotable):
+    """A third goes on, in all: who is sure of a place among the random ones takes none of the others'."""
+    events = [event for number, loss in enumerate(others, 1) for event in ended(number, loss)]
+    for number, loss in enumerate(randoms, len(others) + 1):
+        events += ended(number, loss, why=RANDOM)
+    for number, parent in enumerate(continued, 7):
+        events += running(number, 3, parent)
+    place = study_of(*events).index(Rungs).promotable(Rung(1, 1), 3)
+    assert (place and place.trial) == promotable
+
+
 def test_a_place_is_told():
     """Who is promoted is told with its rank and how many there are."""
     values = [5, 1, 4, 3, 2, 6]
