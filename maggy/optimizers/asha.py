@@ -32,8 +32,8 @@ class Asha(Halving):
         searcher: what proposes new configurations: a name such as `"tpe"`, an instance such as `Tpe(startup=5)`, or
             None for random ones.
         random_share: the share of configurations, from 0 to 1, that is random although there is a searcher, for low
-            budgets may mislead it; of each rung's places they have the same share, for which they compete among
-            themselves. With 1/2 half of the work is that of an ASHA without a searcher.
+            budgets may mislead it. In the promotion form they have the same share of each rung's places, for which
+            they compete among themselves: with 1/2 half of the work is that of an ASHA without a searcher.
         mode: `"promotion"`: a trial ends at its rung; the best are continued by a new trial that has the first one as
             its parent, and its checkpoint. `"stopping"`: a trial is given R at once and is stopped at the first rung
             at which it is not among the best 1/η of those who have been there, itself included.
