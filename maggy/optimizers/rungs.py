@@ -115,7 +115,8 @@ class Rungs:
         waiting = self._open.get(rung)
         if not waiting:
             return None
-        ranked, apart = self._ranked[rung], [] if rung.apart else self.at(rung._replace(apart=True))
+        ranked = self._ranked[rung]
+        apart = [] if rung.apart else self.at(Rung(rung.began, rung.budget, apart=True))
         rank = bisect_left(ranked, waiting[0])
         allowed, sure = (math.floor(len(each) / factor + 1e-9) for each in (ranked, apart))
         before = rank - bisect_left(apart, waiting[0], hi=sure)
