@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+FAILED = "failed to process dataset"
+
 
 @dataclass(frozen=True)
 class Shipped:
@@ -50,18 +52,24 @@ def once(step: Mapping[str, Any], shipped: Sequence[Shipped], workspace: Path, e
     """Do a step, unless what it makes is there or another trial of this invocation has done it; wait for one that does.
 
     The trials of a machine, or of all that share the directory `marks`, take turns. Raises `RuntimeError` where the
-    step fails: then the trial must not start.
+    step fails, or has failed for another: then the trial must not start.
     """
     goal, marks = step["if_not_exist"], Path(step["marks"])
     marks.mkdir(parents=True, exist_ok=True)
     mark = marks / hashlib.sha256(repr((goal or step["name"], "" if goal else step["script"])).encode()).hexdigest()
     with mark.open("a+") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            _say(f"maggy: waiting for dataset {step['name']}, which another trial processes")
+            fcntl.flock(file, fcntl.LOCK_EX)
         file.seek(0)
-        if file.read() or (goal and Path(goal).exists()):
+        before = file.read()
+        if before.startswith(FAILED):
+            raise RuntimeError(f"{before}, for another trial, whose log shows it")
+        if before or (goal and Path(goal).exists()):
             return
-        sys.stdout.write(f"maggy: processing dataset {step['name']}\n")
-        sys.stdout.flush()
+        _say(f"maggy: processing dataset {step['name']}")
         with tempfile.TemporaryDirectory(dir=workspace.parent) as room:
             place(found(step["files"], shipped), Path(room))
             arguments = ["bash", "-c", step["preamble"] + step["script"]]
@@ -69,5 +77,12 @@ def once(step: Mapping[str, Any], shipped: Sequence[Shipped], workspace: Path, e
                 arguments, cwd=room, env=dict(environment), stdin=subprocess.DEVNULL, check=False
             )
         if done.returncode:
-            raise RuntimeError(f"failed to process dataset {step['name']}: it exited with code {done.returncode}")
+            why = f"{FAILED} {step['name']}: it exited with code {done.returncode}"
+            file.write(why)
+            raise RuntimeError(why)
         file.write("done")
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()

@@ -23,16 +23,28 @@ class AcquiredTrial:
         return "study file"
 
     def __call__(self, hparams: Mapping[str, Any], reporter: Reporter) -> dict[str, float]:
-        """Return a trial's metrics. Raises `ConfigError` where the function fails, or returns something else."""
+        """Return a trial's metrics. Raises `RuntimeError` where the function fails, or returns something else."""
         from maggy.studyfile.file import StudyFile
 
         with StudyFile(self.path, _say, patience=None) as file:
-            found = file.acquired(self.index, hparams, dict(reporter.work or {}))
+            try:
+                found = file.acquired(self.index, hparams, dict(reporter.work or {}))
+            except ConfigError as error:
+                raise RuntimeError(reason_last(error)) from None
         if not isinstance(found, dict) or not found:
-            raise ConfigError(
+            raise RuntimeError(
                 f"the function of acquire= returned {found!r}; it must return metrics, such as {{'acc': 1}}"
             )
         return found
+
+
+def reason_last(error: ConfigError) -> str:
+    """Return what is wrong with a study file as tracebacks have it: the line of the file, and then the reason.
+
+    The last line of a trial's error is what lists show.
+    """
+    reason, _, line = str(error).partition("\n")
+    return f"{line.strip()}\n{reason}" if line else reason
 
 
 def _say(line: str) -> None:

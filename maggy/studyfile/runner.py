@@ -26,7 +26,7 @@ from maggy.opening import Given, folded
 from maggy.optimizers import GridSearch
 from maggy.store import open_store
 from maggy.study import Study
-from maggy.studyfile.acquired import AcquiredTrial
+from maggy.studyfile.acquired import AcquiredTrial, reason_last
 from maggy.studyfile.definition import Definition, RunConfig, System
 from maggy.studyfile.file import StudyFile
 from maggy.studyfile.guide import Guided
@@ -297,7 +297,7 @@ class _Plan:
             return self._work(self.file.run_config(self.study, values, run, replicate), run)
         except ConfigError as error:
             self.troubles.append(str(error))
-            return {"error": str(error)}
+            return {"error": reason_last(error)}
 
     def _work(self, config: RunConfig, run: str) -> dict[str, Any]:
         work = {

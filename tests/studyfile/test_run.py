@@ -254,6 +254,40 @@ def test_d15_a_dataset_that_fails_fails_the_run_before_it_starts(place):
     assert "touch started" not in place.log(1)
 
 
+def test_d15_a_dataset_that_fails_is_not_tried_again(place):
+    """Who waited for it, and who comes later, fails likewise, and says so; another invocation tries it again."""
+    logs = f"{place.folder}/logs/s/*/output.log"
+    waits = f"echo x >> {place.folder}/times; while ! grep -q waiting {logs}; do sleep 0.05; done"
+    place.write(
+        f'd = dataset("d", local, "{waits}; exit 3")\n'
+        "def needs(p):\n    return run_config(local, 'echo METRICS: loss=1', datasets=[d])\n"
+        'study("s", {"x": discrete(1, 2, 3)}, minimize("loss"), needs)\n'
+    )
+    assert not place.run(stream=True, trials=2)
+    errors = sorted(trial.error.splitlines()[-1] for trial in place.trials())
+    said = "RuntimeError: failed to process dataset d: it exited with code 3"
+    assert errors == [said, *[f"{said}, for another trial, whose log shows it"] * 2]
+    assert any("maggy: waiting for dataset d" in place.log(trial) for trial in (1, 2))
+    assert (place.folder / "times").read_text() == "x\n"
+    assert not place.run(stream=True, trials=2)
+    assert (place.folder / "times").read_text() == "x\nx\n"
+
+
+@pytest.mark.parametrize("ending", ["dv", "py"])
+def test_a_run_that_the_file_fails_says_why_last(place, ending):
+    """The last line of its error, which lists show, is the reason, whichever function of the file it was."""
+    fails = 'def fails(p):\n    panic("too", "much")\n'
+    params = '{"x": discrete(1, 2)}'
+    first = 'lambda p: {} if p["x"] == 1 else fails(p)'
+    returned, config = first.format('{"loss": 1}'), first.format('run_config(local, "echo METRICS: loss=1")')
+    acquired = f'study("a", {params}, minimize("loss"), acquire={returned})\n'
+    place.write(f'{fails}{acquired}study("r", {params}, minimize("loss"), {config})\n', ending=ending)
+    assert not place.run(trials=2)
+    for name in ("a", "r"):
+        last = place.trials(name)[1].error.splitlines()[-1]
+        assert last.endswith("panic: too much"), last
+
+
 def test_d16_files_of_a_run_come_along(place, tmp_path):
     """By their last names."""
     (tmp_path / "data").mkdir()
