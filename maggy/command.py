@@ -67,6 +67,12 @@ class Command:
         ):
             raise ConfigError(f"Command(files={self.files!r}); it must be a list of paths")
         object.__setattr__(self, "files", tuple(str(name) for name in self.files))
+        named: dict[str, str] = {}
+        for path in self.files:
+            name = path.rpartition("/")[2]
+            if named.setdefault(name, path) != path:
+                both = f"{named[name]!r} and {path!r}"
+                raise ConfigError(f"Command(files=…) has {both}, which would be one file, {name!r}")
         if (
             not isinstance(self.env, Mapping)
             or not all(isinstance(text, str) and "\0" not in text for pair in self.env.items() for text in pair)

@@ -99,6 +99,7 @@ def test_a_parameter_that_may_be_absent_cannot_stand_in_a_template():
         lambda: Command("a\0b"),
         lambda: Command("x", files="train.py"),
         lambda: Command("x", files=[1]),
+        lambda: Command("x", files=["a/data.csv", "b/data.csv"]),
         lambda: Command("x", env={"A=B": "c"}),
         lambda: Command("x", env={"A": 1}),
         lambda: Command("x", keepalive=0),

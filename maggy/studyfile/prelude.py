@@ -25,6 +25,14 @@ def _texts(what, values):
         _kind("an element of " + what, value, "string")
     return list(values)
 
+def _files(paths):
+    found = {}
+    for path in _texts("local_files", paths):
+        name = path.split("/")[-1]
+        if found.setdefault(name, path) != path:
+            fail("local_files has %s and %s, which would be one file, %s" % (found[name], path, name))
+    return list(found.values())
+
 def discrete(*values):
     if not values:
         fail("discrete() has no values; list at least one")
@@ -91,14 +99,14 @@ def dataset(name, system, script, if_not_exist="", local_files=[]):
     _kind("the name of a dataset", name, "string")
     _kind("the script of a dataset", script, "string")
     return {"dataset": name, "systems": _systems("dataset " + name, system), "script": script,
-            "if_not_exist": if_not_exist, "files": _texts("local_files", local_files)}
+            "if_not_exist": if_not_exist, "files": _files(local_files)}
 
 def run_config(system, script, local_files=[], datasets=[]):
     _kind("the script of run_config()", script, "string")
     for each in datasets:
         if type(each) != "dict" or "dataset" not in each:
             fail("datasets has %s, which is no dataset()" % repr(each))
-    return {"script": script, "systems": _systems("run_config()", system), "files": _texts("local_files", local_files),
+    return {"script": script, "systems": _systems("run_config()", system), "files": _files(local_files),
             "datasets": list(datasets)}
 
 def _study(name, params, objective, run=None, oracle=grid_search, replicates=0, description="", acquire=None):
@@ -146,6 +154,7 @@ def _escaped(text):
 def _proto(values, indent):
     lines = []
     for name in values:
+        _kind("the name of a field of to_proto()", name, "string")
         value = values[name]
         for each in value if type(value) in ("list", "tuple") else [value]:
             if type(each) == "dict" and list(each) == ["enum_value"]:

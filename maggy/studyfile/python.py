@@ -101,7 +101,11 @@ class PythonFile:
             if isinstance(error, KeyboardInterrupt):
                 raise
             frames = [each for each in traceback.extract_tb(error.__traceback__) if each.filename in self._modules]
-            why = str(error) if isinstance(error, _FailedError) else f"{type(error).__name__}: {error}"
+            why = (
+                str(error)
+                if isinstance(error, _FailedError)
+                else f"{type(error).__name__}: {error}".replace("_study()", "study()")
+            )
             last = frames[-1] if frames else None
             column = None if last is None or last.colno is None else last.colno + 1
             raise FileError(

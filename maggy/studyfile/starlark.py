@@ -173,7 +173,7 @@ class StarlarkFile:
             places = [(path, int(line) - 1, int(column)) for path, line, column in frames]
             own = [(path, line, column) for path, line, column in places if path in self._sources and line > 0]
             place, why = own[-1] if own else (self._path, 0, 0), str(error).partition(": ")[2] or str(error)
-            why = re.sub(r"^(?:\w+: )?fail: |^fail: ", "", why)
+            why = re.sub(r"^(?:\w+: )?fail: |^fail: ", "", why).replace("function _study ", "function study ", 1)
         raise FileError(self._located(*place, why)) from None
 
     def _path_of(self, message: str) -> str:

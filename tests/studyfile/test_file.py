@@ -172,6 +172,12 @@ LINES = {
         ),
         ("study('t', {'x': range(0.0, 1.0)}, minimize('l'), run, oracle=skopt('NN'))\n", r"base_estimator='NN'"),
         ("open('/etc/passwd')\n", r"undefined: open"),
+        (
+            "run_config(localsystem('l'), 'x', ['a/f', 'b/f'])\n",
+            r"local_files has a/f and b/f, which would be one file, f",
+        ),
+        ("study('t')\n", r"file\.dv:6:6: function study missing 2 arguments"),
+        ("to_proto({1: 2})\n", r"the name of a field of to_proto\(\) is 1, of type int"),
         ("command('exit 3')\n", r"command\('exit 3'\) failed with code 3: it said nothing"),
     )
 }["study("]
@@ -192,6 +198,7 @@ def test_what_is_wrong_is_said_with_its_line(text, message, opened):
         ("discrete(1, 2.0)\n", r"file\.py:6:1: discrete\(\) has values of two kinds, int and float"),
         ("raise SystemExit(3)\n", r"SystemExit: 3"),
         ("panic('no')\n", r"file\.py:6:1: panic: no"),
+        ("study('a')\n", r"file\.py:6:1: TypeError: study\(\) missing 2"),
     ],
 )
 def test_so_it_is_in_python(text, message, opened):
