@@ -14,10 +14,12 @@ import sys
 import textwrap
 import time
 from contextlib import closing, contextmanager, suppress
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from rich.cells import cell_len
 from waiting import until
 
 import maggy
@@ -142,6 +144,22 @@ def test_d19_d20_list_of_what_runs(path, tmp_path):
     """)
 
 
+@pytest.mark.parametrize(
+    ("log", "status"),
+    [
+        ("+ for i in 1 2\n+ echo epoch 1\nepoch 1\n++ date\n+ sleep 60\n", "epoch 1"),
+        ("+ sleep 60\n", "+ sleep 60"),
+        ("", "maggy: started run (try 1) at noon"),
+    ],
+)
+def test_d20_a_programs_words_go_before_bashs_trace(path, tmp_path, log, status):
+    """A script that waits between its lines would else say `+ sleep 60` all the time."""
+    (tmp_path / "logs" / "1").mkdir(parents=True)
+    (tmp_path / "logs" / "1" / "output.log").write_text(f"maggy: started run (try 1) at noon\n{log}")
+    with kept(path, "a", [opened("a", files=str(tmp_path / "logs")), *begun(1)], held=True):
+        assert asked("list", "-runs", "a")[0]["detail"] == f"running: {status}"
+
+
 @pytest.mark.usefixtures("_pacific")
 def test_d19_info_of_a_run(path):
     """`info` of a run has Diviner's keys in Diviner's order, and the last value of each metric."""
@@ -221,6 +239,26 @@ def test_d22_columns_that_say_something(path):
         """)
         assert run("leaderboard", "-n", 1, "a").splitlines() == only
         assert "lr" not in run("leaderboard", "-n", 1, "-values", "opt,lay", "a")
+
+
+def test_parameters_have_six_digits_in_tables(path):
+    """No more than tell rows apart; `best`, `info` and JSON have all."""
+    exact = 0.5081546536987748
+    with kept(path, "a", [opened("a"), *begun(1, lr=exact, big=1234567.25), ended(1, 0.25)]):
+        assert run("leaderboard", "a").splitlines()[1].split()[3:] == ["1234567", "0.508155"]
+        assert run("list", "-runs", "-values", ".").split()[-2:] == ["big:1234567", "lr:0.508155"]
+        assert str(exact) in run("best", "a")
+        assert str(exact) in run("info", "a:1")
+        assert asked("leaderboard", "a")[0]["params"]["lr"] == exact
+
+
+def test_what_was_returned_without_a_report_is_shown(path):
+    """A function that only returns has its metrics in `metrics` and `info -v`, too."""
+    with kept(path, "a", [opened("a"), *begun(1), ended(1, 0.25, loss=0.25, acc=0.5)]):
+        assert run("metrics", "a:1") == "acc\tloss\n0.5\t0.25\n"
+        [told] = asked("metrics", "a:1")
+        assert (told["step"], told["metrics"]) == (None, {"acc": 0.5, "loss": 0.25})
+        assert run("info", "-v", "a:1").splitlines()[-3:] == ["    metrics:", "        acc:  0.5", "        loss: 0.25"]
 
 
 def test_d22_studies_that_disagree(path):
@@ -629,7 +667,10 @@ def test_a_study_that_is_unknown(path, command):
         (["-db", "dynamodb,t", "list"], "maggy keeps no studies in DynamoDB"),
         (["-db", "memory:", "list"], "a store in memory is seen by its own process alone"),
         (["-C", "nowhere", "list"], "Directory 'nowhere' does not exist"),
-        (["lst"], "No such command 'lst'"),
+        (["lst"], "There is no command 'lst'; did you mean 'list'?"),
+        (["list", "-run"], "There is no option -run; did you mean '-runs'?"),
+        (["leaderboard", "--value=x", "a"], "There is no option --value; did you mean '--values'?"),
+        (["list", "-runs", "-x"], "There is no option -x"),
         (["export", "--parquet", "a"], "pip install 'maggy[parquet]'"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
@@ -1152,7 +1193,19 @@ def test_what_watching_shows():
     assert any(line.startswith("trial 4 stopped: median rule") for line in screen)
     assert "best 0.7 by trial 2: lr=0.2" in screen
     study.apply(StudyClosed(BEGAN, "done"))
-    assert watch.screen(study, 100.0, BEGAN + 90, held=False, width=100)[-1] == "ended: done"
+    ended = watch.screen(study, 100.0, BEGAN + 90, held=False, width=100)
+    assert ended[-1] == "ended: done"
+    assert not any(a == b == "" for a, b in pairwise(ended))
+
+
+def test_what_watching_shows_fits_the_terminal():
+    """In lines and columns, Chinese characters counted as two, with room for the `^C` that a terminal shows."""
+    many = [event for number in range(5, 30) for event in begun(number, at=BEGAN + 60, budget=9.0, 名="値" * 40)]
+    screen = watch.screen(Study.of([*DIGITS, *many]), 100.0, BEGAN + 90, held=True, width=40, height=12)
+    assert len(screen) < 12
+    assert max(map(cell_len, screen)) <= 37
+    assert "and 23 more" in screen
+    assert screen[-1].startswith("best 0.7 by trial 2")
 
 
 # -- a study that runs ---------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from typing import Any, cast
 import click
 
 from maggy.cli.options import store_option
-from maggy.errors import MaggyError
+from maggy.errors import MaggyError, nearest
 from maggy.version import VERSION
 from maggy.views.summary import harmless
 
@@ -52,12 +52,30 @@ class Maggy(click.Group):
         name = cmd_name.replace("-", "_")
         return cast("click.Command", import_module(f"{HOME}.{name}").command)
 
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        """Find the command that is asked for, or say which may have been meant."""
+        known = self.list_commands(ctx)
+        if args and not args[0].startswith("-") and args[0] not in known:
+            ctx.fail(f"There is no command {args[0]!r}{nearest(args[0], known)}")
+        return super().resolve_command(ctx, args)
+
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command; what maggy refuses becomes a sentence."""
+        given = list(ctx.args)
         try:
             return super().invoke(ctx)
         except MaggyError as error:
             raise Refusal(str(error)) from error
+        except click.NoSuchOption as error:
+            raise _unknown(error, given) from None
+
+
+def _unknown(error: click.NoSuchOption, given: list[str]) -> click.UsageError:
+    """Return what to say of an option that there is not: of `-run` click knows only that there is no `-r`."""
+    word = next((each for each in given if each.startswith(error.option_name)), error.option_name).partition("=")[0]
+    params = error.ctx.command.get_params(error.ctx) if error.ctx else []
+    known = [name for each in params for name in each.opts if name.startswith("--") or name[2:]]
+    return click.UsageError(f"There is no option {word}{nearest(word, known)}", error.ctx)
 
 
 def _change_directory(ctx: click.Context, param: click.Parameter, where: str | None) -> None:  # noqa: ARG001

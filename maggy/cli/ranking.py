@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from maggy.cli.options import chosen
-from maggy.cli.text import MISSING, shown, three_digits
+from maggy.cli.text import MISSING, brief, shown, three_digits
 from maggy.jsonvalue import identity
 from maggy.trial import Objective
 from maggy.views.summary import plain
@@ -112,7 +112,7 @@ def table(rows: Sequence[Row], metric: str, metrics: str | None, values: str) ->
                 ",".join(str(each.replicate) for each in row.entrants),
                 row.told,
                 *(row.metric(name) for name in more),
-                *(shown(params[name]) if name in params else MISSING for name in names),
+                *(brief(params[name]) if name in params else MISSING for name in names),
             ]
         )
     return cells

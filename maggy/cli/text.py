@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import Any
 
 from maggy.jsonvalue import dumps
-from maggy.views.summary import plain
+from maggy.views.summary import number, plain
 
 DAY = 86_400.0
 MISSING = "NA"
@@ -49,6 +49,15 @@ def padded(text: str, width: int) -> str:
     return text + " " * (width - width_of(text))
 
 
+def cut(text: str, width: int) -> str:
+    """Return as much of a text as so many columns of a terminal have room for."""
+    if width_of(text) <= width:
+        return text
+    from rich.cells import set_cell_size
+
+    return set_cell_size(text, width).rstrip()
+
+
 def block(items: Iterable[tuple[str, str]], depth: int = 1) -> list[str]:
     """Return `key: value` lines with the values below each other; an empty value is a key with a block of its own."""
     found = list(items)
@@ -63,6 +72,11 @@ def shown(value: Any) -> str:
     if isinstance(value, float):
         return repr(value).removesuffix(".0")
     return plain(dumps(value))
+
+
+def brief(value: Any) -> str:
+    """Return a value as a table has room for: numbers with six digits, as everywhere but in `info`, `best` and JSON."""
+    return number(value, 6) if isinstance(value, float) else shown(value)
 
 
 def three_digits(value: float) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from maggy.cli.ranking import Row, ranked
-from maggy.cli.text import shown
+from maggy.cli.text import brief
 from maggy.cli.trials import KINDS, LEFT, Outline, final, finite, objective_of, outlines, said, settings
 from maggy.errors import amount, last_line
 from maggy.events import Drawn, Ended, Event, Lost, Requeued, Started, Suggested
@@ -21,6 +21,7 @@ from maggy.views.summary import plain, shortened
 
 TAIL = 4096  # bytes of a log in which its last line is looked for
 STATUS_WIDTH = 120  # columns
+STARTED = "maggy: started run "  # how a program's log begins
 
 
 def study_told(reader: Reader, entry: StudyEntry, now: float) -> dict[str, Any]:
@@ -141,10 +142,10 @@ def statuses(reader: Reader, entry: StudyEntry, these: list[Outline]) -> dict[st
             told = [f"{how} {amount(times, 'time')}" for how, times in before.items() if times > 0]
             text = ", ".join(["queued again", *told]) if told else "queued"
         elif each.status is Status.RUNNING:
-            line = last_line(tail_of(files, each.id, TAIL)[0])  # a progress bar's last state counts
+            line = _last_words(tail_of(files, each.id, TAIL)[0])
             if not line and (report := reports.get(each.id)):
                 line = ", ".join(
-                    [f"step {report.step}", *(f"{key} {shown(num)}" for key, num in report.metrics.items())]
+                    [f"step {report.step}", *(f"{key} {brief(num)}" for key, num in report.metrics.items())]
                 )
             text = f"running: {line}"
         else:
@@ -152,6 +153,12 @@ def statuses(reader: Reader, entry: StudyEntry, these: list[Outline]) -> dict[st
             text = end.get("reason") or last_line(end.get("error")) or ""
         found[each.name] = shortened(plain(text), STATUS_WIDTH)
     return found
+
+
+def _last_words(log: str) -> str:
+    """Return the last line of a log: what a program says, or else bash's trace. Of progress bars the last state."""
+    own = [line for line in log.splitlines() if not line.startswith(("+", STARTED))]
+    return last_line("\n".join(own)) or last_line(log)
 
 
 def tail_of(files: Any, trial: int, most: int) -> tuple[str, int]:

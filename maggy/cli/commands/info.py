@@ -65,16 +65,16 @@ def trial_lines(told: dict[str, Any], *, verbose: bool) -> list[str]:
     ]
     lines = [f"run {plain(told['study'])}:{told['trial']}:", *block(head)]
     lines += [f"{BLOCK}values:", *_values(told["values"])]
-    if verbose:
+    if verbose and told["reports"]:
         for index, report in enumerate(told["reports"]):
             lines += [f"{BLOCK}metrics[{index}]:", *_values(report["metrics"])]
-        if told["script"]:
-            lines += [
-                f"{BLOCK}script:",
-                *(BLOCK * 2 + harmless(line) for line in dedent(told["script"]).strip().splitlines()),
-            ]
-    else:
+    else:  # what it has returned
         lines += [f"{BLOCK}metrics:", *_values(told["metrics"])]
+    if verbose and told["script"]:
+        lines += [
+            f"{BLOCK}script:",
+            *(BLOCK * 2 + harmless(line) for line in dedent(told["script"]).strip().splitlines()),
+        ]
     if told["error"]:
         lines += [f"{BLOCK}error:", *(BLOCK * 2 + harmless(line) for line in told["error"].splitlines())]
     return lines

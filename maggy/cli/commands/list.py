@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from maggy.cli.options import chosen, colours, file_option, moment, query, reading, say, studies_argument
-from maggy.cli.text import Clock, columns, shown, to_seconds
+from maggy.cli.text import Clock, brief, columns, to_seconds
 from maggy.cli.told import statuses
 from maggy.cli.trials import STATES, Outline, matching, outlines
 from maggy.errors import ConfigError
@@ -92,7 +92,7 @@ def lines(found: Sequence[Outline], now: float, told: Mapping[str, str] | None, 
             row.append(told[each.name])
         if values:
             params = each.params
-            row += [f"{plain(name)}:{shown(params[name])}" for name in chosen(sorted(params), values)]
+            row += [f"{plain(name)}:{brief(params[name])}" for name in chosen(sorted(params), values)]
         rows.append(row)
     return columns(rows) if rows else []
 

@@ -9,6 +9,7 @@ import click
 from maggy.cli.options import chosen, complete, query, reading, say
 from maggy.cli.text import number_of
 from maggy.cli.trials import the_trial
+from maggy.events import Ended, Reported
 from maggy.views.summary import plain
 
 
@@ -19,12 +20,15 @@ from maggy.views.summary import plain
 def command(trial: str, wanted: str | None, as_json: bool) -> None:
     """Print what a trial has reported.
 
-    Tab-separated, a line for each report, NA for what one lacks. JSON has the step, the attempt and the time of each as
-    well.
+    Tab-separated, a line for each report, NA for what one lacks; of a trial without any what it has returned. JSON has
+    the step, the attempt and the time of each as well.
     """
     with reading() as reader:
         entry, number = the_trial(reader, trial)
-        reports = list(reader.reports(entry.name, number))
+        reports: list[Reported | Ended] = list(reader.reports(entry.name, number))
+        if not reports:
+            ended = [event for event in reader.of_trials(entry.name, [number]) if isinstance(event, Ended)]
+            reports += [event for event in ended[-1:] if event.metrics]
     names = sorted({name for report in reports for name in report.metrics})
     names = chosen(names, wanted) if wanted else names
     if as_json:
@@ -35,6 +39,7 @@ def command(trial: str, wanted: str | None, as_json: bool) -> None:
         click.echo("\t".join(number_of(report.metrics, name) for name in names))
 
 
-def _described(report: Any, names: list[str]) -> dict[str, Any]:
+def _described(report: Reported | Ended, names: list[str]) -> dict[str, Any]:
     metrics = {name: report.metrics[name] for name in names if name in report.metrics}
-    return {"step": report.step, "attempt": report.attempt, "at": report.at, "metrics": metrics}
+    step = report.step if isinstance(report, Reported) else None
+    return {"step": step, "attempt": report.attempt, "at": report.at, "metrics": metrics}

@@ -37,6 +37,8 @@ def command(ctx: click.Context, ident: str | None, file: str, study: str) -> Non
         if study not in names:
             raise ConfigError(f"there is no study {study!r} in {file}{nearest(study, names)}")
         found = names[study]
+        if found.acquires:
+            raise ConfigError(f"study {study!r} has no script: its trials call the function that acquire= names")
         values = overridden(found, ctx.args)
         click.echo(rendered(opened.run_config(found, values, ident or f"{study}:0")), nl=False)
 

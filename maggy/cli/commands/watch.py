@@ -11,7 +11,7 @@ import click
 
 from maggy.cli.options import reading, store_option, studies_argument
 from maggy.cli.ranking import Entrant, ranked
-from maggy.cli.text import columns, shown, to_seconds
+from maggy.cli.text import brief, columns, cut, to_seconds
 from maggy.cli.trials import the_study
 from maggy.errors import last_line
 from maggy.store import Reader
@@ -21,8 +21,9 @@ from maggy.views.summary import number, plain, progress
 
 LOOK = 0.5  # seconds between two looks at the log
 PLAIN = 5.0  # seconds between two lines where there is no terminal
-SHOWN = 20  # running trials that are listed
+SHOWN = 20  # running trials that are listed, where the terminal has room for them
 ENDED = 5  # trials of which the end is told
+MARGIN = 3  # columns: a terminal shows `^C` behind the last line, which must not become two
 
 
 @click.command(epilog="Example: maggy watch digits")
@@ -57,7 +58,8 @@ def _show(reader: Reader, name: str) -> None:
     console = Console(highlight=False, markup=False, emoji=False)
     with Live(console=console, auto_refresh=False) as live:
         for study, elapsed, held in looks:
-            lines = screen(study, elapsed, time.time(), held=held, width=console.width)
+            width, height = console.size
+            lines = screen(study, elapsed, time.time(), held=held, width=width, height=height)
             live.update(Text("\n".join(lines)), refresh=True)
 
 
@@ -77,25 +79,36 @@ def _looks(reader: Reader, name: str) -> Iterator[tuple[Study, float, bool]]:
         time.sleep(LOOK)
 
 
-def screen(study: Study, elapsed: float, now: float, *, held: bool, width: int) -> list[str]:
-    """Return the lines that are shown: progress, what runs, what ended last, the best configuration."""
-    lines = [_progress(study, elapsed, width - 1), ""]
+def screen(study: Study, elapsed: float, now: float, *, held: bool, width: int, height: int = 100) -> list[str]:
+    """Return the lines that are shown: progress, what runs, what ended last, the best configuration.
+
+    Where there are too many for the terminal, of those that run fewer are listed.
+    """
+    width = max(width - MARGIN, 20)
+    ended = [trial for trial in study.trials.values() if trial.status in (Status.STOPPED, Status.FAILED)]
+    latest = sorted(ended, key=lambda trial: trial.end or 0)[-ENDED:]
+    others = [
+        [f"trial {trial.id} {trial.status}: {_why(trial.stop_reason, trial.error)}" for trial in latest],
+        [best] if (best := _best(study)) else [],
+        [] if held else [f"ended: {plain(study.closed or 'its driver is gone')}"],
+    ]
+    room = height - sum(len(part) + 1 for part in others if part) - 5  # for progress, a gap, names, how many more
+    running = _running(study, now, min(max(room, 1), SHOWN)) if held else []
+    parts = [[_progress(study, elapsed, width)], running, *others]
+    lines = [line for part in parts if part for line in ("", *part)]
+    return [cut(line, width) for line in lines[1:]]
+
+
+def _running(study: Study, now: float, most: int) -> list[str]:
+    """Return a table of the trials that run, of so many at most."""
     running = sorted(study.running.values(), key=lambda trial: trial.id)
-    rows = [["trial", "budget", "step", "value", "for"]] if running and held else []
-    for trial in running[:SHOWN] if held else ():
+    rows = [["trial", "budget", "step", "value", "for"]] if running else []
+    for trial in running[:most]:
         curve = trial.curve
         step, value = (str(curve.steps[-1]), number(curve.values[-1])) if curve else ("", "")
         budget = "" if trial.budget is None else number(trial.budget)
         rows.append([str(trial.id), budget, step, value, to_seconds(now - (trial.started or now))])
-    lines += columns(rows) if rows else []
-    lines += [f"and {len(running) - SHOWN} more"] if held and len(running) > SHOWN else []
-    ended = [trial for trial in study.trials.values() if trial.status in (Status.STOPPED, Status.FAILED)]
-    latest = sorted(ended, key=lambda trial: trial.end or 0)[-ENDED:]
-    lines += ["", *(f"trial {trial.id} {trial.status}: {_why(trial.stop_reason, trial.error)}" for trial in latest)]
-    lines += ["", best] if (best := _best(study)) else []
-    if not held:
-        lines += ["", f"ended: {plain(study.closed or 'its driver is gone')}"]
-    return [line[: max(width - 1, 20)] for line in lines]
+    return [*columns(rows), *([f"and {len(running) - most} more"] if len(running) > most else [])]
 
 
 def _best(study: Study) -> str | None:
@@ -109,7 +122,7 @@ def _best(study: Study) -> str | None:
         [row] = ranked(runs, study.objective, 1)
         best = study.trials[row.first.trial]
         value, trials = row.told, f"trials {', '.join(str(each.trial) for each in row.entrants)}"
-    params = ", ".join(f"{plain(name)}={shown(each)}" for name, each in best.params.items())
+    params = ", ".join(f"{plain(name)}={brief(each)}" for name, each in best.params.items())
     return f"best {value} by {trials}: {params}"
 
 
