@@ -263,12 +263,15 @@ def _reconciled(name: str, study: Study, config: StudyConfig, given: Given) -> S
     if given.searchspace and (differences := known.differences(wanted)):
         raise ConfigError(
             f"study {name!r} has another searchspace: {'; '.join(differences)}. "
-            "Resume it with its own, or start a new study with resume=False"
+            "Go on with its own, or give this study another name"
         )
     for what in ("metric", "direction"):
         has = getattr(study.objective, what)
         if getattr(given, what) and getattr(config.objective, what) != has:
-            raise ConfigError(f"study {name!r} has another objective, {what}={has!r}; resume it with its own")
+            raise ConfigError(
+                f"study {name!r} has another objective, {what}={has!r}. "
+                "Go on with its own, or give this study another name"
+            )
     if given.seed and config.seed != study.settings["seed"]:
         raise ConfigError(f"study {name!r} has seed={study.settings['seed']}; leave seed= out to go on with it")
     valued = [(trial.params, trial.value) for trial in study.trials.values() if trial.origin == KNOWN]
@@ -284,7 +287,7 @@ def _reconciled(name: str, study: Study, config: StudyConfig, given: Given) -> S
     if given.optimizer and described != study.settings["optimizer"]:
         raise ConfigError(
             f"study {name!r} has another optimizer: {_brief(study.settings['optimizer'])}, not {_brief(described)}. "
-            "Leave optimizer= out to go on with it, or start a new study with resume=False"
+            "Go on with its own, or give this study another name"
         )
     optimizer, rules = reconfigured(
         study.settings,

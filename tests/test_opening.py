@@ -224,15 +224,15 @@ def test_a_study_that_was_broken_off_has_something_left(store, begun, reason):
         (
             {"space": {"lr": (0.0, 2.0)}},
             Given(searchspace=True),
-            "study 'digits' has another searchspace: 'lr' was Float(0.0, 1.0) and is now Float(0.0, 2.0). Resume",
+            "study 'digits' has another searchspace: 'lr' was Float(0.0, 1.0) and is now Float(0.0, 2.0). Go on",
         ),
         (
             {"space": {"lr": (0.0, 1.0), "units": (1, 2)}},
             Given(searchspace=True),
             "'units' is new: Integer(1, 2)",
         ),
-        ({"direction": "min"}, Given(direction=True), "another objective, direction='max'; resume it"),
-        ({"metric": "loss"}, Given(metric=True), "another objective, metric=None; resume it"),
+        ({"direction": "min"}, Given(direction=True), "another objective, direction='max'. Go on"),
+        ({"metric": "loss"}, Given(metric=True), "another objective, metric=None. Go on"),
         ({"seed": 8}, Given(seed=True), "study 'digits' has seed=7; leave seed= out to go on with it"),
         (
             {"optimizer": "asha"},

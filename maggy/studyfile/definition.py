@@ -84,6 +84,8 @@ def definition(found: Mapping[str, Any], index: int, call: Callable[..., Any]) -
         own = found["oracle"] == {"oracle": "own"}
         asked = OwnOracle(f"of study {name}", found["params"], found["objective"], call)
         optimizer, seed = (asked, None) if own else oracle(found["oracle"])
+        if isinstance(optimizer, GridSearch):
+            _check_grid(space)
         check = getattr(optimizer, "check", None)
         if check is not None:
             check(space)
@@ -103,6 +105,16 @@ def definition(found: Mapping[str, Any], index: int, call: Callable[..., Any]) -
         tuple(found["takes"]),
         found["acquires"],
     )
+
+
+def _check_grid(space: Searchspace) -> None:
+    """Raise `ConfigError`, in a study file's words, for what has no grid."""
+    for name, each in space.items():
+        if each.size is None:
+            raise ConfigError(
+                f"parameter {name} is not discrete: list its values for grid_search, or name another oracle, such as "
+                "skopt()"
+            )
 
 
 def domain(found: Mapping[str, Any]) -> Domain:

@@ -68,7 +68,7 @@ def explanation(study: Study, number: int, story: Iterable[Event], ends: Sequenc
 def optimizer_of(settings: Mapping[str, Any]) -> str:
     """Return the name of a study's optimizer."""
     told = settings.get("optimizer") or {}
-    return str(told.get("name") or told.get("custom") or "none")
+    return str(told.get("name") or str(told.get("custom") or "").rpartition(".")[2] or "none")
 
 
 def _by(trial: Trial) -> str:

@@ -168,7 +168,7 @@ LINES = {
         ("study('t', {}, minimize('l'), run, oracle='nope')\n", r"study 't': there is no oracle 'nope'"),
         (
             "study('t', {'x': range(0.0, 1.0)}, minimize('l'), run)\n",
-            r"study 't': grid search needs finitely many values",
+            r"study 't': parameter x is not discrete: list its values for grid_search",
         ),
         ("study('t', {'x': range(0.0, 1.0)}, minimize('l'), run, oracle=skopt('NN'))\n", r"base_estimator='NN'"),
         ("open('/etc/passwd')\n", r"undefined: open"),

@@ -91,7 +91,7 @@ def study_lines(told: dict[str, Any]) -> list[str]:
     """Return a study as Diviner shows it, then who runs it and how its trials stand."""
     space = Searchspace.from_json(told["params"])
     optimizer = dict(told["oracle"] or {})
-    name = optimizer.pop("name", None) or optimizer.pop("custom", "") or ""
+    name = optimizer.pop("name", None) or str(optimizer.pop("custom", "")).rpartition(".")[2]
     with_settings = ", ".join(f"{key}={shown(value)}" for key, value in optimizer.items() if value is not None)
     items = [
         ("objective", told["objective"]),
