@@ -252,6 +252,15 @@ def test_parameters_have_six_digits_in_tables(path):
         assert asked("leaderboard", "a")[0]["params"]["lr"] == exact
 
 
+def test_a_repetition_is_explained(path):
+    """By whose values it has; no optimizer has suggested it."""
+    repeats = Suggested(BEGAN, 2, {}, None, None, 2, None, "again: 1")
+    with kept(path, "a", [opened("a"), *begun(1), repeats]):
+        told = run("explain", "a:2").splitlines()
+    assert told[1] == "    suggested: repeats a:1, when 0 trials had ended (position 2 of the log)"
+    assert not any("why:" in line for line in told)
+
+
 def test_what_was_returned_without_a_report_is_shown(path):
     """A function that only returns has its metrics in `metrics` and `info -v`, too."""
     with kept(path, "a", [opened("a"), *begun(1), ended(1, 0.25, loss=0.25, acc=0.5)]):
@@ -1201,11 +1210,12 @@ def test_what_watching_shows():
 def test_what_watching_shows_fits_the_terminal():
     """In lines and columns, Chinese characters counted as two, with room for the `^C` that a terminal shows."""
     many = [event for number in range(5, 30) for event in begun(number, at=BEGAN + 60, budget=9.0, 名="値" * 40)]
-    screen = watch.screen(Study.of([*DIGITS, *many]), 100.0, BEGAN + 90, held=True, width=40, height=12)
+    study = Study.of([*DIGITS, *many, ended(5, 0.9)])
+    screen = watch.screen(study, 100.0, BEGAN + 90, held=True, width=40, height=12)
     assert len(screen) < 12
     assert max(map(cell_len, screen)) <= 37
-    assert "and 23 more" in screen
-    assert screen[-1].startswith("best 0.7 by trial 2")
+    assert "and 21 more" in screen
+    assert screen[-1].startswith('best 0.9 by trial 5: 名="値値値')
 
 
 # -- a study that runs ---------------------------------------------------------------------------------------------

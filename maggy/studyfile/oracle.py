@@ -45,4 +45,10 @@ class OwnOracle:
         found = self.call(previous, dict(self.params), dict(self.objective), 1)
         if not isinstance(found, list) or len(found) > 1 or not all(isinstance(each, Mapping) for each in found):
             raise ConfigError(f"the oracle {self.name} returned {found!r} for n=1; it must return [] or [values]")
-        return Suggestion(found[0]) if found else DONE
+        if not found:
+            return DONE
+        try:
+            study.searchspace.check(found[0])
+        except ConfigError as error:
+            raise ConfigError(f"the oracle {self.name} returned what cannot be: {error}") from None
+        return Suggestion(found[0])

@@ -7,6 +7,7 @@ were spoken.
 from __future__ import annotations
 
 import math
+import re
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -16,6 +17,10 @@ from maggy.events import Ended, Event, Lost, Requeued, Started
 from maggy.optimizers.rungs import Milestones, Rungs, levels
 from maggy.study import Study
 from maggy.trial import KNOWN, Status, Trial
+
+AGAIN = re.compile(
+    r"again: (\d+)"
+)  # the reason of a trial that repeats another, as `maggy run FILE STUDY:TRIAL` has it
 
 
 def explained(events: Iterable[Event | None], number: int) -> dict[str, Any]:
@@ -164,10 +169,13 @@ def told(why: dict[str, Any], study: str) -> list[tuple[str, str]]:
         "promotion": f"continues {study}:{asked['parent']}, which had budget {before}, {seen}",
         "optimizer": f"by {why['optimizer']}, {seen}",
     }[asked["by"]]
+    reason, again = asked["why"], AGAIN.fullmatch(asked["why"] or "")
+    if again:
+        by, reason = f"repeats {study}:{again[1]}, {seen}", None
     lines = [("suggested", by)]
     if asked["group"] is not None:
         lines.append(("replicate", f"{asked['replicate']} of the configuration of {study}:{asked['group']}"))
-    lines += [("why", asked["why"])] if asked["why"] else []
+    lines += [("why", reason)] if reason else []
     lines += [("budget", _short(asked["budget"]))] if asked["budget"] is not None else []
     for each in why["attempts"]:
         blame = "" if each["counted"] else ", which does not count against it"

@@ -620,7 +620,7 @@ def next(previous, params, objective, n):
     ("answer", "said"),
     [
         ("1 // 0", r"s: .*file\.dv:\d+:\d+: floored division by zero"),
-        ("[{'x': 9}]", "parameter 'x' is 9, which is not a value of"),
+        ("[{'x': 9}]", "the oracle of study s returned what cannot be: parameter 'x' is 9, which is not a value of"),
         ("'more'", "the oracle of study s returned 'more' for n=1"),
     ],
 )
