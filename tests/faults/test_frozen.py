@@ -65,7 +65,7 @@ def test_f05_an_agent_that_stood_still_is_fenced_and_begins_anew(frozen):
     stopped = time.time()
     send(pid, signal.SIGSTOP)
     try:
-        frozen.until(lambda: any(isinstance(event, Lost) for event in frozen.log))
+        frozen.until(lambda: any(isinstance(event, Lost) and event.counts for event in frozen.log))
         frozen.until(lambda: any(isinstance(event, Started) and event.attempt == 2 for event in frozen.log))
     finally:
         send(pid, signal.SIGCONT)
