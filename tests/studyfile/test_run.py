@@ -256,8 +256,8 @@ def test_d15_a_dataset_that_fails_fails_the_run_before_it_starts(place):
 
 def test_d15_a_dataset_that_fails_is_not_tried_again(place):
     """Who waited for it, and who comes later, fails likewise, and says so; another invocation tries it again."""
-    logs = f"{place.folder}/logs/s/*/output.log"
-    waits = f"echo x >> {place.folder}/times; while ! grep -q waiting {logs}; do sleep 0.05; done"
+    logs = f"{place.folder}/logs/s/*/output.log"  # the trace of what waits is there, too
+    waits = f"echo x >> {place.folder}/times; while ! grep -q 'waiting fo[r]' {logs}; do sleep 0.05; done"
     place.write(
         f'd = dataset("d", local, "{waits}; exit 3")\n'
         "def needs(p):\n    return run_config(local, 'echo METRICS: loss=1', datasets=[d])\n"
