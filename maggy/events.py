@@ -6,6 +6,7 @@ know; writers refuse a log whose `StudyOpened.version` is newer than `LOG_VERSIO
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, get_args
@@ -187,8 +188,12 @@ SETTINGS: dict[str, tuple[type, ...]] = {
     "num_trials": (int, type(None)),
     "replicates": (int, type(None)),
     "points_to_evaluate": (list, type(None)),
+    "files": (str, type(None)),
+    "description": (str, type(None)),
 }
 """Of what type the settings are that every reader of a log relies on."""
+RUNGS = ("resource_min", "resource_max", "reduction_factor")
+"""The settings of an optimizer that readers count with: each is above 0, and finite."""
 
 
 def body(event: Event) -> dict[str, Any]:
@@ -226,6 +231,12 @@ def check_settings(settings: Mapping[str, Any]) -> None:
             raise TypeError(f"the setting {name!r} is {_brief(settings[name])}")
     if settings.get("direction", "max") not in ("max", "min"):
         raise TypeError(f"the setting 'direction' is {_brief(settings['direction'])}")
+    optimizer = settings.get("optimizer") or {}
+    if type(called := optimizer.get("name") or optimizer.get("custom") or "") is not str:
+        raise TypeError(f"the optimizer's name is {_brief(called)}")
+    for name in RUNGS:
+        if name in optimizer and not (type(found := optimizer[name]) in (float, int) and 0 < found < math.inf):
+            raise TypeError(f"the optimizer's {name!r} is {_brief(found)}")
 
 
 def _brief(value: Any) -> str:

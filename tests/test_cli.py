@@ -9,6 +9,7 @@ import select
 import shlex
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import textwrap
@@ -743,6 +744,106 @@ def test_a14_what_users_wrote_drives_no_terminal(path):
             assert "\x1b" not in run(*command, color=True)  # which click would take out where there is no terminal
         assert "\n1,stopped,0.5" in (exported := run("export", "--csv", "a"))
         assert "'=1+1" in exported
+
+
+# -- stores that are damaged, or a stranger's ----------------------------------------------------------------------
+
+RUNS = ["list", "-runs", "-s", "-values", "."]
+
+
+@contextmanager
+def changed(path, position, column, value):
+    """Keep a study of one trial in which one field of one event is another, as no maggy would write it."""
+    with kept(path, "a", [opened("a"), *begun(1, lr=0.5), ended(1)]) as store:
+        pass
+    with closing(sqlite3.connect(path)) as file:
+        update = f"UPDATE events SET {column} = ?, crc = NULL WHERE position = ?"  # noqa: S608 - the test's own
+        file.execute(update, (value, position))
+        file.commit()
+    yield store
+
+
+@pytest.mark.parametrize(
+    ("position", "column", "value", "command", "words"),
+    [
+        (1, "body", '{"settings":{"files":{}}}', ["info", "a"], "the setting 'files' is {}"),
+        (1, "body", '{"settings":{"files":[1]}}', ["logs", "a:1"], "the setting 'files' is [1]"),
+        (1, "body", '{"settings":{"description":3}}', ["info", "a"], "the setting 'description' is 3"),
+        (1, "body", '{"settings":{"optimizer":{"resource_max":{}}}}', ["explain", "a:1"], "'resource_max' is {}"),
+        (1, "body", '{"settings":{"optimizer":{"name":{"a":1}}}}', ["info", "a"], "the optimizer's name is {'a': 1}"),
+        (1, "body", '{"settings":{"optimizer":{"resource_min":0}}}', ["explain", "a:1"], "'resource_min' is 0"),
+        (1, "body", "{", ["leaderboard", "a"], "position 1 of study 'a' is no StudyOpened event: "),
+        (1, "body", "{}", ["best", "a"], "position 1 of study 'a' is no StudyOpened event: "),
+        (2, "body", '{"epochs":1}', RUNS, "position 2 of study 'a' is no Suggested event: "),
+        (2, "body", '"word"', RUNS, "position 2 of study 'a' is no Suggested event: "),
+        (4, "body", '{"status":"failed","attempt":1,"error":[{}]}', RUNS, "is no Ended event: error is [{}]"),
+        (
+            4,
+            "body",
+            '{"status":"completed","attempt":1,"metrics":5,"value":1}',
+            ["leaderboard", "-metrics", ".", "a"],
+            "",
+        ),
+        (4, "at", "yesterday", ["list", "-runs"], "position 4 of study 'a' is no Ended event: its trial or time"),
+        (3, "trial", "first", ["compare", "a"], "position 3 of study 'a' is no Started event: its trial or time"),
+        (2, "kind", "Reborn", ["info", "a:1"], "nothing suggested trial 1"),
+    ],
+)
+def test_a_damaged_event_is_a_sentence(path, position, column, value, command, words):
+    """It says where, and what stands there; others can still be listed."""
+    with changed(path, position, column, value):
+        said = run(*command, code=2)
+        assert words in said
+        assert len(said.splitlines()) == 1
+        assert run("list") == "a\n"
+
+
+@pytest.mark.parametrize(("column", "value"), [("name", b"\xff\xfe"), ("created", "once"), ("position", 0.5)])
+def test_a_damaged_row_of_a_study_is_a_sentence(path, column, value):
+    """SQLite keeps whatever it is given."""
+    with kept(path, "a", [opened("a")]), closing(sqlite3.connect(path)) as file:
+        file.execute(f"UPDATE studies SET {column} = ?", (value,))  # noqa: S608 - the test's own
+        file.commit()
+    for command in (["list"], ["info", "a"], ["leaderboard", ".*"]):
+        assert re.search(rf"^maggy: .*the store has {column}=.*: go back to a copy of it$", run(*command, code=2))
+
+
+def test_a_strangers_folder_keeps_logs_from_nobody(path, tmp_path):
+    """What is no file is not opened, and no name is too long; the sentence is short."""
+    (tmp_path / "1").mkdir()
+    os.mkfifo(tmp_path / "1" / "output.log")
+    for name, files, words in [
+        ("pipe", str(tmp_path), "has printed nothing"),
+        ("nul", "a\0b", "which is not here"),
+        ("long", "x" * 100_000, "which is not here"),
+    ]:
+        with kept(path, name, [opened(name, files=files), *begun(1), ended(1)]):
+            said = run("logs", f"{name}:1", code=2)
+        assert words in said
+        assert len(said) < 300
+
+
+def test_what_a_strangers_searchspace_holds_is_a_short_sentence(path):
+    """Whatever stands there instead of a domain; and trials that have other values than it lists are not drawn."""
+    with kept(path, "huge", [opened("huge", searchspace={"x": "word " * 50_000})]):
+        for command in (["info", "huge"], ["export", "huge"]):
+            assert len(run(*command, code=2)) < 1100
+    listed = {"x": {"type": "categorical", "choices": [1, {"a": 1}]}, "y": {"type": "float", "low": 0, "high": 1}}
+    trials = [event for n in range(1, 13) for event in (*begun(n, x=1 if n > 1 else 10, y=n / 20), ended(n, n / 10))]
+    with kept(path, "other", [opened("other", searchspace=listed), *trials]):
+        pytest.importorskip("plotly", reason="plotly is not installed")
+        assert "has trials that do not fit its searchspace (" in run(
+            "report", "-o", path.with_name("r.html"), "other", code=2
+        )
+
+
+def test_times_that_no_calendar_has_are_not_shown(path):
+    """They are told apart from others as NA."""
+    with changed(path, 2, "at", 1e300):
+        assert re.search(r"^a:1 NA +\S+ success$", run("list", "-runs"))
+        assert "created: NA" in re.sub(" +", " ", run("info", "a:1"))
+    assert to_seconds(math.nan) == to_seconds(math.inf) == "0s"
+    assert Clock(BEGAN)(-math.inf) == "NA"
 
 
 # -- the rest ------------------------------------------------------------------------------------------------------

@@ -406,7 +406,7 @@ def test_reports_that_only_make_sense_together(store, study, path, bodies):
             connection.execute("UPDATE reports SET metrics = ?, crc = ? WHERE position = ?", (body, crc, position))
     reading = store.read(study)
     assert [next(reading), next(reading)] == [report(1), report(2)]
-    with pytest.raises(StoreError, match="position 3 of study 'digits' is not a Reported event"):
+    with pytest.raises(StoreError, match="position 3 of study 'digits' is no Reported event"):
         next(reading)
 
 
@@ -425,7 +425,7 @@ def test_spoilt_event(store, study, path, body):
     store.append(study, 0, [events.Started(NOW, 1, 1, "e")])
     with closing(sqlite3.connect(path)) as connection, connection:
         connection.execute("UPDATE events SET body = ?, crc = NULL", (body,))
-    with pytest.raises(StoreError, match="position 1 of study 'digits' is not a Started event"):
+    with pytest.raises(StoreError, match="position 1 of study 'digits' is no Started event"):
         list(store.read(study))
 
 

@@ -13,9 +13,10 @@ import click
 from maggy.cli.options import store_option
 from maggy.errors import MaggyError, nearest
 from maggy.version import VERSION
-from maggy.views.summary import harmless
+from maggy.views.summary import harmless, shortened
 
 HOME = "maggy.cli.commands"
+LONGEST = 1000  # characters of a line of a refusal, which may tell what stands in a damaged store
 EPILOG = """
 \b
   maggy list -runs -state pending -s
@@ -34,7 +35,8 @@ class Refusal(click.ClickException):
 
     def show(self, file: Any = None) -> None:
         """Print the sentence to stderr, and what it shows of a study file below it."""
-        click.echo("\n".join(map(harmless, f"maggy: {self.message}".splitlines())), err=True, file=file)
+        lines = [shortened(harmless(line), LONGEST) for line in f"maggy: {self.message}".splitlines()]
+        click.echo("\n".join(lines), err=True, file=file)
 
 
 class Maggy(click.Group):

@@ -99,7 +99,7 @@ def duration(seconds: float) -> str:
 
 def to_seconds(seconds: float) -> str:
     """Return a duration without what is below a second."""
-    return _whole(int(seconds))
+    return _whole(int(seconds) if math.isfinite(seconds) else 0)
 
 
 @lru_cache(maxsize=10_000)
@@ -112,18 +112,20 @@ class Clock:
 
     def __init__(self, now: float) -> None:
         self._now = now
-        self._minutes: dict[int, str] = {}  # a list has many lines of the same minute
+        self._minutes: dict[float, str] = {}  # a list has many lines of the same minute
 
     def __call__(self, at: float) -> str:
         """Say when that was."""
-        minute = int(at // 60)
+        minute = at // 60
         found = self._minutes.get(minute)
         if found is None:
             found = self._minutes[minute] = self._said(at)
         return found
 
     def _said(self, at: float) -> str:
-        local, ago = time.localtime(at), self._now - at
+        local, ago = _local(at), self._now - at
+        if local is None:
+            return MISSING
         if ago > 7 * DAY:
             return f"{local.tm_mday}{time.strftime('%b%y', local)}"
         clock = f"{local.tm_hour % 12 or 12}{time.strftime(':%M%p', local)}"
@@ -131,8 +133,17 @@ class Clock:
 
 
 def date(at: float) -> str:
-    """Return `2019-10-25 18:02:14 -0700 PDT`."""
-    return time.strftime("%Y-%m-%d %H:%M:%S %z %Z", time.localtime(at))
+    """Return `2019-10-25 18:02:14 -0700 PDT`, or NA where there is no such time."""
+    local = _local(at)
+    return MISSING if local is None else time.strftime("%Y-%m-%d %H:%M:%S %z %Z", local)
+
+
+def _local(at: float) -> time.struct_time | None:
+    """Return the time of this place, None for one that calendars do not reach: a stranger's store may have any."""
+    try:
+        return time.localtime(at)
+    except (OverflowError, ValueError, OSError):
+        return None
 
 
 def number_of(metrics: Mapping[str, Any], name: str) -> str:

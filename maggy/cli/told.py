@@ -11,9 +11,8 @@ from typing import Any
 from maggy.cli.ranking import Row, ranked
 from maggy.cli.text import brief
 from maggy.cli.trials import KINDS, LEFT, Outline, final, finite, objective_of, outlines, said, settings
-from maggy.errors import amount, last_line
+from maggy.errors import StoreError, amount, last_line
 from maggy.events import Drawn, Ended, Event, Lost, Requeued, Started, Suggested
-from maggy.jsonvalue import loads
 from maggy.store import Reader, StudyEntry
 from maggy.trial import Status
 from maggy.views.explanation import optimizer_of
@@ -109,7 +108,10 @@ def trial_told(reader: Reader, entry: StudyEntry, number: int, now: float) -> di
 
 
 def _outlined(entry: StudyEntry, facts: Sequence[Event], now: float) -> tuple[Outline, Suggested, Ended | None]:
-    suggested = next(event for event in facts if isinstance(event, Suggested))
+    suggested = next((event for event in facts if isinstance(event, Suggested)), None)
+    if suggested is None:
+        trial = getattr(facts[0], "trial", None)
+        raise StoreError(f"the log of study {entry.name!r} is damaged: nothing suggested trial {trial!r}")
     outline = Outline(entry.name, suggested.trial, suggested.at, suggested.budget, entry.held(now))
     ended = None
     for event in facts:
@@ -149,8 +151,7 @@ def statuses(reader: Reader, entry: StudyEntry, these: list[Outline]) -> dict[st
                 )
             text = f"running: {line}"
         else:
-            end: dict[str, Any] = loads(each.end) if each.end else {}
-            text = end.get("reason") or last_line(end.get("error")) or ""
+            text = each.how
         found[each.name] = shortened(plain(text), STATUS_WIDTH)
     return found
 
@@ -161,13 +162,13 @@ def _last_words(log: str) -> str:
     return last_line("\n".join(own)) or last_line(log)
 
 
-def tail_of(files: Any, trial: int, most: int) -> tuple[str, int]:
+def tail_of(files: str | None, trial: int, most: int) -> tuple[str, int]:
     """Return the last bytes of what a trial has printed, as text, and how many bytes there are.
 
     What is no file is not opened, for a pipe would keep all who look waiting: a stranger's store names any folder.
     """
     try:
-        if not isinstance(files, str) or not (path := log_of(files, trial)).is_file():
+        if files is None or not (path := log_of(files, trial)).is_file():
             return "", 0
         with path.open("rb") as file:
             size = file.seek(0, 2)

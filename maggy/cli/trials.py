@@ -9,10 +9,10 @@ from typing import Any
 
 from maggy.cli.options import patterns
 from maggy.cli.ranking import Entrant
-from maggy.errors import ConfigError, StoreError, nearest
-from maggy.events import Started, check_settings
+from maggy.errors import ConfigError, StoreError, last_line, nearest
+from maggy.events import Drawn, Ended, Event, Started, StudyOpened, StudyResumed, Suggested, restored
 from maggy.jsonvalue import loads
-from maggy.store import Reader, Store, StudyEntry
+from maggy.store import Fact, Reader, Store, StudyEntry
 from maggy.trial import Objective, Status
 
 # Diviner's words for where a trial stands. A trial that has not ended, of a study that nobody runs, is a failure.
@@ -43,8 +43,8 @@ class Outline:
     ended: float | None = None
     value: Any = None
     executor: str | None = None  # that runs it, or has run it last
-    suggested: str | None = None  # the bodies of its events, where they were asked for
-    end: str | None = None
+    suggested: Fact | None = None  # what says so, where bodies were asked for
+    end: Fact | None = None
 
     @property
     def name(self) -> str:
@@ -85,7 +85,14 @@ class Outline:
     @property
     def params(self) -> dict[str, Any]:
         """Its parameters, where the bodies of what says so were asked for."""
-        return dict(loads(self.suggested)["params"]) if self.suggested else {}
+        told = self.suggested and told_by(self.study, self.suggested)
+        return dict(told.params) if isinstance(told, Suggested | Drawn) else {}
+
+    @property
+    def how(self) -> str:
+        """The reason or the error with which it has ended, where that was asked for; else empty."""
+        told = self.end and told_by(self.study, self.end)
+        return told.reason or last_line(told.error) if isinstance(told, Ended) else ""
 
 
 def outlines(
@@ -100,23 +107,25 @@ def outlines(
     given: dict[str, dict[int, None]] = {}  # by executor: what it runs, and what it will run after that
     before: dict[int, float] = {}  # when trials have ended that began before what is read here
     completed, running, queued = Status.COMPLETED, Status.RUNNING, Status.QUEUED
-    for _, kind, trial, at, word, number, body in reader.facts(study, KINDS, bodies=bodies, unfinished=unfinished):
+    for fact in reader.facts(study, KINDS, bodies=bodies, unfinished=unfinished):
+        _, kind, trial, at, word, number, body = fact
+        told = None if body is None else fact
         if kind == "Suggested" and trial is not None:
-            found[trial] = Outline(study, trial, at, _number(number), held, suggested=body)
+            found[trial] = Outline(study, trial, at, _number(number), held, suggested=told)
         elif trial is None:
             continue
         elif (outline := found.get(trial)) is None:
             if kind == "Ended":
                 before[trial] = at
         elif kind == "Drawn":
-            outline.suggested = body
+            outline.suggested = told
         elif kind == "Started":
             outline.status, outline.started, outline.executor = running, at, word
             outline.attempts += 1
             given.setdefault(str(word), {})[trial] = None
         elif kind == "Ended":
             outline.status = completed if word == completed else final(study, trial, word)
-            outline.ended, outline.value, outline.end = at, number, body
+            outline.ended, outline.value, outline.end = at, number, told
             _next_begins(found, given, outline, at)
         elif kind == "Lost":
             _next_begins(found, given, outline, at)
@@ -152,6 +161,15 @@ def _begin_behind(reader: Reader, study: str, before: dict[int, float], these: l
             each.started = max(each.started or 0.0, before[trial])
 
 
+def told_by(study: str, fact: Fact) -> Event | None:
+    """Return the event of which this is a fact with its body. Raises `StoreError` where the body is none."""
+    position, kind, trial, at, *_, body = fact
+    try:
+        return restored(kind, {**loads(str(body)), "at": at, "trial": trial})
+    except (ValueError, TypeError) as error:
+        raise StoreError(f"position {position} of study {study!r} is no {kind} event: {error}") from None
+
+
 def _number(found: Any) -> float | None:
     return found if isinstance(found, float | int) else None  # a stranger's store may have anything there
 
@@ -172,14 +190,15 @@ def finite(reader: Reader, study: str, metric: str | None = None) -> tuple[list[
     kinds = ("Suggested", "Ended")
     grouped = bool(settings(reader, study).get("replicates"))
     bodies = [kind for kind, wanted in zip(kinds, (grouped, metric), strict=True) if wanted]
-    for _, kind, trial, _, status, number, body in reader.facts(study, kinds, bodies=bodies):
+    for fact in reader.facts(study, kinds, bodies=bodies):
+        _, kind, trial, _, status, number, body = fact
+        told = None if body is None else told_by(study, fact)
         if kind == "Suggested":
             budgets[trial] = _number(number)
-            if grouped and body is not None:
-                content = loads(body)
-                replicates[trial] = content.get("replicate") or 0, content.get("group")
+            if isinstance(told, Suggested):
+                replicates[trial] = told.replicate or 0, told.group
         elif status == Status.COMPLETED and trial is not None:
-            value = loads(body)["metrics"].get(metric) if metric and body else number
+            value = told.metrics.get(metric) if metric and isinstance(told, Ended) else number
             if isinstance(value, float | int) and math.isfinite(value):
                 found.append(Entrant(study, trial, value, budgets.get(trial), *replicates.get(trial, ())))
             else:
@@ -191,15 +210,10 @@ def settings(reader: Reader, study: str) -> dict[str, Any]:
     """Return a study's settings as its log has them by now; empty where its first driver has said nothing."""
     found: dict[str, Any] = {}
     kinds = ("StudyOpened", "StudyResumed")
-    for *_, body in reader.facts(study, kinds, bodies=kinds):
-        if body is not None:
-            content = loads(body)
-            told = (content.get("settings") or content.get("changed") or {}) if isinstance(content, dict) else content
-            try:
-                check_settings(told)
-            except TypeError as error:
-                raise StoreError(f"the log of study {study!r} is not one that maggy has written: {error}") from None
-            found |= told
+    for fact in reader.facts(study, kinds, bodies=kinds):
+        told = told_by(study, fact)
+        if isinstance(told, StudyOpened | StudyResumed):
+            found |= told.settings if isinstance(told, StudyOpened) else told.changed
     return found
 
 

@@ -23,6 +23,8 @@ from maggy.store.schema import studies
 
 _PAGE = 4096
 _FEW = 500  # trials that one question can name; of more, all are read
+_TRIAL, _TIME = {int, type(None)}, {float}  # of what types these are
+_OF_STUDIES = {"name": str, "base": str, "created": float, "position": int, "since": float, "renewed": float}
 _LAST = 50_000  # reports among which each trial's last one is looked for: some 20 ms
 
 
@@ -80,7 +82,12 @@ class SqlReader:
             # The driver's own rows: SQLAlchemy's would double the time that a long log takes.
             query = schema.facts(kinds, bodies, self._database.number, self._database.text)
             found: Any = connection.execute(query, {"study": id_, "after": low}).cursor
-            return cast("list[Fact]", found.fetchall())
+            rows = cast("list[Fact]", found.fetchall())
+        if not ({type(row[2]) for row in rows} <= _TRIAL and {type(row[3]) for row in rows} <= _TIME):
+            position, kind = next(row[:2] for row in rows if type(row[2]) not in _TRIAL or type(row[3]) not in _TIME)
+            what = "its trial or time is no number"
+            raise StoreError(f"position {position} of study {study!r} is no {kind} event: {what}")
+        return rows
 
     def of_trials(self, study: str, trials: Collection[int]) -> Iterator[Event]:
         """Yield the events of these trials but for what they reported, in order."""
@@ -217,7 +224,7 @@ def _event(study: str, id_: int, expected: int, row: Any) -> Event | None:
         content = _content(crc, text, crc_of, id_, position, at, kind, text, trial)
         return restored(kind, {**content, "at": at, "trial": trial})
     except (ValueError, TypeError) as error:
-        raise StoreError(f"position {position} of study {study!r} is not a {kind} event: {error}") from error
+        raise StoreError(f"position {position} of study {study!r} is no {kind} event: {error}") from error
 
 
 def _askable(study: object) -> bool:
@@ -239,5 +246,10 @@ def found_in(connection: Connection, study: str, *, hold: bool = False) -> tuple
 
 
 def _entry(row: Any) -> StudyEntry:
+    for column, kind in _OF_STUDIES.items():
+        if type(found := getattr(row, column)) is not kind:  # SQLite keeps what it is given, and a file may be damaged
+            raise StoreError(
+                f"of study {str(row.name)!r} the store has {column}={found!r:.80}: go back to a copy of it"
+            )
     owner = Owner(row.host, row.pid, row.started, row.token) if row.token else None
     return StudyEntry(row.name, row.base, row.number, row.created, row.position, owner, row.since, row.renewed)

@@ -40,6 +40,8 @@ _LARGEST_PLAIN = 1e15  # above this, digits before the point are noise
 def plain(text: str) -> str:
     """Return `text` on one line, without escape sequences and whatever else has no glyph of its own."""
     text = " ".join(_ESCAPES.sub("", text).split())
+    if text.isascii() and text.isprintable():  # a megabyte of it would take a quarter of a second, letter by letter
+        return text
     return "".join(filter(_has_glyph, text))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import click
@@ -16,7 +16,7 @@ from maggy.cli.trials import settings, the_trial
 from maggy.errors import ConfigError
 from maggy.events import Ended
 from maggy.store import Reader
-from maggy.views.summary import harmless
+from maggy.views.summary import TEXT_WIDTH, harmless, shortened
 
 LOOK = 0.3  # seconds between two looks at a log that is followed
 PIECE = 1 << 16  # bytes
@@ -36,13 +36,25 @@ def command(trial: str, follow: bool, since: str | None) -> None:
         if not files:
             raise ConfigError(f"study {entry.name!r} keeps no logs: it was run with log_dir=None")
         log = log_of(files, number)
-        if not follow and not log.exists():
-            missing = "has printed nothing" if Path(files).is_dir() else f"has its log in {files}, which is not here"
+        if not follow and not _there(log.is_file):
+            missing = f"has its log in {shortened(files, TEXT_WIDTH)}, which is not here"
+            missing = "has printed nothing" if _there(Path(files).is_dir) else missing
             raise ConfigError(f"trial {trial!r} {missing}")
         if after is not None and not follow and log.stat().st_mtime < after:
             return
-        for piece in _pieces(log, _ends(reader, entry.name, number) if follow else iter([True])):
-            _print(piece)
+        try:
+            for piece in _pieces(log, _ends(reader, entry.name, number) if follow else iter([True])):
+                _print(piece)
+        except PermissionError as error:
+            raise ConfigError(f"the log of trial {trial!r} cannot be read: {error}") from None
+
+
+def _there(look: Callable[[], bool]) -> bool:
+    """Whether it is a file, or a directory: a pipe would keep us waiting, and a stranger's store names any folder."""
+    try:
+        return look()
+    except OSError:  # a name that is too long
+        return False
 
 
 def _ends(reader: Reader, study: str, number: int) -> Iterator[bool]:
@@ -60,7 +72,7 @@ def _pieces(log: Path, ends: Iterator[bool]) -> Iterator[str]:
     decoder = codecs.getincrementaldecoder("utf-8")("replace")
     at = 0
     for ended in ends:
-        if log.exists():
+        if _there(log.is_file):
             with log.open("rb") as file:
                 file.seek(at)
                 while piece := file.read(PIECE):

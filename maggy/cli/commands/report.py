@@ -8,7 +8,7 @@ import click
 
 from maggy.cli.options import reading, store_option, studies_argument
 from maggy.cli.trials import the_study
-from maggy.errors import ConfigError
+from maggy.errors import ConfigError, StoreError
 from maggy.study import Study
 from maggy.views.summary import plain
 
@@ -31,7 +31,10 @@ def command(study: str, output: str | None) -> None:
 
     # A store of somebody else's may have a study of any name.
     path = Path(output or f"{''.join(char if char.isalnum() or char in '._- ' else '_' for char in study)}.html")
-    page = report(folded)
+    try:
+        page = report(folded)
+    except (LookupError, TypeError, ValueError) as error:  # a stranger's: no study of ours has such trials
+        raise StoreError(f"study {study!r} has trials that do not fit its searchspace ({error!r})") from error
     try:
         path.write_text(page, encoding="utf-8")
     except OSError as error:
