@@ -24,8 +24,8 @@ from queue import SimpleQueue
 from typing import BinaryIO
 
 from maggy.driver.aside import Aside
-from maggy.driver.retention import Retention
-from maggy.events import Ended, Event, Lost
+from maggy.driver.retention import Due, Retention
+from maggy.events import Ended, Event, Lost, StudyClosed
 from maggy.places import PART, Place, is_url, place, settle
 from maggy.rpc.messages import Chunk, Fetch, Piece, Saved
 
@@ -79,10 +79,15 @@ class Depot:
         self._why = ""  # the last of it could not be
 
     def open(self, history: Sequence[Event | None]) -> None:
-        """Take in what happened so far, and leave a mark by which executors know the root. Raises `OSError`."""
+        """Take in what happened so far, and leave a mark by which executors know the root. Raises `OSError`.
+
+        Calls before may have been told to keep more: their end is none, and what an end let go may still be there.
+        """
         for event in history:
-            if event is not None:
-                self._retention.recorded(event)
+            if event is not None and not isinstance(event, StudyClosed):
+                due = self._retention.recorded(event)
+                if isinstance(event, Ended):
+                    self._let_go(due)
         if self._root is not None:
             self._root.mkdir(parents=True, exist_ok=True)
             for old in self._root.glob(f"{MARKER}*"):
@@ -283,10 +288,13 @@ class Depot:
             if isinstance(event, Ended | Lost) and self._sending.pop(event.trial, None) is not None:
                 self._aside.put(partial(self._discard_of, event.trial))
             due = self._retention.recorded(event)
-            for name in due.remove:
-                self._later(name, lambda where, name=name: where.remove(name))  # type: ignore[misc]
+            self._let_go(due)
             for trial, keep in due.sweep:
                 self._later(f"{trial}/", lambda where, trial=trial, keep=keep: _sweep(where, trial, keep))  # type: ignore[misc]
+
+    def _let_go(self, due: Due) -> None:
+        for name in due.remove:
+            self._later(name, lambda where, name=name: where.remove(name))  # type: ignore[misc]
 
     def _later(self, name: str, work: Callable[[Place], None]) -> None:
         self._left[name] = None
