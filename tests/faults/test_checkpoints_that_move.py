@@ -409,9 +409,9 @@ def test_the_best_keep_their_checkpoints(tmp_path, mode):
 @pytest.mark.parametrize("optimizer", [RandomSearch(), Asha(reduction_factor=2, resource_min=1, resource_max=2)])
 def test_fewer_may_be_kept_when_a_study_goes_on(tmp_path, optimizer):
     """What former calls have kept goes as well: at once where no trial is continued, else when the study is done."""
-    kept = run(saves_twice, tmp_path, optimizer=optimizer, num_trials=3).trials
+    kept = run(saves_twice, tmp_path, optimizer=optimizer, num_trials=4).trials
     assert len(tars(tmp_path)) == len(kept)
-    result = run(saves_twice, tmp_path, optimizer=optimizer, num_trials=4, keep_checkpoints=2, resume=True)
+    result = run(saves_twice, tmp_path, optimizer=optimizer, num_trials=5, keep_checkpoints=2, resume=True)
     best = sorted((trial for trial in result.trials if trial.usable), key=lambda one: (-(one.budget or 0), -one.value))
     assert tars(tmp_path) == sorted(f"{trial.id}/1-2.tar" for trial in best[:2])
 

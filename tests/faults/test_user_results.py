@@ -1,9 +1,12 @@
 """What user code raises, returns, reports and prints, in whole studies with real processes (F22, F23, F26 to F30)."""
 
+import re
 import threading
 import time
+from pathlib import Path
 
 import pytest
+from waiting import agent
 
 from maggy import ConfigError, Float, Searchspace, StudyFailed, experiment
 
@@ -131,20 +134,27 @@ def test_f27_a_flood_of_reports_and_wrong_ones(lagom):
     assert "no value of 'acc'" in wrong.error
 
 
+def most(pid):
+    """Return the most memory that a process has held, in MiB."""
+    return int(re.search(r"VmHWM:\s+(\d+)", Path(f"/proc/{pid}/status").read_text())[1]) / 1024
+
+
 def shouts(x, trial):
     import os
 
+    before = most(agent())
     if trial == 1:
         line = b"\xff\x00no newline, no text " * 3000
         for _ in range(1000):  # 69 MB
             os.write(1, line)
-    return x
+    return {"metric": x, "grown": most(agent()) - before}
 
 
 def test_f28_output_is_bounded(lagom, tmp_path):
-    """F28: binary, endless and without a newline: the beginning is in the file, the rest is counted."""
-    first, second = lagom(shouts, num_trials=2).trials
+    """F28: binary, endless and without a newline: the beginning is in the file, the rest is counted, and not kept."""
+    first, second = lagom(shouts, num_trials=2, metric="metric").trials
     assert (first.status, second.status) == ("completed", "completed")
+    assert first.metrics["grown"] < 32
     log = (tmp_path / "logs" / "shouts" / "1" / "output.log").read_bytes()
     assert 4_000_000 < len(log) < 20_000_000
     assert b"more were left out" in log[-200:]
