@@ -27,8 +27,8 @@ import cloudpickle
 
 from maggy import Float, Searchspace, experiment
 from maggy.driver.asker import answer_to
-from maggy.driver.crew import MOST_AHEAD
-from maggy.events import Ended, Event, Reported, StudyClosed, StudyOpened, Suggested
+from maggy.driver.crew import AHEAD_OF_A_LONG_ONE, MOST_AHEAD
+from maggy.events import Ended, Event, Lost, Reported, StudyClosed, StudyOpened, Suggested
 from maggy.opening import history
 from maggy.optimizers import OPTIMIZERS, GridSearch, RandomSearch
 from maggy.plugins import from_json
@@ -354,7 +354,11 @@ def _read(store: Path) -> list[Event]:
 
 
 def audit(log: list[Event], noted: Iterable[Noted], before: list[Event]) -> dict[str, list[str]]:
-    """Return what is wrong with a log: acknowledged results that it lacks, what is in it twice, and the rest."""
+    """Return what is wrong with a log: acknowledged results that it lacks, what is in it twice, and the rest.
+
+    An executor that is cut off goes through all that it was given, while what waits behind a slow trial, as far as the
+    driver knows, is taken back: what it says of these later is not acknowledged, though it goes on to other trials.
+    """
     wrong: dict[str, list[str]] = {"lost": [], "double": [], "broken": []}
     if log[: len(before)] != before:
         wrong["lost"].append("the log does not begin as it did before")
@@ -371,7 +375,12 @@ def audit(log: list[Event], noted: Iterable[Noted], before: list[Event]) -> dict
             steps.setdefault((event.trial, event.attempt), []).append(event.step)
     wrong["double"] += [f"trial {trial} ended {len(of)} times" for trial, of in ends.items() if len(of) > 1]
     wrong["double"] += [f"{which}: steps {of}" for which, of in steps.items() if of != list(range(len(of)))]
+    taken_back = {
+        (event.trial, event.attempt) for event in log if isinstance(event, Lost) and event.cause == AHEAD_OF_A_LONG_ONE
+    }
     for each in noted:
+        if (each.trial, each.attempt) in taken_back:
+            continue
         end = next(iter(ends.get(each.trial, [])), None)
         reports = len(steps.get((each.trial, each.attempt), []))
         known = end and Noted(end.trial, end.attempt, end.value or 0.0, reports)
