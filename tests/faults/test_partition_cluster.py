@@ -174,6 +174,7 @@ def test_f06_f07_f08_a_worker_is_cut_off(cluster, driver, tmp_path):
 
     assert driver.wait(120) == 0
     events = log()
-    assert audit(events, acknowledged(tmp_path, "randomsearch"), []) == {"lost": [], "double": [], "broken": []}
+    wrong = audit(events, acknowledged(tmp_path, "randomsearch"), [])
+    assert not any(wrong.values()), wrong
     assert audit_end(events, undisturbed(driver.options)) == []
     assert {event.status for event in events if isinstance(event, Ended)} == {"completed"}
