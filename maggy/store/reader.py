@@ -140,8 +140,13 @@ class SqlReader:
             with self._reading() as connection:
                 page: Any = connection.execute(schema.PAGE, {"study": id_, "after": after, "limit": _PAGE}).cursor
                 rows = page.fetchall()  # the driver's own: SQLAlchemy's would add a third to the time of a long log
-            yield from _events(study, id_, after, rows)
-            after += len(rows)
+            reported = _contents(id_, after, rows)
+            for row in rows:
+                after += 1
+                if reported is not None and row[2] == "Reported":
+                    yield Reported(row[1], row[3], row[4], row[5], next(reported))
+                else:
+                    yield _event(study, id_, after, row)
             if len(rows) < _PAGE:
                 break
         if after < last:
@@ -182,19 +187,11 @@ def _content(crc: int | None, text: str, checksum: Callable[..., int], *row: Any
     return loads_own(text)
 
 
-def _events(study: str, id_: int, after: int, rows: Sequence[Any]) -> Iterator[Event | None]:
-    """Yield the events of a page."""
-    in_order = [row[0] for row in rows] == list(range(after + 1, after + 1 + len(rows)))
-    reported = _contents(id_, [row for row in rows if row[2] == "Reported"]) if in_order else None
-    for expected, row in enumerate(rows, start=after + 1):
-        if reported is not None and row[2] == "Reported":
-            yield Reported(row[1], row[3], row[4], row[5], next(reported))
-        else:
-            yield _event(study, id_, expected, row)
-
-
-def _contents(id_: int, reports: Sequence[Any]) -> Iterator[Any] | None:
-    """Return what stands in the rows of reports, all at once as they are most of a long log; None if one is odd."""
+def _contents(id_: int, after: int, rows: Sequence[Any]) -> Iterator[Any] | None:
+    """Return what stands in the reports of a page, all at once as they are most of a long log; None if a row is odd."""
+    if [row[0] for row in rows] != list(range(after + 1, after + 1 + len(rows))):
+        return None
+    reports = [row for row in rows if row[2] == "Reported"]
     try:
         sums = [
             crc32(f"{id_} {where} {at!r} Reported [{trial}, {attempt}, {step}] {text}".encode("utf-8", "surrogatepass"))
