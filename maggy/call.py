@@ -234,7 +234,7 @@ def _budgets(optimizer: Optimizer) -> bool | None:
 def shipped(command: Command) -> TrainFn:
     """Return the command as a function for the trial's process, with its files as they are now.
 
-    Raises `ConfigError` for what cannot be read, and for two files of one name.
+    Raises `ConfigError` for what cannot be read.
     """
     from maggy.executor.program import ProgramTrial
     from maggy.executor.steps import Shipped, read
@@ -246,8 +246,6 @@ def shipped(command: Command) -> TrainFn:
         except OSError as error:
             why = "it is a directory; name the files in it" if Path(given).is_dir() else error.strerror
             raise ConfigError(f"the command's file {given!r} cannot be read: {why}") from None
-        if found.name in files:
-            raise ConfigError(f"the command has two files of the name {found.name!r}, and all come into one directory")
         files[found.name] = found
     return ProgramTrial(command, tuple(files.values()))
 

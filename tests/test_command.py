@@ -147,7 +147,7 @@ def test_d16_files_are_read_before_anything_starts(tmp_path):
     for files, message in (
         ([tmp_path / "nothing"], "cannot be read: No such file"),
         ([tmp_path / "a"], "it is a directory"),
-        ([tmp_path / "a" / "same", tmp_path / "b" / "same"], "two files of the name 'same'"),
+        ([tmp_path / "a" / "same", tmp_path / "b" / "same"], "would be one file, 'same'"),
     ):
         with pytest.raises(ConfigError, match=message):
             shipped(Command("x", files=files))

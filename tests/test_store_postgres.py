@@ -192,7 +192,7 @@ def test_what_the_page_of_the_store_asks(url, store, postgres):
     held(store, events=[*LOG, Suggested(NOW, 4, {"lr": 0.4}, None, None, 0), Ended(NOW, 4, 1, "completed", 0.9, {})])
     page = (Path(__file__).parents[1] / "docs" / "store.md").read_text(encoding="utf-8")
     first, second, third = re.search(r"```sql\n(.*?)```", page, re.DOTALL)[1].splitlines()
-    assert [row[0] for row in postgres.run(first, named(url))][-2:] == [4, 1]
+    assert [row[0] for row in postgres.run(first, named(url))][:2] == [4, 1]
     assert postgres.run(second.replace("3 AND metric = 'accuracy'", "1 AND metric = 'acc'"), named(url)) == [
         (0, 0.5),
         (1, 0.7),
