@@ -135,7 +135,7 @@ def test_the_walk_through_the_readme(walk, tmp_path):
     ask = partial(said, walk)
     running = walk("run", "-stream", "-trials", "5", "digits.dv")
     logs = [tmp_path / "maggy_logs" / "digits" / f"{trial}" / "output.log" for trial in range(5, 9)]
-    until(lambda: all(log.exists() and "Epoch: 3 [1200" in log.read_text() for log in logs))
+    until(lambda: all(log.exists() and "Epoch: 3 [1200" in log.read_text() for log in logs), 180)
 
     assert like(PENDING, ask("list", "-runs", "-state", "pending", "-s"))
     assert like(RUN + METRICS, ask("info", "digits:6"))
