@@ -18,6 +18,7 @@ Params = Mapping[str, Any]
 Direction = Literal["max", "min"]
 DEFAULT_METRIC = "metric"
 _EARLIER_METRIC = "Metric"  # as Maggy 1.x called it
+AGAIN = "again: "  # how the reason of a trial begins that repeats another, whose number follows
 KNOWN = "known before"  # the origin of a trial that the study began with, and that nobody ran
 ENDLESS = 10**9  # trials: as many are asked for where there is to be no end
 CHECKPOINT = re.compile(r"[1-9][0-9]{0,17}/[1-9][0-9]{0,17}-[1-9][0-9]{0,17}\.tar")  # a name that leads nowhere else

@@ -9,9 +9,7 @@ from typing import Any
 from maggy.events import Ended, Event, Started, StudyOpened, Suggested
 from maggy.optimizers.base import Optimizer
 from maggy.study import Study
-from maggy.trial import DONE, WAIT, Answer, Status, Suggestion, Trial
-
-AGAIN = "again: "  # how the reason of a trial begins that repeats another
+from maggy.trial import AGAIN, DONE, WAIT, Answer, Status, Suggestion, Trial
 
 Work = Callable[[Mapping[str, Any], str, int], Mapping[str, Any] | None]  # for values, the trial's id, its replicate
 

@@ -7,7 +7,6 @@ were spoken.
 from __future__ import annotations
 
 import math
-import re
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -16,11 +15,7 @@ from maggy.errors import amount, last_line
 from maggy.events import Ended, Event, Lost, Requeued, Started
 from maggy.optimizers.rungs import Milestones, Rungs, levels
 from maggy.study import Study
-from maggy.trial import KNOWN, Status, Trial
-
-AGAIN = re.compile(
-    r"again: (\d+)"
-)  # the reason of a trial that repeats another, as `maggy run FILE STUDY:TRIAL` has it
+from maggy.trial import AGAIN, KNOWN, Status, Trial
 
 
 def explained(events: Iterable[Event | None], number: int) -> dict[str, Any]:
@@ -169,9 +164,9 @@ def told(why: dict[str, Any], study: str) -> list[tuple[str, str]]:
         "promotion": f"continues {study}:{asked['parent']}, which had budget {before}, {seen}",
         "optimizer": f"by {why['optimizer']}, {seen}",
     }[asked["by"]]
-    reason, again = asked["why"], AGAIN.fullmatch(asked["why"] or "")
-    if again:
-        by, reason = f"repeats {study}:{again[1]}, {seen}", None
+    reason = asked["why"]
+    if reason and reason.startswith(AGAIN):
+        by, reason = f"repeats {study}:{reason.removeprefix(AGAIN)}, {seen}", None
     lines = [("suggested", by)]
     if asked["group"] is not None:
         lines.append(("replicate", f"{asked['replicate']} of the configuration of {study}:{asked['group']}"))

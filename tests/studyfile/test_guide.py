@@ -9,9 +9,9 @@ from maggy.events import Ended, Lost, Requeued, Started, StudyOpened, StudyResum
 from maggy.optimizers import Gp
 from maggy.optimizers.base import rng_for
 from maggy.study import Study
-from maggy.studyfile.guide import AGAIN, Guided, aggregated
+from maggy.studyfile.guide import Guided, aggregated
 from maggy.testing.logcheck import check_log
-from maggy.trial import Status
+from maggy.trial import AGAIN, Status
 
 SPACE = Searchspace(x=Integer(1, 3))
 
