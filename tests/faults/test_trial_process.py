@@ -267,14 +267,15 @@ def leaves_a_thread_that_ends_it(x, trial, folder):
     def waits():
         frame = sys._current_frames()[main]
         if (frame.f_code.co_name, frame.f_back.f_code.co_name) == ("_wait", "next"):
-            return frame.f_locals["self"]._fd
+            orders = frame.f_locals["self"]
+            return None if orders._come else orders._fd  # what it has read, it has begun
         return None
 
     def ends_it():
-        while (orders := waits()) is None:
+        while (fd := waits()) is None:
             pass
         held = ctypes.PyDLL(None)  # the lock of the interpreter: nobody reads what comes now
-        held.poll(ctypes.byref(Poll(orders, 1, 0)), 1, 30_000)
+        held.poll(ctypes.byref(Poll(fd, 1, 0)), 1, 30_000)
         os._exit(9)
 
     if trial % 2:
