@@ -40,12 +40,14 @@ def answer_to(optimizer: Optimizer, study: Study, seed: int, number: int) -> Sug
             answer = wished(answer, study, lambda: rng_for(seed, number))
             _check(answer, study, type(optimizer).__name__)
     except BaseException as error:  # noqa: BLE001 - somebody else's optimizer may raise anything, SystemExit too
-        if isinstance(error, Exception):
-            return error
-        return ConfigError(f"{type(optimizer).__name__}.ask() raised {error!r}")
+        return _failure(error, f"{type(optimizer).__name__}.ask()")
     if isinstance(answer, (Suggestion, Answer)):
         return answer
     return ConfigError(f"{type(optimizer).__name__}.ask() answered {answer!r}: not a Suggestion, WAIT or DONE")
+
+
+def _failure(error: BaseException, who: str) -> Exception:
+    return error if isinstance(error, Exception) else ConfigError(f"{who} raised {error!r}")
 
 
 def _check(answer: Suggestion, study: Study, who: str) -> None:
@@ -86,7 +88,10 @@ class _Question:
 
 
 class ThreadAsker:
-    """Asks on a thread, which folds a copy of the log of its own; reports and stops are served meanwhile."""
+    """Asks on a thread, which folds a copy of the log of its own; reports and stops are served meanwhile.
+
+    An index of the optimizer's that raises as it is updated is the optimizer's failure, from then on.
+    """
 
     def __init__(self, optimizer: Optimizer, seed: int, history: Iterable[Event | None]) -> None:
         self._optimizer = optimizer
@@ -112,15 +117,23 @@ class ThreadAsker:
 
     def _serve(self) -> None:
         asked: _Question | None = None
+        broken: Exception | None = None
         while (work := self._work.get()) is not None and not self._closed:
             if isinstance(work, _Question):
                 asked = work
-            else:
-                for event in work:
-                    self._study.apply(event)
+            elif broken is None:
+                broken = self._fold(work)
             if asked is not None and asked.number < self._study.next_id:
                 asked = None  # it took too long, and something else has taken its place
-            if asked is not None and self._study.position >= asked.position:
-                answer = answer_to(self._optimizer, self._study, self._seed, asked.number)
+            if asked is not None and (broken or self._study.position >= asked.position):
+                answer = broken or answer_to(self._optimizer, self._study, self._seed, asked.number)
                 asked.answered(asked.number, answer, self._study.position)
                 asked = None
+
+    def _fold(self, events: Sequence[Event]) -> Exception | None:
+        try:
+            for event in events:
+                self._study.apply(event)
+        except BaseException as error:  # noqa: BLE001 - as in `answer_to`
+            return _failure(error, f"an index of {type(self._optimizer).__name__}")
+        return None

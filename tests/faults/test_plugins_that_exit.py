@@ -86,6 +86,33 @@ def test_f40_an_optimizer_that_fails_later_is_replaced(lagom, monkeypatch, capsy
     assert "random configurations take its place meanwhile" in " ".join("".join(capsys.readouterr()).split())
 
 
+class Hasty:
+    """An index that takes the first result for the end."""
+
+    def __init__(self, study):
+        pass
+
+    def update(self, trial):
+        if trial.ended is not None:
+            sys.exit(3)
+
+
+class Counting:
+    """An optimizer that has such an index."""
+
+    def ask(self, study, rng):
+        study.index(Hasty)
+        return Suggestion({"x": 0.5})
+
+
+def test_f40_an_index_that_fails_is_its_optimizers_failure(lagom, tmp_path):
+    """F40: random configurations take the places of what it cannot say, and nobody waits for that."""
+    with pytest.raises(ConfigError, match=r"an index of Counting raised SystemExit\(3\)"):
+        lagom(optimizer=Counting(), num_trials=3, name="study")
+    trials = experiment.load("study", tmp_path / "maggy.db").trials
+    assert [(trial.status, trial.origin is None) for trial in trials] == [("completed", each == 0) for each in range(3)]
+
+
 class Stuck:
     """A quick optimizer, and a stop rule, that does not return when it is asked for or about trial `at`."""
 
