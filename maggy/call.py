@@ -161,7 +161,7 @@ def _run_in(
             go_on(opened, config)
             console.say(f"Going on with study {opened.name!r}.")
         else:
-            opened = begin(where, base, config, how.folder, owner, how.place)
+            opened = begin(where, base, config, how.folder, owner, how.place, console.say)
             if opened.name != base and not resume:
                 console.say(f"A study {base!r} exists; this one is called {opened.name!r}.")
         run = Run(opened, config, platform, console, verbose=how.verbose, again=how.again, mlflow=how.mlflow)

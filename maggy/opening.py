@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from maggy.collector import no_collections
 from maggy.configuration import StudyConfig, reconfigured
@@ -25,8 +25,11 @@ from maggy.store.base import LEASE, Owner, Store, StudyEntry, check_name
 from maggy.study import Study
 from maggy.trial import KNOWN, Status, Trial
 
-PATIENCE = 10.0  # seconds
+PATIENCE = 60.0  # seconds for which a call waits for a store that is busy, until its driver starts
+WORTH_SAYING = 1.0  # seconds from which on the user is told
 CLOCKS_APART = 2 * 86_400.0  # seconds by which no two hosts' clocks differ: zones, a wrong day
+
+Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,7 @@ class Opened:
     study: Study = field(default_factory=Study)
     facts: list[Event] = field(default_factory=list)
     latest: float = 0.0  # the time of the last event
+    say: Callable[[str], None] = lambda _: None
 
     @no_collections()
     def read(self) -> None:
@@ -66,16 +70,8 @@ class Opened:
         self.study = Study.of(self._noted(history(self.store, self.name)))
 
     def append(self, *events: Event) -> None:
-        """Add to the log before the driver starts, with a person's patience for a store that is busy."""
-        until = time.monotonic() + PATIENCE
-        while True:
-            try:
-                self.store.append(self.name, self.study.position, events)
-                break
-            except StoreUnavailable:
-                if time.monotonic() > until:
-                    raise
-                time.sleep(0.1)
+        """Add to the log before the driver starts."""
+        patiently(lambda: self.store.append(self.name, self.study.position, events), self.say)
         for event in self._noted(events):
             self.study.apply(event)
 
@@ -91,6 +87,22 @@ class Opened:
         """Let the study go; where the store fails, the owner's end does the same."""
         with suppress(StoreUnavailable):
             self.store.release(self.name, self.owner)
+
+
+def patiently(do: Callable[[], Answer], say: Callable[[str], None]) -> Answer:
+    """Do something with a store, again while it is busy: no executor waits yet. Raises `StoreUnavailable` at last."""
+    began, told = time.monotonic(), False
+    while True:
+        try:
+            return do()
+        except StoreUnavailable as error:
+            waited = time.monotonic() - began
+            if waited > PATIENCE:
+                raise
+            if waited > WORTH_SAYING and not told:
+                told = True
+                say(f"The store takes nothing just now; it is waited for, for {PATIENCE:.0f} s at most: {error}.")
+            time.sleep(0.1)
 
 
 def check_folder(log_dir: Path | None) -> None:
@@ -138,13 +150,14 @@ def begin(
     log_dir: Path | None,
     owner: Owner | None = None,
     checkpoint_dir: str | None = None,
+    say: Callable[[str], None] = lambda _: None,
 ) -> Opened:
     """Create a study under the first free name and record how it is run."""
     now = time.time()
-    name = store.create(base, now)
-    opened = Opened(name, store, owner or Owner.current(), _free_folder(log_dir, name))
+    name = patiently(lambda: store.create(base, now), say)
+    opened = Opened(name, store, owner or Owner.current(), _free_folder(log_dir, name), say=say)
     opened.checkpoints = _own_root(checkpoint_dir, name)
-    store.claim(name, opened.owner, now)
+    patiently(lambda: store.claim(name, opened.owner, now), say)
     opened.append(StudyOpened(now, _settings(config, opened)), *facts(config.known, config.objective, now))
     return opened
 
@@ -165,7 +178,7 @@ def take_up(
     does where the study is to go on, but nothing can be written where its files or checkpoints are.
     """
     check_name(name)  # it may come from a file that somebody else has made, and becomes a path
-    opened = Opened(name, store, owner or Owner.current(), log_dir / name if log_dir else None)
+    opened = Opened(name, store, owner or Owner.current(), log_dir / name if log_dir else None, say=say)
     claim(store, name, opened.owner, say)
     try:
         opened.read()
@@ -191,7 +204,8 @@ def take_up(
 
 def claim(store: Store, name: str, owner: Owner, say: Callable[[str], None], patience: float = LEASE) -> None:
     """Claim a study, once it is known whether its holder lives. Raises `StudyOwned` where it does."""
-    store.claim(name, owner, time_of_holder(store, name, say, patience))
+    now = time_of_holder(store, name, say, patience)
+    patiently(lambda: store.claim(name, owner, now), say)
 
 
 def time_of_holder(store: Store, name: str, say: Callable[[str], None], patience: float = LEASE) -> float:
@@ -218,7 +232,8 @@ def _entry(store: Store, name: str) -> StudyEntry:
 
 def go_on(opened: Opened, config: StudyConfig) -> None:
     """Record that the study is taken up, and what has changed."""
-    opened.store.requests(opened.name)  # what was wished of an earlier driver is over with it
+    # What was wished of an earlier driver is over with it.
+    patiently(lambda: opened.store.requests(opened.name), opened.say)
     before = opened.study.settings
     settings = _settings(config, opened)
     changed = {key: value for key, value in settings.items() if value != before.get(key)}

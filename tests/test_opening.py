@@ -11,7 +11,7 @@ import pytest
 
 from maggy import experiment, opening
 from maggy.configuration import configure
-from maggy.errors import CheckpointError, ConfigError, StoreError, StudyOwned
+from maggy.errors import CheckpointError, ConfigError, StoreError, StoreUnavailable, StudyOwned
 from maggy.events import LOG_VERSION, Ended, Saved, Started, StudyClosed, StudyOpened, StudyResumed, Suggested
 from maggy.opening import Given, begin, check_folder, claim, go_on, history, nothing_left, take_up
 from maggy.optimizers import Asha, RandomSearch
@@ -307,6 +307,31 @@ def test_a_holder_that_gives_a_sign_of_life_keeps_its_study(store, begun):
     with pytest.raises(StudyOwned, match="held by process 7 on host far"):
         claim(store, "digits", begun.owner, lambda _: store.renew("digits", far, time.time() + 1), patience=5)
     assert store.studies()[0].owner == far
+
+
+class Busy:
+    """A store that is busy at the first call of each of its methods that write."""
+
+    def __init__(self, store):
+        self._store, self.called = store, []
+
+    def __getattr__(self, name):
+        self.called.append(name)
+        if name in ("create", "claim", "append", "requests") and self.called.count(name) == 1:
+            return busy
+        return getattr(self._store, name)
+
+
+def busy(*_):
+    raise StoreUnavailable("it is locked")
+
+
+def test_f36_whatever_a_call_begins_with_waits_for_a_busy_store(store):
+    """F36: a new study, and one that goes on."""
+    begin(Busy(store), "digits", configured(seed=7, num_trials=2), None).release()
+    opened, config = take_up(Busy(store), "digits", configured(None), Given(), None)
+    go_on(opened, config)
+    assert [type(event) for event in store.read("digits")] == [StudyOpened, StudyResumed]
 
 
 def test_a_study_whose_first_driver_died_at_birth_begins_anew(store):

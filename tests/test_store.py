@@ -496,10 +496,14 @@ def test_full_disk(store, study):
 
 
 def test_locked_file(store, path, monkeypatch):
-    """A file that another process does not let go of is refused after a while."""
+    """A file that another process does not let go of is opened, and who would write is refused after a while."""
     monkeypatch.setattr(sqlite, "PATIENCE", 0.01)
-    with store._writing(), pytest.raises(StoreError, match="was locked by another process"):
-        open_store(path)
+    with (
+        store._writing(),
+        closing(open_store(path)) as other,
+        pytest.raises(StoreError, match="was locked by another process"),
+    ):
+        other.create("s", NOW)
 
 
 MOUNTS = r"""/dev/sda / ext4 rw 0 0

@@ -60,11 +60,14 @@ class SqlStore(SqlReader):
     def claim(self, study: str, owner: Owner, now: float) -> None:
         """Make `owner` the study's owner and this store its hand. Raises `StudyOwned` where another lives.
 
-        A study that has a log already is only added to where the file is sound.
+        A study that has a log already is only added to where the file is sound. Whose it is can be read while others
+        write, and is looked at once more when it is this one's turn.
         """
         holder = {"token": owner.token, "host": owner.host, "pid": owner.pid, "started": owner.started}
         with self._reading() as connection:
-            known = found_in(connection, study)[1].position
+            entry = found_in(connection, study)[1]
+            entry.check_free(owner, now)
+            known = entry.position
             if known:
                 self._database.check(connection)
         begun: dict[int, int] = {}

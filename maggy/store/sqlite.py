@@ -206,8 +206,7 @@ def _check_readable(connection: Connection, path: Path) -> None:
     if _is_blank(connection, path):
         raise StoreError(f"store={str(path)!r} is empty: no study has been kept in it yet")
     _check_schema(connection, path)
-    version: int = connection.exec_driver_sql("PRAGMA user_version").scalar_one()
-    if version < schema.VERSION:
+    if _version(connection) < schema.VERSION:
         raise StoreError(
             f"store={str(path)!r} was written by an earlier maggy, and reading leaves it as it is: bring it up to date "
             "with `maggy create-table`, or by running a study"
@@ -231,14 +230,24 @@ def _connected(connection: sqlite3.Connection, _record: object) -> None:
 
 
 def _prepare(connection: Connection, path: Path) -> None:
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
+    """Make or update the store, if need be; a file in which there is nothing to do need not be free for that."""
+    application: int = connection.exec_driver_sql("PRAGMA application_id").scalar_one()
+    made = application == APPLICATION_ID and _version(connection) == schema.VERSION
+    try:
+        connection.exec_driver_sql(f"PRAGMA busy_timeout={0 if made else PATIENCE * 1000:.0f}")
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+    except DBAPIError as error:
+        if not made or "locked" not in str(error.orig):
+            raise
+        _check_schema(connection, path)
+        return
     blank = _is_blank(connection, path)
     if not blank:
         _check_schema(connection, path)
     # A file that cannot be written is refused now, not at the first event. Only a write tells: with a write-ahead log
     # even a file without write permission gives its lock away.
     connection.exec_driver_sql(f"PRAGMA application_id={APPLICATION_ID}")
-    version: int = connection.exec_driver_sql("PRAGMA user_version").scalar_one()
+    version = _version(connection)
     if blank:
         schema.METADATA.create_all(connection, checkfirst=False)
         for view in schema.VIEWS.values():
@@ -252,6 +261,11 @@ def _prepare(connection: Connection, path: Path) -> None:
     else:
         connection.rollback()
     _set_journal(connection, path)
+
+
+def _version(connection: Connection) -> int:
+    version: int = connection.exec_driver_sql("PRAGMA user_version").scalar_one()
+    return version
 
 
 def _is_blank(connection: Connection, path: Path) -> bool:

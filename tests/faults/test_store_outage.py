@@ -14,7 +14,7 @@ from driving import Driving, fill, locked, python, small_disk
 from served import p99
 from waiting import until, until_gone
 
-from maggy import experiment
+from maggy import experiment, opening
 from maggy.driver import outage
 from maggy.driver.outage import Outage
 from maggy.errors import StoreError, StoreUnavailable
@@ -209,7 +209,7 @@ def test_f36_lagom_returns_what_is_durable(tmp_path):
 
 GONE = """
 import os, signal, sys
-from maggy import experiment
+from maggy import experiment, opening
 from maggy.driver.launcher import Gone
 from maggy.driver.local import LocalLauncher
 
@@ -298,7 +298,8 @@ def test_f36_a_lock_before_the_study_has_begun(tmp_path, monkeypatch):
     def train(x):
         return x
 
-    monkeypatch.setattr(sqlite, "PATIENCE", 1.0)
+    monkeypatch.setattr(sqlite, "PATIENCE", 0.5)
+    monkeypatch.setattr(opening, "PATIENCE", 1.0)
     path = tmp_path / "maggy.db"
     options = {"num_trials": 1, "launcher": "local", "quiet": True, "log_dir": None, "store": path}
     experiment.lagom(train, {"x": (0.0, 1.0)}, **options)
@@ -321,6 +322,23 @@ def test_f36_a_short_lock_before_the_driver_starts(tmp_path):
             assert appending.is_alive()
         appending.join(30)
         assert len(list(store.read("s"))) == opened.study.position == 1
+
+
+def test_f36_f38_a_claim_waits_longer_than_one_call_of_the_store(tmp_path):
+    """F36, F38: the user is told, once, what is waited for; nobody need wait to open a store that is there."""
+    path, me, told = tmp_path / "maggy.db", Owner.current(), []
+    with closing(open_store(path)) as store:
+        store.create("s", NOW)
+    with locked(path):
+        store = open_store(path)
+        claiming = threading.Thread(target=opening.claim, args=(store, "s", me, told.append))
+        claiming.start()
+        until(lambda: told)  # when the store has waited for sqlite.PATIENCE
+        assert claiming.is_alive()
+    claiming.join(30)
+    with closing(store):
+        assert store.studies()[0].owner == me
+    assert [line.count("was locked by another process") for line in told] == [1]
 
 
 # -- a disk that is full --------------------------------------------------------------------------------------------

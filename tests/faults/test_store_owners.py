@@ -11,7 +11,7 @@ from contextlib import closing
 from random import Random
 
 import pytest
-from driving import python
+from driving import locked, python
 from waiting import until, until_gone
 
 from maggy.events import StudyOpened, StudyResumed
@@ -137,6 +137,15 @@ def test_f38_a_second_driver_is_refused(drive, path, tmp_path):
     (tmp_path / "go").touch()
     assert said(first) == ["done", ["completed"] * 6]
     check_log(log(path))
+
+
+def test_f38_whose_a_study_is_can_be_told_while_the_store_is_busy(drive, path):
+    """F38, F36: as where another process has the disk: the second is refused as ever, and not for want of a lock."""
+    first = drive("first")
+    under_way(path)
+    with locked(path):
+        kind, why = said(drive("second"))
+    assert (kind, f"held by process {first.pid} on host" in why) == ("StudyOwned", True)
 
 
 def test_f38_a_killed_driver_is_followed_at_once(drive, path, tmp_path):
