@@ -4,8 +4,9 @@ A connection is a *stranger* until an executor has introduced itself over it. Ru
 
 1. A connection costs a socket and nothing else until it has knocked: without TLS, until it has sent a hello that only
    who knows the secret can make; with TLS, until it has begun to speak TLS.
-2. Who has knocked has its turn as soon as the gate allows it. Who has knocked wrongly is told nothing, and left
-   waiting for a second: so guessing is slow, and costs the driver no time.
+2. Who has knocked has its turn as soon as the gate allows it; where many wait, their addresses take turns, so that a
+   crowd from one holds nobody up who comes from another. Who has knocked wrongly is told nothing, and left waiting for
+   a second: so guessing is slow, and costs the driver no time.
 3. A stranger has `HANDSHAKE_SECONDS` from being accepted to its introduction, however its bytes trickle.
 4. There are `MOST` strangers at a time. For one more, one is turned away: who has knocked wrongly; else who has been
    silent the longest; else who has been at its handshake the longest; but nobody who has only just come. So a crowd
@@ -75,8 +76,9 @@ class Gate(Protocol):
 
 @dataclass(slots=True)
 class Caller:
-    """A connection that has not begun its handshake: when it came, and what it has said."""
+    """A connection that has not begun its handshake: from where and when it came, and what it has said."""
 
+    address: str
     came: float
     said: bytes = b""
 
@@ -104,7 +106,7 @@ class Door:
         # In each of these the one that came first stands first.
         self._silent: dict[socket.socket, Caller] = {}
         self._sorry: dict[socket.socket, float] = {}  # who has knocked wrongly, and when
-        self._waiting: deque[tuple[socket.socket, Caller]] = deque()
+        self._waiting: dict[str, deque[tuple[socket.socket, Caller]]] = {}  # by address; whose turn is next is first
         self._begun: dict[Peer, Handshake] = {}
         self._knocks: dict[bytes, None] = {}
         self._peers: set[Peer] = set()  # all connections that have begun their handshake, executors' too
@@ -114,7 +116,7 @@ class Door:
     @property
     def strangers(self) -> int:
         """How many connections are nobody's yet."""
-        return len(self._silent) + len(self._sorry) + len(self._waiting) + len(self._begun)
+        return len(self._silent) + len(self._sorry) + sum(map(len, self._waiting.values())) + len(self._begun)
 
     async def open(self) -> None:
         """Let connections in."""
@@ -131,7 +133,8 @@ class Door:
                 timer.cancel()
         for plain in self._silent:
             self._loop.remove_reader(plain)
-        for plain in (*self._silent, *self._sorry, *(plain for plain, _ in self._waiting)):
+        waiting = (plain for queue in self._waiting.values() for plain, _ in queue)
+        for plain in (*self._silent, *self._sorry, *waiting):
             plain.close()
         await asyncio.sleep(0)  # a handshake that has only just begun takes its socket over in its first step
         beginnings = [handshake.task for handshake in self._begun.values()]
@@ -150,7 +153,7 @@ class Door:
     def _accept(self) -> None:
         for _ in range(AT_ONCE):
             try:
-                plain, _ = self._listening.accept()
+                plain, address = self._listening.accept()
             except BlockingIOError:
                 return
             except OSError as error:
@@ -164,7 +167,7 @@ class Door:
             plain.setblocking(False)
             with suppress(OSError):  # it has gone again
                 plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            self._silent[plain] = Caller(now)
+            self._silent[plain] = Caller(address[0], now)
             self._loop.add_reader(plain, self._spoke, plain)
             if self._looking is None:
                 self._looking = self._loop.call_later(LOOK, self._look)
@@ -218,7 +221,7 @@ class Door:
             self._house.refused(str(offence))
             self._sorry[self._forgotten(plain)] = self._loop.time()
             return
-        self._waiting.append((self._forgotten(plain), caller))
+        self._waiting.setdefault(caller.address, deque()).append((self._forgotten(plain), caller))
         if self._timer is None:
             self._begin_next()
 
@@ -253,11 +256,20 @@ class Door:
                 self._timer = self._loop.call_later(min(delay, BETWEEN), self._begin_next)
                 return
             self._gate.begun(now)
-            plain, caller = self._waiting.popleft()
+            plain, caller = self._next()
             peer = Peer(self, self._secret, b"" if self._tls else caller.said)
             self._peers.add(peer)
             self._begun[peer] = Handshake(caller.came, now, self._loop.create_task(self._begin(peer, plain)))
         self._timer = self._loop.call_later(BETWEEN, self._begin_next)
+
+    def _next(self) -> tuple[socket.socket, Caller]:
+        """Take the one out of the queue that has waited longest at the address whose turn it is."""
+        address = next(iter(self._waiting))
+        queue = self._waiting.pop(address)
+        found = queue.popleft()
+        if queue:
+            self._waiting[address] = queue  # behind the others
+        return found
 
     async def _begin(self, peer: Peer, plain: socket.socket) -> None:
         patience = 2 * HANDSHAKE_SECONDS if self._tls else None  # we look after it ourselves

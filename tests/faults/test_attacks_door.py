@@ -1,5 +1,6 @@
 """Strangers at the driver's port: guesses, crowds, noise and slow ones (A1-A4, A6, A9-A11, A22, F44)."""
 
+import contextlib
 import errno
 import logging
 import os
@@ -38,9 +39,9 @@ def hurried(monkeypatch):
     monkeypatch.setattr(door, "LOOK", 0.1)
 
 
-def reached(served):
+def reached(served, source=None):
     """Connect without saying anything."""
-    return socket.create_connection(("127.0.0.1", served.port), 10)
+    return socket.create_connection(("127.0.0.1", served.port), 10, source_address=source)
 
 
 def closed(plain):
@@ -323,6 +324,16 @@ def test_a10_there_are_only_so_many_strangers(served, monkeypatch):
     finally:
         for plain in there:
             plain.close()
+
+
+def test_a10_a_crowd_from_one_address_holds_up_nobody_from_another(monkeypatch):
+    """A10: those who speak TLS as executors do have their turn one after another, but the addresses take turns."""
+    monkeypatch.setattr(door, "MOST_BEGUN", 1)
+    with Served(tls=True, **MANY) as served, contextlib.ExitStack() as there:
+        for _ in range(20):  # each takes the one place for UNDISTURBED
+            there.enter_context(reached(served, ("127.0.0.2", 0))).sendall(door.TLS_RECORD)
+        waited = admitted(served, "executor-1")
+    assert waited < 5 * door.UNDISTURBED  # 20 times as long behind all of them
 
 
 def test_f45_our_own_crowd_is_let_in(served, monkeypatch):
