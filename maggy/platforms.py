@@ -43,19 +43,19 @@ def local_platform(
     """Run executors as plain processes of this machine; each gets its share of the GPUs, where they are shared out."""
     import sys
 
-    from maggy.driver.local import LocalLauncher, cores
+    from maggy.driver.local import LocalLauncher, cores, loopback
 
-    here = "127.0.0.1"
+    here = loopback()
     count = _capped(num_executors or len(shares) or cores(), limit)
     return Platform(LocalLauncher(lease), count, here, here, beside=tuple(sys.path), gpus=shares)
 
 
 def inline_platform(num_executors: int | None, limit: int | None) -> Platform:
     """Run executors as threads of this process."""
-    from maggy.driver.local import InlineLauncher
+    from maggy.driver.local import InlineLauncher, loopback
     from maggy.executor.inline import run_inline
 
-    here = "127.0.0.1"
+    here = loopback()
     count = _capped(num_executors or 1, limit)
     return Platform(InlineLauncher(), count, here, here, serve=run_inline)
 

@@ -163,7 +163,8 @@ class Run:
             )
             task = partial(platform.serve, ticket, platform.share(function))
             platform.launcher.start(task, platform.count, server.dismissed)
-            problem = self._wait(f"{platform.advertise}:{port}")
+            host = f"[{platform.advertise}]" if ":" in platform.advertise else platform.advertise
+            problem = self._wait(f"{host}:{port}")
         except KeyboardInterrupt:
             server.interrupt("interrupted")
             server.closed.wait(1.0)

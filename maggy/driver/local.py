@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import socket
 import subprocess
 import sys
 import tempfile
@@ -17,6 +18,16 @@ _BOOT = (
     "import json, pickle, sys; sys.path[:] = json.loads(sys.argv.pop(1)); slot = int(sys.argv.pop(1)); "
     "print(*pickle.load(sys.stdin.buffer)([slot]))"
 )
+
+
+def loopback() -> str:
+    """Return the address at which this machine reaches itself: that of IPv6 where there is no other."""
+    try:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+    except OSError:
+        return "::1"
+    return "127.0.0.1"
 
 
 class LocalLauncher(SlotLauncher):

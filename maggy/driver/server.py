@@ -100,8 +100,12 @@ class Server:
     # -- from the outside, any thread ------------------------------------------------------------------------------
 
     def start(self, host: str, port: int = 0, tls: ssl.SSLContext | None = None) -> int:
-        """Open the study, listen, and return the port."""
-        listening = self._listening = socket.create_server((host, port), backlog=BACKLOG)
+        """Open the study, listen, and return the port. Raises `OSError` where `host` is not this machine."""
+        known = {family for family, *_ in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)}
+        family = socket.AF_INET if socket.AF_INET in known else socket.AF_INET6
+        both = family == socket.AF_INET6 and socket.has_dualstack_ipv6()  # where it is "::"
+        listening = socket.create_server((host, port), family=family, backlog=BACKLOG, dualstack_ipv6=both)
+        self._listening = listening
         self._loop.call_soon(self._put, self.scheduler.opened)
         self._loop.call_later(DRIVER_BEAT, self._beat)
         self._loop.call_later(RENEWAL, self._renew)

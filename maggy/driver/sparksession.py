@@ -82,12 +82,16 @@ def settings(spark: SparkSession) -> dict[str, str]:
 
 
 def driver_address(spark: SparkSession) -> tuple[str, str]:
-    """Return the address to bind and the one to tell executors: those that Spark's own driver uses."""
+    """Return the address to bind and the one to tell executors: those that Spark's own driver uses.
+
+    Where that is one of IPv6, Spark has it in brackets.
+    """
     if is_local(spark):
         return "127.0.0.1", "127.0.0.1"
     conf = spark.sparkContext.getConf()
     host = str(conf.get("spark.driver.host"))
-    return str(conf.get("spark.driver.bindAddress", host)), host
+    bind = str(conf.get("spark.driver.bindAddress", host))
+    return bind.strip("[]"), host.strip("[]")
 
 
 def check_cores(spark: SparkSession) -> None:

@@ -2,15 +2,20 @@
 
 import gc
 import socket
+import subprocess
+import sys
 import threading
+from contextlib import closing
 
 import pytest
+from namespaces import why_not
 from served import Served
 
 from maggy.errors import StudyMoved
 from maggy.events import StudyClosed
 from maggy.rpc.connection import hello
 from maggy.rpc.door import Door
+from maggy.testing.logcheck import check_log
 from maggy.trial import DONE
 
 
@@ -45,6 +50,37 @@ def test_a_handshake_that_has_just_begun_is_ended_too(tls, monkeypatch):
         assert not served.server._thread.is_alive()
         served.server._thread = None  # nobody is left to be told
     gc.collect()
+
+
+def same(x):
+    return x
+
+
+@pytest.mark.parametrize("tls", [False, True])
+def test_f44_a_driver_with_an_address_of_ipv6(tls):
+    """F44: it listens there, and executors reach it."""
+    with closing(Served(tls=tls)) as served:
+        served.listen("::1").launch(same, {}, 1)
+        assert served.server.closed.wait(60)
+        assert [trial.status for trial in check_log(served.log).trials.values()] == ["completed"] * 4
+
+
+ALONE = """
+from maggy import experiment
+found = experiment.lagom(lambda x: x, {"x": (0.0, 1.0)}, num_trials=2, launcher="local", num_executors=1, quiet=True,
+                         store="memory:", log_dir=None)
+print([trial.status.value for trial in found.trials])
+"""
+
+
+def test_f44_a_machine_that_has_ipv6_alone():
+    """F44: where the loopback interface has no address of IPv4, the other serves."""
+    script = 'ip link set lo up && ip address delete 127.0.0.1/8 dev lo && exec "$0" -c "$1"'
+    command = ["unshare", "--net", "sh", "-c", script, sys.executable, ALONE]
+    if why := why_not():
+        pytest.skip(why)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
+    assert done.stdout == "['completed', 'completed']\n", done.stderr
 
 
 @pytest.fixture

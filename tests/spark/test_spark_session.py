@@ -5,11 +5,12 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pyspark
 import pytest
 
-from maggy.driver.sparksession import count_slots, no_cores
+from maggy.driver.sparksession import count_slots, driver_address, no_cores
 
 START = "from maggy.driver.sparksession import *; spark = spark_session(); sc = spark.sparkContext\n"
 TOOLS = ["sh", "bash", "ps", "dirname", "rm", "uname", "cat", "nohup", "sed", "head", "grep", "mkdir", "id"]
@@ -96,6 +97,13 @@ def test_the_last_words_of_a_jvm_that_dies_are_in_the_error():
     said = done.stderr.rsplit("LauncherError: ", 1)[1]
     assert said.startswith("Spark did not start: ")
     assert "its last lines were:\nError occurred during initialization of VM\n" in said
+
+
+def test_f44_an_address_of_ipv6_that_spark_has_in_brackets():
+    """F44: sockets want it without."""
+    conf = {"spark.driver.host": "[2001:db8::1]", "spark.driver.bindAddress": "[::]"}
+    context = SimpleNamespace(master="spark://there:7077", getConf=lambda: conf)
+    assert driver_address(SimpleNamespace(sparkContext=context)) == ("::", "2001:db8::1")
 
 
 @pytest.mark.spark
