@@ -366,11 +366,16 @@ def audit(log: list[Event], noted: Iterable[Noted], before: list[Event]) -> dict
         check_log(log)
     except AssertionError as error:
         wrong["double" if "does not run" in str(error) else "broken"].append(str(error))
+    own: dict[int, float] = {}
     ends: dict[int, list[Ended]] = {}
     steps: dict[tuple[int, int], list[int]] = {}
     for event in log:
-        if isinstance(event, Ended):
+        if isinstance(event, Suggested):
+            own[event.trial] = event.params["x"] + event.params["y"]
+        elif isinstance(event, Ended):
             ends.setdefault(event.trial, []).append(event)
+            if event.status == "completed" and event.value != own[event.trial]:
+                wrong["broken"].append(f"{event} has another trial's value: its own is {own[event.trial]}")
         elif isinstance(event, Reported):
             steps.setdefault((event.trial, event.attempt), []).append(event.step)
     wrong["double"] += [f"trial {trial} ended {len(of)} times" for trial, of in ends.items() if len(of) > 1]
