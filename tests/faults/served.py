@@ -224,11 +224,12 @@ def admitted(served, name, **options):
 
 
 @contextlib.contextmanager
-def crowd(served, kind, count, seconds):
+def crowd(served, kind, count, seconds, source="127.0.0.1"):
     """Let strangers come for a while, in a process of their own; give a function that waits for their end."""
     arguments = [kind, str(served.port), str(count), str(seconds), *(["tls"] if served.certificate else [])]
     program = [sys.executable, str(Path(__file__).parent / "strangers.py"), *arguments]
-    environment = {**os.environ, "RECORDED": served.recorded().hex() if kind in ("replay", "half") else ""}
+    recorded = served.recorded().hex() if kind in ("replay", "half") else ""
+    environment = {**os.environ, "RECORDED": recorded, "SOURCE": source}
     with subprocess.Popen(program, stdout=subprocess.PIPE, text=True, env=environment) as process:
         try:
             assert process.stdout.readline() == "there\n"

@@ -16,6 +16,7 @@ HELLO = b"\x00\x00\x00\x40maggy/1\n"
 ANSWER = 68
 PROOF = b"\x00\x00\x00\x20"
 RECORDED = bytes.fromhex(os.environ.get("RECORDED", ""))  # the hello of an executor
+SOURCE = os.environ.get("SOURCE", "127.0.0.1")
 HTTP = b"GET /api/v1/applications HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
 
@@ -35,10 +36,12 @@ class Caller:
         self._steps = list(self._script())
         self._got = 0
         plain = socket.socket()
-        plain.setblocking(False)
+        self._shaken = self._context is None
+        plain.bind((SOURCE, 0))
+        plain.settimeout(0 if self._shaken else 5)  # TLS can only be spoken where there is a connection
         with contextlib.suppress(BlockingIOError):
             plain.connect(("127.0.0.1", self._port))
-        self._shaken = self._context is None
+        plain.setblocking(False)
         self.socket = plain if self._shaken else self._context.wrap_socket(plain, do_handshake_on_connect=False)
         self._poll.register(self.socket.fileno(), select.EPOLLIN | select.EPOLLOUT)
 

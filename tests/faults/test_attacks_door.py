@@ -115,6 +115,7 @@ def test_a02_guesses_keep_nobody_out(served, kind):
         waits = [admitted(served, f"executor-{number}") for number in range(5)]
         tried = ended()
     seconds = time.monotonic() - began
+    print(f"A2: executors in within {max(waits):.2f} s, CPU {(served.cpu() - spent) / seconds:.0%}")
     assert max(waits) < 10  # 2 at most where the machine has nothing else to do
     assert tried < 100 + (256 + 100 * seconds if served.certificate else 100 * (seconds + 1))
     assert (served.cpu() - spent) / seconds < 0.5
@@ -228,12 +229,14 @@ def test_a06_a_strangers_frame_is_refused_from_its_header(length):
 @pytest.mark.parametrize("length", [0, 256 * 1024 + 1, 2**32 - 1])
 def test_a06_an_executors_frame_is_refused_from_its_header(served, length):
     """A6: the same from one that knows the secret; its connection is cut at once."""
-    with served.executor() as executor:
-        assert executor.hear(Run)
-        before = resident()
-        executor.socket.sendall(length.to_bytes(4, "big"))
-        assert executor.dropped()
-        assert resident() < before + 20
+    for number in range(3):  # what a first connection loads is no part of it
+        with served.executor(f"executor-{number}") as executor:
+            assert executor.hear(Run)
+            before = resident()
+            executor.socket.sendall(length.to_bytes(4, "big"))
+            assert executor.dropped()
+            grown = resident() - before
+    assert grown < 1
     served.until(lambda _: not served.server.scheduler.executors)
 
 
@@ -303,9 +306,11 @@ def test_a10_a_crowd_keeps_nobody_out(served, kind):
             for _ in range(20):
                 assert busy.work()  # who is in already notices nothing
             ended()
+    grown = resident() - before
+    print(f"A10: in within {max(waits):.2f} s, the loop late by {p99(lag) * 1000:.0f} ms (p99), {grown:+.0f} MiB")
     assert max(waits) < 10  # 2 at most where the machine has nothing else to do
     assert p99(lag) < 3  # 0.1 there
-    assert resident() < before + 100
+    assert grown < (100 if served.certificate else 50)
     assert sum(served.strangers.values()) > 300
 
 

@@ -84,7 +84,8 @@ def test_a07_a_bomb_is_refused_at_once(name):
             check_structure(payload)
             decode(payload)
         seconds.append(time.perf_counter() - began)
-    assert min(seconds) < 0.05  # 0.01 where the machine has nothing else to do
+    print(f"A7: {name}: refused after {min(seconds) * 1000:.1f} ms")
+    assert min(seconds) < 0.01
 
 
 @pytest.mark.parametrize("name", ["brackets", "many keys", "5,000 digits", "NaN", "many points"])

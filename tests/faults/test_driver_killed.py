@@ -6,9 +6,15 @@ A little of what `benchmarks/kills.py` does a thousand times.
 import json
 import subprocess
 import sys
+import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
+
+from maggy import experiment
+from maggy.events import Ended, Reported, Started, StudyResumed, Suggested
+from maggy.store import Owner, open_store
 
 KILLS = Path(__file__).parents[2] / "benchmarks" / "kills.py"
 
@@ -29,6 +35,31 @@ def test_f09_nothing_is_lost_when_drivers_are_killed():
     assert line["studies"] >= 1
     assert line["acknowledged"] > 100
     assert [line[what] for what in ("lost", "double", "broken", "left_running", "leftovers")] == [0] * 5
+
+
+def same(x):
+    return x
+
+
+def test_f09_a_study_of_ten_thousand_trials_goes_on_soon(tmp_path):
+    """F9: all of its log is read before the next trial begins."""
+    places = {"store": tmp_path / "maggy.db", "launcher": "local", "num_executors": 1, "log_dir": None, "quiet": True}
+    experiment.lagom(same, {"x": (0.0, 1.0)}, num_trials=1, name="s", **places)
+    with closing(open_store(tmp_path / "maggy.db")) as store:
+        owner, now, position = Owner.current(), time.time(), store.studies()[0].position
+        events = [StudyResumed(now, {"num_trials": 10_000})]
+        for number in range(2, 10_001):
+            seen = position + len(events)
+            events += [Suggested(now, number, {"x": 0.5}, None, None, seen), Started(now, number, 1, "executor")]
+            events += [Reported(now, number, 1, step, {"metric": 0.5}) for step in range(10)]
+            events += [Ended(now, number, 1, "completed", 0.5, {"metric": 0.5})]
+        store.claim("s", owner, now)
+        store.append("s", position, events)
+        store.release("s", owner)
+    began = time.time()
+    result = experiment.resume("s", same, num_trials=10_001, **places)
+    assert [trial.status for trial in result.trials] == ["completed"] * 10_001
+    print(f"F9: the next of 10,000 trials began {result.trials[-1].started - began:.2f} s after the call")
 
 
 @pytest.mark.spark

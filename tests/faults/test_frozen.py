@@ -77,7 +77,8 @@ def test_f05_an_agent_that_stood_still_is_fenced_and_begins_anew(frozen):
     fresh = [event for event in log if isinstance(event, Started) and event.at > woken and f"-{pid}-" in event.executor]
     before = {event.executor for event in log if isinstance(event, Started) and event.at <= woken}
     assert {event.executor for event in fresh}.isdisjoint(before)
-    print(f"lost after {lost.at - stopped:.2f} s, slot back {fresh[0].at - woken:.2f} s after it woke")
+    back = fresh[0].at - woken
+    print(f"F5: lost after {lost.at - stopped:.2f} s at a lease of {LEASE} s, slot back {back:.2f} s after it woke")
 
 
 def test_f48_while_the_driver_stands_still_nobody_is_lost(frozen):

@@ -87,5 +87,5 @@ def test_f07_a_slot_is_used_again_soon_after_a_long_partition(network, remote):
     assert [trial.status for trial in fold.trials.values()] == ["completed"] * 2
     assert len([event for event in study.log if isinstance(event, Lost)]) == 2
     again = [event.at - healed for event in study.log if isinstance(event, Started)][-2:]
-    print(f"lost after {lost:.2f} s, used again after {max(again):.2f} s")
+    print(f"F7: lost after {lost:.2f} s, used again {max(again):.2f} s after the healing")
     assert max(again) < 10  # TCP's pauses are as long as the partition was: 16 s

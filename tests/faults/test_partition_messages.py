@@ -2,12 +2,14 @@
 
 import secrets
 import socket
+import statistics
+import time
 from contextlib import ExitStack, closing
 from dataclasses import replace
 
 import pytest
-from served import Served, introduction
-from waiting import until
+from served import Served, introduction, p99
+from waiting import meanwhile, until
 
 from maggy.events import Ended, Reported
 from maggy.executor.link import FENCED, Link
@@ -27,6 +29,7 @@ class Talker:
 
     def connect(self):
         self.socket = socket.create_connection(("127.0.0.1", self._port), 10)
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # as executors do
         self.link.connected(secrets.token_bytes(32))
         self.say()
 
@@ -152,6 +155,55 @@ def test_f08_a_zombie_whose_slot_was_filled_is_sent_home(served):
     assert study.join("c", slot=1, again=True).hear(Welcome)
     assert study.join("d", slot=0).hear(Welcome)
     assert sorted(study.server.scheduler.executors) == ["a", "c", "d"]
+
+
+def test_f14_who_comes_late_is_given_a_trial_at_once(served):
+    """F14: a slot that comes in mid-study is used as soon as it has introduced itself."""
+    study = served(10)
+    study.join("a").hear(Run)
+    began = time.monotonic()
+    assert study.join("late").hear(Run)
+    print(f"F14: a trial {(took := time.monotonic() - began) * 1000:.1f} ms after connecting")
+    assert took < 20
+
+
+def rounds(study, talker, run, count=1000):
+    """Return the seconds that each of so many trials took, from its outcome to the next order; and that order."""
+    seconds = []
+    for _ in range(count):
+        began = time.perf_counter()
+        talker.say(finished(run, 0.5))
+        run = talker.hear(Run)
+        seconds.append(time.perf_counter() - began)
+    return seconds, run
+
+
+def test_f18_one_slow_line_slows_no_other(served):
+    """F18: half a megabyte waits for one that reads a kilobyte a second; the others' turns are as short as before."""
+    study = served(100_000)
+    slow, talker = study.join("slow"), study.join("a")
+    slow.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    slow.hear(Run)
+    _, run = rounds(study, talker, talker.hear(Run))
+    before, run = rounds(study, talker, run)
+    line, waits = study.server._roll._lives["slow"].line, []
+
+    def fill():
+        while line._transport.get_write_buffer_size() < MAX_BACKLOG / 2:
+            study.server._roll.send("slow", Stop(99, 1, "x" * 500))
+        waits.append(True)
+
+    study.server._loop.call_soon_threadsafe(fill)
+    until(lambda: waits)
+    with meanwhile(lambda: slow.socket.recv(1000), every=1.0):
+        beside, run = rounds(study, talker, run)
+    assert line._transport.get_write_buffer_size() > MAX_BACKLOG / 4  # it is slow still
+    print(f"F18: a turn {told(before)}; beside a slow line {told(beside)}")
+    assert statistics.median(beside) < 3 * statistics.median(before) + 0.01
+
+
+def told(seconds):
+    return f"{statistics.median(seconds) * 1000:.2f} ms, p99 {p99(seconds) * 1000:.2f} ms"
 
 
 def test_f18_who_does_not_read_is_dropped_and_others_do_not_notice(served):

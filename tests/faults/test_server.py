@@ -5,18 +5,24 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from contextlib import closing
 
 import pytest
 from namespaces import why_not
-from served import Served
+from served import Served, p99
+from waiting import until
 
+from maggy.driver.asker import ThreadAsker
 from maggy.errors import StudyMoved
 from maggy.events import StudyClosed
 from maggy.rpc.connection import hello
 from maggy.rpc.door import Door
+from maggy.rpc.messages import Welcome
 from maggy.testing.logcheck import check_log
 from maggy.trial import DONE
+
+THINKS = 5  # seconds; with 60 as quiet
 
 
 @pytest.mark.parametrize("tls", [False, True])
@@ -81,6 +87,33 @@ def test_f44_a_machine_that_has_ipv6_alone():
         pytest.skip(why)
     done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
     assert done.stdout == "['completed', 'completed']\n", done.stderr
+
+
+class Thinks:
+    """An optimizer that computes for a while."""
+
+    def __init__(self):
+        self.asked, self.ends = threading.Event(), time.monotonic() + THINKS
+
+    def ask(self, study, rng):
+        self.asked.set()
+        while time.monotonic() < self.ends:
+            sum(range(1000))
+        return DONE
+
+
+def test_f40_an_optimizer_that_computes_for_long_holds_nobody_up():
+    """F40: on its own thread; the driver's loop goes on meanwhile, as far as Python lets it."""
+    thinks = Thinks()
+    with closing(Served()) as served:
+        served.server._asker = ThreadAsker(thinks, 0, served.store.read("s"))
+        served.listen()
+        with served.executor() as executor, served.lag() as lags:
+            assert executor.hear(Welcome)
+            until(thinks.asked.is_set)
+            assert served.server.closed.wait(THINKS + 60)
+    print(f"F40: the loop late by {p99(lags) * 1000:.0f} ms (p99) during an ask of {THINKS} s")
+    assert p99(lags) < 2.5
 
 
 @pytest.fixture

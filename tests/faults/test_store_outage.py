@@ -59,7 +59,8 @@ def test_f36_a_lock_longer_than_the_lease_costs_nothing(driving, tmp_path):
         assert study.log == durable
         after = study.reached()
         assert all(after[trial] > before[trial] + 50 for trial in before), (before, after)
-        assert p99(lags) < LEASE  # 0.1 on an idle machine; nobody is late by a lease
+        print(f"F36: the loop late by {p99(lags):.3f} s (p99) while the store was locked for {2 * LEASE:.0f} s")
+        assert p99(lags) < 1  # 0.1 on an idle machine
         assert len(study.server.scheduler.executors) == 2
     assert study.server.closed.wait(60)
     assert study.server.trouble is None

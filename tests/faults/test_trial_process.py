@@ -70,11 +70,11 @@ def hog(x, trial, folder):
 @pytest.mark.parametrize("train_fn", [hang, hog])
 def test_f25_a_hang_is_ended_by_trial_timeout(lagom, train_fn):
     """F25: within the time and a few seconds, lock or no lock; the error says where it hung."""
-    began = time.monotonic()
     first, second = lagom(train_fn, trial_timeout=3.0).trials
-    assert time.monotonic() - began < 20
     assert (first.status, second.status) == ("failed", "completed")
     assert "its trial_timeout" in first.error
+    print(f"F25: ended {(late := first.ended - first.started - 3):.2f} s after its trial_timeout of 3 s")
+    assert late < 6
     assert train_fn.__name__ in first.error
 
 

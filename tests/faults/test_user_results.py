@@ -154,10 +154,33 @@ def test_f28_output_is_bounded(lagom, tmp_path):
     """F28: binary, endless and without a newline: the beginning is in the file, the rest is counted, and not kept."""
     first, second = lagom(shouts, num_trials=2, metric="metric").trials
     assert (first.status, second.status) == ("completed", "completed")
+    print(f"F28: 69 MB of output, agent {first.metrics['grown']:+.1f} MiB")
     assert first.metrics["grown"] < 32
     log = (tmp_path / "logs" / "shouts" / "1" / "output.log").read_bytes()
     assert 4_000_000 < len(log) < 20_000_000
     assert b"more were left out" in log[-200:]
+
+
+def chats(x):
+    import time
+
+    text, fastest = "x" * 10_000, [float("inf")] * 2
+    for number in range(20):
+        began = time.perf_counter()
+        for _ in range(100):
+            sum(range(50_000))  # a step of a millisecond
+            if number % 2:
+                print(text)
+        fastest[number % 2] = min(fastest[number % 2], time.perf_counter() - began)
+    return {"metric": x, "silent": fastest[0], "chatting": fastest[1]}
+
+
+def test_f28_who_prints_a_lot_is_hardly_slower(lagom):
+    """F28: ten megabytes a second, of which most are left out."""
+    (trial,) = lagom(chats, num_trials=1, metric="metric").trials
+    slower = trial.metrics["chatting"] / trial.metrics["silent"] - 1
+    print(f"F28: steps of {trial.metrics['silent'] * 10:.1f} ms take {slower:+.1%} if each prints 10 kB")
+    assert slower < 1
 
 
 def returns_oddly(x, trial):
@@ -176,6 +199,7 @@ def test_f29_what_cannot_be_told_has_failed(lagom):
         assert trial.status == "failed"
         assert words in trial.error
         assert len(trial.error) < 20_000
+        print(f"F29: {words}: {trial.ended - trial.started:.2f} s from its start to the message")
     assert last.status == "completed"
     assert time.monotonic() - began < 30
 
