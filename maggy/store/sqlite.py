@@ -203,6 +203,7 @@ def _connect_to_read(path: Path, mode: str) -> sqlite3.Connection:
 
 
 def _check_readable(connection: Connection, path: Path) -> None:
+    connection.exec_driver_sql("BEGIN")  # another process may be making it: what is asked is answered of one moment
     if _is_blank(connection, path):
         raise StoreError(f"store={str(path)!r} is empty: no study has been kept in it yet")
     _check_schema(connection, path)
