@@ -22,6 +22,7 @@ from pyspark.sql import SparkSession
 from pyspark.sql.utils import is_remote
 
 from maggy.driver.java import ensure_java
+from maggy.driver.local import loopback
 from maggy.errors import LauncherError
 
 _CONNECT = (
@@ -87,7 +88,7 @@ def driver_address(spark: SparkSession) -> tuple[str, str]:
     Where that is one of IPv6, Spark has it in brackets.
     """
     if is_local(spark):
-        return "127.0.0.1", "127.0.0.1"
+        return loopback(), loopback()
     conf = spark.sparkContext.getConf()
     host = str(conf.get("spark.driver.host"))
     bind = str(conf.get("spark.driver.bindAddress", host))
