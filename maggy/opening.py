@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 from maggy.collector import no_collections
 from maggy.configuration import StudyConfig, reconfigured
+from maggy.driver.outage import WORTH_SAYING
 from maggy.errors import ConfigError, StoreError, StoreUnavailable
 from maggy.events import LOG_VERSION, Event, Reported, Requeued, StudyOpened, StudyResumed
 from maggy.optimizers import OPTIMIZERS
@@ -26,7 +27,6 @@ from maggy.study import Study
 from maggy.trial import KNOWN, Status, Trial
 
 PATIENCE = 60.0  # seconds for which a call waits for a store that is busy, until its driver starts
-WORTH_SAYING = 1.0  # seconds from which on the user is told
 CLOCKS_APART = 2 * 86_400.0  # seconds by which no two hosts' clocks differ: zones, a wrong day
 
 Answer = TypeVar("Answer")
@@ -101,7 +101,7 @@ def patiently(do: Callable[[], Answer], say: Callable[[str], None]) -> Answer:
                 raise
             if waited > WORTH_SAYING and not told:
                 told = True
-                say(f"The store takes nothing just now; it is waited for, for {PATIENCE:.0f} s at most: {error}.")
+                say(f"Waiting for the store, {PATIENCE:.0f} s at most: {error}.")
             time.sleep(0.1)
 
 
@@ -157,7 +157,7 @@ def begin(
     name = patiently(lambda: store.create(base, now), say)
     opened = Opened(name, store, owner or Owner.current(), _free_folder(log_dir, name), say=say)
     opened.checkpoints = _own_root(checkpoint_dir, name)
-    patiently(lambda: store.claim(name, opened.owner, now), say)
+    patiently(lambda: store.claim(name, opened.owner, time.time()), say)
     opened.append(StudyOpened(now, _settings(config, opened)), *facts(config.known, config.objective, now))
     return opened
 
