@@ -199,7 +199,7 @@ def test_f18_one_slow_line_slows_no_other(served):
         beside, run = rounds(study, talker, run)
     assert line._transport.get_write_buffer_size() > MAX_BACKLOG / 4  # it is slow still
     print(f"F18: a turn {told(before)}; beside a slow line {told(beside)}")
-    assert statistics.median(beside) < 3 * statistics.median(before) + 0.01
+    assert statistics.median(beside) < 3 * statistics.median(before) + 0.002
 
 
 def told(seconds):

@@ -210,7 +210,7 @@ def test_f36_lagom_returns_what_is_durable(tmp_path):
 
 GONE = """
 import os, signal, sys
-from maggy import experiment, opening
+from maggy import experiment
 from maggy.driver.launcher import Gone
 from maggy.driver.local import LocalLauncher
 
